@@ -302,6 +302,28 @@ pki_sign_client(const struct pki_ca *ca, const char *csr_pem, const char *cn,
 }
 
 int
+pki_request_key(const char *csr_pem, char out[HASH_HEX_SIZE],
+                struct err *reterr)
+{
+    gnutls_x509_crq_t csr _cleanup_(csr_freep) = NULL;
+    gnutls_datum_t in = datum(csr_pem);
+    unsigned char id[HASH_LEN];
+    size_t n = sizeof(id);
+
+    int rc = gnutls_x509_crq_init(&csr);
+    if (rc >= 0)
+        rc = gnutls_x509_crq_import(csr, &in, GNUTLS_X509_FMT_PEM);
+    if (rc >= 0)
+        rc = gnutls_x509_crq_get_key_id(csr, GNUTLS_KEYID_USE_SHA256, id, &n);
+    if (rc < 0)
+        return err_field(reterr, "/csr", "invalid",
+                         "is not a valid certificate request: %s",
+                         gnutls_strerror(rc));
+    id_hex(id, sizeof(id), out);
+    return 0;
+}
+
+int
 pki_make_request(const char *cn, char **ret_key, char **ret_csr,
                  struct err *reterr)
 {
