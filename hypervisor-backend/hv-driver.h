@@ -7,6 +7,10 @@
 
 #include "hypervisor-backend/hv.h"
 
+/* What a driver keeps in a VM's folder. */
+#define HV_CONSOLE_LOG "console.log"
+#define HV_CONSOLE_SOCK "console.sock"
+
 struct hv_driver {
     const char *name;
     int (*open)(const struct hv_config *cfg, void **ret, struct err *e);
@@ -19,8 +23,7 @@ struct hv_driver {
     int (*forget)(void *d, const char *id, struct err *e);
     int (*info)(void *d, const char *id, struct hv_vm *ret, struct err *e);
     int (*list)(void *d, struct hv_vm **ret, size_t *ret_n, struct err *e);
-    int (*stats)(void *d, const char *id, struct hv_stats *ret,
-                 struct err *e);
+    int (*stats)(void *d, const char *id, struct hv_stats *ret, struct err *e);
     int (*host)(void *d, struct hv_host *ret, struct err *e);
     int (*console_open)(void *d, const char *id, int *ret_fd, struct err *e);
 };
