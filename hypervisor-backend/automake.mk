@@ -39,3 +39,6 @@ EXTRA_DIST += tests/data/hv-domain-kernel.xml tests/data/hv-domain-disk.xml
 unit_tests += tests/unit/test-hv-sim
 tests_unit_test_hv_sim_SOURCES = tests/unit/test-hv-sim.c
 tests_unit_test_hv_sim_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-hv-libvirt
+tests_unit_test_hv_libvirt_SOURCES = tests/unit/test-hv-libvirt.c
+tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
