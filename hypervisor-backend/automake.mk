@@ -23,7 +23,8 @@ libhv_a_SOURCES = \
 	hypervisor-backend/sim/sim-table.c hypervisor-backend/sim/sim-table.h \
 	hypervisor-backend/sim/sim-console.c \
 	hypervisor-backend/sim/sim-console.h
-EXTRA_DIST += hypervisor-backend/sim/README.md
+EXTRA_DIST += hypervisor-backend/sim/README.md \
+	hypervisor-backend/libvirt/README.md
 HV_LIBS = libhv.a $(COMMON_LIBS) $(LIBVIRT_LIBS)
 
 unit_tests += tests/unit/test-hv-spec

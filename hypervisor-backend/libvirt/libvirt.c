@@ -6,7 +6,8 @@
  * 2. While a start is under way nobody sees that VM: it is in `starting`.
  * 3. What libvirt knows of an end is on disk (lv-ends.c) before it is
  *    reported by an event.
- * 4. `lock` is never held over a call that waits for a QEMU. */
+ * 4. Once lv_open() has returned, `lock` is never held over a call that waits
+ *    for a QEMU. */
 #include <config.h>
 
 #include <fcntl.h>
@@ -161,7 +162,8 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
             put_end(d, id, m.run, HV_END_CRASHED);
     if (is_panicked(state, reason)) {
         put_end(d, id, m.run, HV_END_CRASHED);
-        if (virDomainDestroy(dom) < 0)
+        /* libvirt may have come to the same conclusion just now. */
+        if (virDomainDestroy(dom) < 0 && virDomainIsActive(dom) == 1)
             return lv_error(e, "cannot end the panicked VM %s", id);
         return 0;
     }
