@@ -19,8 +19,7 @@ struct hv_driver {
     int (*forget)(void *d, const char *id, struct err *e);
     int (*info)(void *d, const char *id, struct hv_vm *ret, struct err *e);
     int (*list)(void *d, struct hv_vm **ret, size_t *ret_n, struct err *e);
-    int (*stats)(void *d, const char *id, struct hv_stats *ret,
-                 struct err *e);
+    int (*stats)(void *d, const char *id, struct hv_stats *ret, struct err *e);
     int (*host)(void *d, struct hv_host *ret, struct err *e);
     int (*console_open)(void *d, const char *id, int *ret_fd, struct err *e);
 };

@@ -31,10 +31,10 @@ enum hv_cap {
     HV_CAP_KERNEL_BOOT = 1u << 0, /* direct kernel + initrd */
     HV_CAP_DISK_BOOT = 1u << 1,   /* firmware boots the first disk */
     HV_CAP_PAUSE = 1u << 2,
-    HV_CAP_CONSOLE = 1u << 3,     /* log and interactive stream */
+    HV_CAP_CONSOLE = 1u << 3, /* log and interactive stream */
     HV_CAP_STATS = 1u << 4,
-    HV_CAP_HARDWARE = 1u << 5,    /* guest code runs at hardware speed */
-    HV_CAP_NO_GUEST = 1u << 6,    /* simulated: images and disks not needed */
+    HV_CAP_HARDWARE = 1u << 5, /* guest code runs at hardware speed */
+    HV_CAP_NO_GUEST = 1u << 6, /* simulated: images and disks not needed */
 };
 
 enum hv_state {
