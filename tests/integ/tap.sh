@@ -99,10 +99,13 @@ spawn() {
     tap_pids+=("$spawned")
 }
 
-# A child that was not waited for keeps its id, so that this never signals
-# anything but what spawn started.
+# By the shell's own list: once a child has ended, its number may be given to
+# any other process.
 running() {
-    kill -0 "$1" 2>/dev/null
+    case " $(jobs -pr | tr '\n' ' ') " in
+    *" $1 "*) return 0 ;;
+    esac
+    return 1
 }
 
 tap_exit() {
