@@ -9,7 +9,14 @@ demo_image_files = \
 	tools/virga-demo-image tools/packages \
 	tools/guest/init tools/guest/inittab tools/guest/power \
 	tools/guest/rc tools/guest/udhcpc.script
-dist_noinst_SCRIPTS += check quickstart .ci/run
+dist_noinst_SCRIPTS += quickstart .ci/run
+
+# The script is called as a target of every Makefile is; in any list of files
+# its name would run all tests.
+dist-hook: dist-check-script
+.PHONY: dist-check-script
+dist-check-script:
+	cp $(srcdir)/check $(distdir)/check
 EXTRA_DIST += $(demo_image_files) tools/lib.sh tools/count-tests
 
 tool_tests = \
