@@ -208,8 +208,8 @@ cli_value_parse(enum cli_type type, const char *const *choices,
         return err_set(reterr, -EINVAL, "usage", "%s: \"%.100s\" is not %s%s",
                        what, text, wanted, list);
     }
-    *v = (struct cli_value){
-        .set = true, .type = type, .text = text, .num = num};
+    *v =
+        (struct cli_value){.set = true, .type = type, .text = text, .num = num};
     return 0;
 }
 
@@ -302,11 +302,10 @@ take_option(int argc, char *const *argv, int *i, struct cli_line *line,
         const char *near =
             word[1] == '-' ? suggest_opt(word + 2, line->cmd) : NULL;
 
-        return err_set(reterr, -EINVAL, "usage",
-                       "there is no option \"%.100s\"%s%s%s%s", word,
-                       line->cmd ? "" : " in front of the command",
-                       near ? "; did you mean --" : "", near ? near : "",
-                       near ? "?" : "");
+        return err_set(
+            reterr, -EINVAL, "usage", "there is no option \"%.100s\"%s%s%s%s",
+            word, line->cmd ? "" : " in front of the command",
+            near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
     }
     char *what _cleanup_(freep) = xasprintf("--%s", o->name);
     if (o->type == ARG_FLAG && value)
@@ -329,9 +328,9 @@ unknown_word(const char *word, const char *group, struct err *reterr)
     return err_set(reterr, -EINVAL, "usage",
                    "there is no command \"%s%s%.100s\"%s%s%s%s%s",
                    group ? group : "", group ? " " : "", word,
-                   near ? "; did you mean \"" : "",
-                   near && group ? group : "", near && group ? " " : "",
-                   near ? near : "", near ? "\"?" : "");
+                   near ? "; did you mean \"" : "", near && group ? group : "",
+                   near && group ? " " : "", near ? near : "",
+                   near ? "\"?" : "");
 }
 
 /* A word that is no option: the command's name first, then arguments. */
@@ -412,8 +411,7 @@ cli_parse(int argc, char *const *argv, struct cli_line *ret, struct err *reterr)
 const struct cli_value *
 cli_opt(const struct cli_line *line, const char *name)
 {
-    const struct cli_opt *o =
-        opt_by_name(line->cmd->opts, name, strlen(name));
+    const struct cli_opt *o = opt_by_name(line->cmd->opts, name, strlen(name));
 
     assert(o);
     return &line->opts[o - line->cmd->opts];

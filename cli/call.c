@@ -417,8 +417,8 @@ cli_decode(struct cli *c, const struct codec_table *t,
 }
 
 int
-cli_get(struct cli *c, enum api_route_id id, const char *ref,
-        const char *query, void *obj)
+cli_get(struct cli *c, enum api_route_id id, const char *ref, const char *query,
+        void *obj)
 {
     struct httpc_reply reply = {0};
     int rc = cli_route(c, id, ref, query, NULL, &reply);

@@ -105,8 +105,7 @@ struct cli_body {
 void cli_body_begin(struct cli_body *b, const struct codec_table *t);
 void cli_body_set(struct cli_body *b, const char *field,
                   const struct cli_value *v);
-void cli_body_set_text(struct cli_body *b, const char *field,
-                       const char *text);
+void cli_body_set_text(struct cli_body *b, const char *field, const char *text);
 /* json is a complete JSON value. */
 void cli_body_set_raw(struct cli_body *b, const char *field, const char *json);
 /* Every argument and option of the line that names a field. */
@@ -128,8 +127,8 @@ void cli_listing_release(const struct codec_table *t, struct cli_listing *l);
 /* Copies the elements of the member `key`, an array, of a JSON object that is
  * known to be valid; out gets them with commas between, as they are. Returns
  * their number, at most max. */
-size_t cli_json_items(const char *json, size_t len, const char *key,
-                      size_t max, struct buf *out);
+size_t cli_json_items(const char *json, size_t len, const char *key, size_t max,
+                      struct buf *out);
 
 /* ---- cli/show.c: results on standard output ---- */
 
@@ -137,6 +136,9 @@ int cli_print_object(struct cli *c, const struct codec_table *t,
                      const struct httpc_reply *reply) _must_check_;
 int cli_print_list(struct cli *c, const struct codec_table *t,
                    const struct cli_listing *l) _must_check_;
+/* An object that was put together from several replies. */
+int cli_print_decoded(struct cli *c, const struct codec_table *t,
+                      const void *obj) _must_check_;
 /* Pretty JSON and a newline. */
 int cli_print_json(struct cli *c, const char *json, size_t len) _must_check_;
 /* "deleted flavor small", in table mode only. */
@@ -144,10 +146,20 @@ void cli_say(struct cli *c, const char *fmt, ...) _printf_(2, 3);
 
 /* ---- cli/wait.c ---- */
 
-/* Waits until the operation ended; its last state is left in *ret (cleared by
- * the caller with table_operation). Failed is EXIT_FAILED. */
+/* Waits until the operation ended; its last state is left in *ret, for the
+ * caller to release. An operation that failed is EXIT_FAILED. Lost
+ * connections are waited out: a controller may restart meanwhile. */
 int cli_wait_operation(struct cli *c, const char *id, int64_t timeout_us,
-                       struct api_operation *ret) _must_check_;
+                       struct httpc_reply *ret) _must_check_;
+#define CLI_WAIT_TIMEOUT_US (5 * 60 * INT64_C(1000000))
+/* A line that is rewritten on a terminal and a line of its own elsewhere. */
+struct cli_progress {
+    bool terminal;
+    bool shown;
+};
+void cli_progress_begin(struct cli_progress *p);
+void cli_progress_show(struct cli_progress *p, const char *text);
+void cli_progress_end(struct cli_progress *p);
 
 /* ---- cli/names.c ---- */
 

@@ -7,24 +7,34 @@
 #include "cli/cli.h"
 
 #define WAIT_TIMEOUT                                                           \
-    {.name = "wait-timeout",                                                   \
-     .type = ARG_DURATION,                                                     \
-     .metavar = "TIME",                                                        \
-     .doc = "give up waiting after this time [5m]"}
+    {                                                                          \
+        .name = "wait-timeout", .type = ARG_DURATION, .metavar = "TIME",       \
+        .doc = "give up waiting after this time [5m]"                          \
+    }
 #define WAIT                                                                   \
-    {.name = "wait", .letter = 'w', .type = ARG_FLAG,                          \
+    {.name = "wait",                                                           \
+     .letter = 'w',                                                            \
+     .type = ARG_FLAG,                                                         \
      .doc = "wait until it is done"},                                          \
         WAIT_TIMEOUT
 #define LIMIT                                                                  \
-    {.name = "limit", .type = ARG_INT, .metavar = "N",                         \
-     .doc = "at most this many [all]"}
+    {                                                                          \
+        .name = "limit", .type = ARG_INT, .metavar = "N",                      \
+        .doc = "at most this many [all]"                                       \
+    }
 #define PROJECT(DOC)                                                           \
-    {.name = "project", .letter = 'p', .type = ARG_REF,                        \
-     .metavar = "PROJECT", .names = ROUTE_PROJECT_LIST, .doc = DOC}
+    {                                                                          \
+        .name = "project", .letter = 'p', .type = ARG_REF,                     \
+        .metavar = "PROJECT", .names = ROUTE_PROJECT_LIST, .doc = DOC          \
+    }
 #define NAME                                                                   \
-    {.metavar = "NAME", .type = ARG_TEXT, .field = "name"}
+    {                                                                          \
+        .metavar = "NAME", .type = ARG_TEXT, .field = "name"                   \
+    }
 #define REF(M, LIST)                                                           \
-    {.metavar = M, .type = ARG_REF, .names = ROUTE_##LIST##_LIST}
+    {                                                                          \
+        .metavar = M, .type = ARG_REF, .names = ROUTE_##LIST##_LIST            \
+    }
 #define INSTANCE REF("INSTANCE", INSTANCE)
 
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};

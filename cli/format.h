@@ -18,8 +18,7 @@ void format_sheet(const struct codec_table *t, const void *obj,
 /* A header and a record per item: every field that fits into one cell. */
 void format_csv(const struct codec_table *t, const struct codec_list *items,
                 struct buf *out);
-void format_yaml(const struct codec_table *t, const void *obj,
-                 struct buf *out);
+void format_yaml(const struct codec_table *t, const void *obj, struct buf *out);
 void format_yaml_list(const struct codec_table *t,
                       const struct codec_list *items, struct buf *out);
 

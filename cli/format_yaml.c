@@ -71,8 +71,8 @@ format_yaml_string(const char *s, struct buf *out)
     buf_addc(out, '"');
 }
 
-static void add_object(const struct codec_table *t, const void *obj,
-                       int indent, bool in_item, struct buf *out);
+static void add_object(const struct codec_table *t, const void *obj, int indent,
+                       bool in_item, struct buf *out);
 
 static void
 add_items(const struct codec_table *t, const struct codec_list *l, int indent,

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "common/mem.h"
 
-#define COLUMN 26 /* where descriptions begin */
+#define COLUMN 29 /* where descriptions begin */
 #define WIDTH 79
 
 /* text, wrapped at WIDTH, in the column behind what stands in `left`. */
@@ -49,8 +49,8 @@ describe_opts(const struct cli_opt *opts, struct buf *out)
 
         if (o->letter)
             snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-        left = xasprintf("  %s--%s%s%s", letter, o->name,
-                         o->metavar ? " " : "", o->metavar ? o->metavar : "");
+        left = xasprintf("  %s--%s%s%s", letter, o->name, o->metavar ? " " : "",
+                         o->metavar ? o->metavar : "");
         describe(left, o->doc, out);
     }
 }
@@ -128,11 +128,11 @@ cli_help(const char *group, const char *verb, struct buf *out)
     if (!group) {
         buf_adds(out, "\nOptions of every command:\n");
         describe_opts(cli_globals, out);
-        buf_adds(out,
-                 "\nEnvironment: VIRGA_URL, VIRGA_TOKEN, VIRGA_CA.\n");
+        buf_adds(out, "\nEnvironment: VIRGA_URL, VIRGA_TOKEN, VIRGA_CA.\n");
     }
-    buf_addf(out, "\n\"virga %s%s--help\" explains a command, with an "
-                  "example.\n",
+    buf_addf(out,
+             "\n\"virga %s%s--help\" explains a command, with an "
+             "example.\n",
              group ? group : "COMMAND", group ? " VERB " : " ");
 }
 

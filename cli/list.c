@@ -147,8 +147,8 @@ fetch_page(struct cli *c, enum api_route_id id, const char *query,
     }
     if (page.n && l->items.n)
         buf_addc(&l->json, ',');
-    cli_json_items(buf_str(&reply.body), reply.body.len, "items",
-                   (size_t)left, &l->json);
+    cli_json_items(buf_str(&reply.body), reply.body.len, "items", (size_t)left,
+                   &l->json);
     append(t, &l->items, &page, limit);
     httpc_reply_release(&reply);
     return EXIT_OK;

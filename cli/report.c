@@ -109,9 +109,8 @@ cli_report(const struct cli *c, struct buf *out)
     add_line(out, f->err.message);
     for (size_t i = 0; i < f->err.n_details; i++) {
         const struct err_detail *d = &f->err.details[i];
-        char *line _cleanup_(freep) =
-            xasprintf("  %s: %s", *d->pointer ? d->pointer : "(body)",
-                      d->message);
+        char *line _cleanup_(freep) = xasprintf(
+            "  %s: %s", *d->pointer ? d->pointer : "(body)", d->message);
 
         add_line(out, line);
     }

@@ -32,7 +32,7 @@ enum text_state {
 /* Zeroed at the start of a stream; remembers what a chunk left unfinished. */
 struct text_filter {
     enum text_state state;
-    size_t string_len; /* so that one without an end cannot hide the rest */
+    size_t string_len;     /* so that one without an end cannot hide the rest */
     unsigned char part[4]; /* of a character */
     size_t n_part;
 };
