@@ -39,6 +39,24 @@ cli_fail(struct cli *c, int exit, const char *code, const char *fmt, ...)
 }
 
 void
+cli_fault_append(struct cli *c, const char *fmt, ...)
+{
+    char *message = c->fault.err.message;
+    size_t size = sizeof(c->fault.err.message), len = strlen(message);
+    va_list ap, again;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    /* The new words are the ones to keep when both do not fit. */
+    if (n > 0 && (size_t)n < size && len + (size_t)n >= size)
+        len = size - 1 - (size_t)n;
+    vsnprintf(message + len, size - len, fmt, again);
+    va_end(again);
+    va_end(ap);
+}
+
+void
 cli_fault_clear(struct cli *c)
 {
     err_release(&c->fault.err);

@@ -56,6 +56,8 @@ struct cli {
 /* Sets the fault; returns exit. */
 int cli_fail(struct cli *c, int exit, const char *code, const char *fmt, ...)
     _printf_(4, 5);
+/* Adds words behind the fault's message. */
+void cli_fault_append(struct cli *c, const char *fmt, ...) _printf_(2, 3);
 void cli_fault_clear(struct cli *c);
 /* Reads the environment and the global options; no connection is made. */
 int cli_setup(struct cli *c) _must_check_;

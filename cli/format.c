@@ -181,13 +181,15 @@ name_width(const struct codec_table *t, size_t prefix)
     return w;
 }
 
+/* "name:" and blanks up to where values begin; only blanks without a name. */
 static void
 add_label(const char *prefix, const char *name, size_t width, struct buf *out)
 {
-    size_t have = strlen(prefix) + strlen(name);
+    size_t have = *name ? strlen(prefix) + strlen(name) + 1 : 0;
 
-    buf_addf(out, "%s%s:", prefix, name);
-    add_padding(out, (width > have ? width - have : 0) + 1);
+    if (*name)
+        buf_addf(out, "%s%s:", prefix, name);
+    add_padding(out, width + 2 > have ? width + 2 - have : 1);
 }
 
 /* One list item in one line: its columns, separated by blanks. */
