@@ -42,18 +42,17 @@ void
 cli_fault_append(struct cli *c, const char *fmt, ...)
 {
     char *message = c->fault.err.message;
-    size_t size = sizeof(c->fault.err.message), len = strlen(message);
-    va_list ap, again;
+    char text[sizeof(c->fault.err.message)];
+    size_t len = strlen(message), room;
+    va_list ap;
 
     va_start(ap, fmt);
-    va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    /* The new words are the ones to keep when both do not fit. */
-    if (n > 0 && (size_t)n < size && len + (size_t)n >= size)
-        len = size - 1 - (size_t)n;
-    vsnprintf(message + len, size - len, fmt, again);
-    va_end(again);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    /* The new words are the ones to keep when both do not fit. */
+    room = sizeof(text) - strlen(text);
+    len = MIN(len, room - 1);
+    memcpy(message + len, text, strlen(text) + 1);
 }
 
 void
