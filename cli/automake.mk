@@ -52,3 +52,7 @@ tests_unit_test_cli_text_LDADD = $(CLI_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-cli-call
 tests_unit_test_cli_call_SOURCES = tests/unit/test-cli-call.c
 tests_unit_test_cli_call_LDADD = $(CLI_LIBS) $(UNIT_LIBS)
+# Runs ./virga on a pseudo-terminal.
+unit_tests += tests/unit/test-cli-console
+tests_unit_test_cli_console_SOURCES = tests/unit/test-cli-console.c
+tests_unit_test_cli_console_LDADD = $(CLI_LIBS) $(UNIT_LIBS) -lutil

@@ -20,6 +20,7 @@
 
 #define LINGER_US US_PER_S
 #define CHUNK 4096
+#define BURST 64 /* chunks of output between two looks at the keyboard */
 
 /* ---- the terminal ---- */
 
@@ -119,6 +120,7 @@ struct session {
     bool terminal;   /* standard input is one */
     bool input_done; /* it ended */
     int64_t linger_us, last_us;
+    bool more; /* the server may have more that poll() cannot see */
     bool leave;
 };
 
@@ -129,40 +131,18 @@ lost(struct session *s, const char *why)
                     "the console was cut off: %s", why);
 }
 
-/* Everything that the server has for us now. */
+/* Prints and answers what has arrived. */
 static int
-from_server(struct session *s)
+deliver(struct session *s)
 {
     struct buf out _cleanup_(buf_release) = {0};
     struct buf reply _cleanup_(buf_release) = {0};
-    char chunk[CHUNK];
-    bool ended = false;
-    int r;
+    int r = console_frames(&s->in, &out, &reply);
+    int w = fs_write_all(STDOUT_FILENO, out.data, out.len);
 
-    for (;;) {
-        ssize_t n = httpc_raw_recv(s->raw, chunk, sizeof(chunk));
-
-        if (n == -EAGAIN)
-            break;
-        if (n <= 0) {
-            ended = true;
-            break;
-        }
-        buf_add(&s->in, chunk, (size_t)n);
-        s->last_us = clock_mono_us();
-        if (s->in.len > 2 * (size_t)WS_PAYLOAD_MAX)
-            break; /* print first; there may be no end */
-    }
-    r = console_frames(&s->in, &out, &reply);
-    if (out.len) {
-        int w = fs_write_all(STDOUT_FILENO, out.data, out.len);
-
-        if (w < 0)
-            return cli_fail(s->c, EXIT_FAILED, "output", "standard output: %s",
-                            strerror(-w));
-    }
-    if (reply.len && httpc_raw_send(s->raw, reply.data, reply.len) < 0)
-        ended = true;
+    if (w < 0)
+        return cli_fail(s->c, EXIT_FAILED, "output", "standard output: %s",
+                        strerror(-w));
     if (r < 0)
         return lost(s, "what came is no WebSocket");
     if (r == 0) {
@@ -171,7 +151,38 @@ from_server(struct session *s)
             fputs("\r\nvirga: the other side closed the console\r\n", stderr);
         return EXIT_OK;
     }
-    return ended ? lost(s, "the connection ended") : EXIT_OK;
+    if (reply.len && httpc_raw_send(s->raw, reply.data, reply.len) < 0)
+        return lost(s, "the connection ended");
+    return EXIT_OK;
+}
+
+/* What the server has for us, until it has no more: TLS holds bytes back
+ * that poll() does not know of. Bounded, so that a guest that prints without
+ * end cannot keep the keyboard from being read. */
+static int
+from_server(struct session *s)
+{
+    char chunk[CHUNK];
+    int rc = deliver(s);
+
+    s->more = false;
+    for (int i = 0; rc == EXIT_OK && !s->leave; i++) {
+        ssize_t n;
+
+        if (i == BURST) {
+            s->more = true;
+            break;
+        }
+        n = httpc_raw_recv(s->raw, chunk, sizeof(chunk));
+        if (n == -EAGAIN)
+            break;
+        if (n <= 0)
+            return lost(s, "the connection ended");
+        buf_add(&s->in, chunk, (size_t)n);
+        s->last_us = clock_mono_us();
+        rc = deliver(s);
+    }
+    return rc;
 }
 
 /* What was typed or piped. */
@@ -220,11 +231,13 @@ run(struct session *s)
 
             if (left <= 0)
                 break;
-            timeout_ms = (int)(left / 1000) + 1;
+            timeout_ms = (int)(MIN(left, US_PER_S) / 1000) + 1;
         }
+        if (s->more)
+            timeout_ms = 0;
         if (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0 && errno != EINTR)
             return lost(s, strerror(errno));
-        if (fds[0].revents)
+        if (fds[0].revents || s->more)
             rc = from_server(s);
         if (rc == EXIT_OK && !s->leave && fds[1].revents)
             rc = from_user(s);
