@@ -291,6 +291,10 @@ worth_retry(int r, const struct httpc_reply *reply, bool repeated)
         return true;
     if (r < 0)
         return false;
+    /* The controller has waited for its node already. */
+    if (reply->status == 503 &&
+        strstr(buf_str(&reply->body), "\"node_unreachable\""))
+        return false;
     if (reply->status == 429 || reply->status == 503)
         return true;
     /* The first attempt, whose reply was lost, may still be under way. */

@@ -239,6 +239,10 @@ upload_part(struct cli *c, const char *image_id, const struct part *p,
     rq.progress_arg = &u;
     rc = cli_call(c, &rq, ret);
     cli_progress_end(&u.progress);
+    /* A lost reply: an attempt before this one did arrive. The image is ours
+     * alone, so the part is; the hash tells whether it is whole. */
+    if (rc == EXIT_CONFLICT && streq(c->fault.err.code, "part_exists"))
+        rc = cli_route(c, ROUTE_IMAGE_SHOW, image_id, NULL, NULL, ret);
     if (rc == EXIT_OK)
         rc = check_stored(c, p, ret);
     if (rc == EXIT_OK && !u.progress.terminal) {

@@ -60,7 +60,7 @@ hint_of_exit(const struct cli *c, struct buf *out)
             buf_adds(out, "\"virga whoami\" shows your role and project");
         break;
     case EXIT_NO_CAPACITY:
-        if (f->status == 507)
+        if (streq(f->err.code, "no_capacity"))
             buf_adds(out, "\"virga node list\" shows what is claimed "
                           "(operators); a smaller flavor may fit");
         break;

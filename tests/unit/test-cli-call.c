@@ -737,7 +737,7 @@ remove_kernel(void **state)
     "{\"id\":\"" ID "\",\"name\":\"a\",\"state\":\"active\",\"parts\":[{"      \
     "\"name\":\"kernel\",\"size_bytes\":12,\"sha256\":\"" sum "\"}]}"
 #define KERNEL_SUM                                                             \
-    "8a7d60fc1f5e0f9d9d0e0f6d4ec4b1b3a8cf5a3a5d6c6d1b7e8f9a0b1c2d3e4f"
+    "8daf3e4f39d310222b89e05b97f1aa56319811c728a147e8c6c86448f534194f"
 
 static void
 image__uploaded_again_after_a_lost_reply(void **state)
@@ -762,6 +762,27 @@ image__uploaded_again_after_a_lost_reply(void **state)
         assert_seen(&s, i, "PUT /v1/images/" ID "/parts/kernel ");
         assert_seen(&s, i, "\r\n\r\nkernel bytes");
     }
+    run_release(&r);
+    server_release(&s);
+}
+
+static void
+image__part_that_arrived_before_is_checked(void **state)
+{
+    static const struct answer script[] = {
+        {.status = 201, .body = IMAGE("")},
+        {.status = 0},
+        {.status = 409, .body = PROBLEM(409, "part_exists", "is there")},
+        {.status = 200, .body = IMAGE(KERNEL_SUM)},
+    };
+    struct server s;
+    struct run r;
+
+    server_start(&s, script, ARRAY_SIZE(script));
+    run_line(&r, &s, "image", "create", "a", "--kernel", kernel_file, NULL);
+    server_stop(&s);
+    assert_int_equal(r.rc, EXIT_OK);
+    assert_seen(&s, 3, "GET /v1/images/" ID " ");
     run_release(&r);
     server_release(&s);
 }
@@ -793,7 +814,7 @@ image__other_bytes_than_sent_are_noticed(void **state)
 {
     static const struct answer script[] = {
         {.status = 201, .body = IMAGE("")},
-        {.status = 200, .body = IMAGE(KERNEL_SUM)},
+        {.status = 200, .body = IMAGE("00ff")},
         {.status = 500, .body = PROBLEM(500, "oops", "oops")},
     };
     struct server s;
@@ -939,6 +960,7 @@ main(void)
         cmocka_unit_test(wait__ends_at_its_limit),
         cmocka_unit_test(token_create__secret_alone_on_the_first_line),
         cmocka_unit_test(image__uploaded_again_after_a_lost_reply),
+        cmocka_unit_test(image__part_that_arrived_before_is_checked),
         cmocka_unit_test(image__failed_upload_leaves_nothing),
         cmocka_unit_test(image__other_bytes_than_sent_are_noticed),
         cmocka_unit_test(image__bad_local_files_ask_nothing),
