@@ -7,6 +7,10 @@
 
 #include "hypervisor-backend/hv.h"
 
+/* What a driver keeps in a VM's folder. */
+#define HV_CONSOLE_LOG "console.log"
+#define HV_CONSOLE_SOCK "console.sock"
+
 struct hv_driver {
     const char *name;
     int (*open)(const struct hv_config *cfg, void **ret, struct err *e);

@@ -9,7 +9,9 @@
  *            different ids run side by side. on_event is called from a
  *            driver's thread without any lock held.
  * Errors:    negative errno plus `struct err` with a stable code:
- *            -ENOENT no such VM, -EEXIST a VM with this id runs already,
+ *            -ENOENT no such VM (code "not_found") or, where a running one
+ *            is needed, it has ended ("not_running"); -EEXIST a VM with this
+ *            id runs already,
  *            -EINVAL the spec is bad (pointer names the part), -ENOSPC disk or
  *            memory is out, -EIO the hypervisor failed (its words inside).
  * Invariants: 1. A VM survives hv_close() and the death of the agent.
@@ -108,6 +110,9 @@ struct hv_host {
     unsigned cpus;
     uint64_t memory_bytes;
     uint64_t memory_free_bytes;
+    /* Room for disks where the driver simulates it; 0: what the file system
+     * of the VMs' folders has. */
+    uint64_t disk_bytes;
     char accel[16]; /* "kvm", "tcg", "sim" */
     char version[64];
 };
@@ -119,7 +124,7 @@ struct hv_config {
     const char *uri;
     /* libvirt: "auto" measures, or "kvm", "tcg". */
     const char *accel;
-    /* Bytes of console log kept per VM. */
+    /* Bytes of console log kept per VM, 16 KiB to 64 MiB; 0 is 1 MiB. */
     uint64_t console_log_bytes;
     /* sim: "key=value,…"; see sim/README.md. NULL is all defaults. */
     const char *sim_options;
@@ -142,6 +147,8 @@ const char *hv_cap_name(enum hv_cap cap);
 const char *hv_state_name(enum hv_state s);
 const char *hv_end_name(enum hv_end e);
 
+/* Of an id that ended (and was not forgotten) it makes a new run; what was
+ * known of the last one is gone. A failed start leaves nothing behind. */
 int hv_start(struct hv *hv, const struct hv_spec *spec,
              struct err *reterr) _must_check_;
 /* Asks by the ACPI power button, or with force ends it at once. Returns when

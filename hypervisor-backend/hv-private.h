@@ -1,0 +1,33 @@
+/* hypervisor-backend/hv-private.h - what hv.c's own parts and tests share.
+ * Role:    private to hypervisor-backend/ and its tests.
+ * Threads: a struct hv never changes after hv_open(). */
+#ifndef HYPERVISOR_BACKEND_HV_PRIVATE_H
+#define HYPERVISOR_BACKEND_HV_PRIVATE_H
+
+#include "hypervisor-backend/hv-driver.h"
+
+/* The bound of a console log. The least keeps more than one block of any
+ * usual file system, the most is what a reader may have to hold in memory. */
+#define HV_CONSOLE_LOG_MIN (16u << 10)
+#define HV_CONSOLE_LOG_DEFAULT (1u << 20)
+#define HV_CONSOLE_LOG_MAX (64u << 20)
+
+struct hv {
+    const struct hv_driver *drv;
+    void *d;
+    uint64_t console_log_bytes;
+};
+
+/* Checks every part of a spec and collects all faults, each with its pointer.
+ * Without a guest (HV_CAP_NO_GUEST) there need not be anything to boot.
+ * 0 or -EINVAL. */
+int hv_spec_check(const struct hv_spec *spec, unsigned caps,
+                  struct err *reterr) _must_check_;
+
+/* Runs about ten million guest instructions on the KVM device at path and
+ * gives their rate; stops at the deadline with the rate reached so far.
+ * Negative errno, with `ret_why` set, when there is no KVM to measure. */
+int hv_probe_kvm_rate(const char *path, int deadline_ms, double *ret_per_s,
+                      char *ret_why, size_t why_size) _must_check_;
+
+#endif
