@@ -93,6 +93,9 @@ void codec_strings_clear(struct codec_list *l);
 /* One line of JSON appended to out. */
 void codec_encode(const struct codec_table *t, const void *obj,
                   struct buf *out);
+/* Only the CODEC_IN fields that are not empty: a request's body. */
+void codec_encode_request(const struct codec_table *t, const void *obj,
+                          struct buf *out);
 /* s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
 void codec_encode_string(const char *s, struct buf *out);
 
