@@ -110,27 +110,43 @@ state_spool_ack(struct state *st, int64_t seq)
 /* All numbers move by the same amount, past every number that is in use, so
  * that no two rows ever meet. */
 static int
-run_skip(struct db *db, struct db_job *job)
+run_meet(struct db *db, struct db_job *job)
 {
     int64_t seq = ((struct seq_job *)job)->seq, last = 0;
-    int r = spool_last(db, &last);
+    int r = seq > 0 ? spool_last(db, &last) : 0;
 
-    if (r < 0 || seq <= last)
-        return r;
-    r = db_run(db, ST_SPOOL_RENUMBER, "i", seq);
-    if (r >= 0)
-        r = db_run(db, ST_INSTANCE_RENUMBER, "i", seq);
-    if (r >= 0)
+    if (seq > 0 && last < seq)
+        last = seq; /* the shift must clear the old numbers as well */
+    if (seq > 0 && r >= 0)
+        r = db_run(db, ST_SPOOL_RENUMBER, "i", last);
+    if (seq > 0 && r >= 0)
+        r = db_run(db, ST_INSTANCE_RENUMBER, "i", last);
+    if (seq > 0 && r >= 0)
         r = db_run(db, ST_SPOOL_SEED, "");
+    if (seq > 0 && r >= 0)
+        r = db_run(db, ST_SPOOL_SET_LAST, "i", 2 * last);
     if (r >= 0)
-        r = db_run(db, ST_SPOOL_SET_LAST, "i", seq + last);
+        r = state_meta_set(db, "spool_met", 1);
     return r < 0 ? r : 0;
 }
 
 int
-state_spool_skip_to(struct state *st, int64_t seq)
+state_spool_meet(struct state *st, int64_t seq)
 {
-    struct seq_job j = {.job.run = run_skip, .seq = seq};
+    struct seq_job j = {.job.run = run_meet, .seq = seq};
 
     return db_writer_call(st->writer, &j.job);
+}
+
+int
+state_spool_met(struct state *st, bool *ret)
+{
+    int64_t v = 0;
+
+    pthread_mutex_lock(&st->lock);
+    int r = state_meta_get(st->reader, "spool_met", &v);
+    pthread_mutex_unlock(&st->lock);
+    if (r == 0)
+        *ret = v != 0;
+    return r;
 }

@@ -64,7 +64,6 @@ struct state_change {
     struct state_note note;
     /* On the writer's thread, once the commit's outcome is known. */
     void (*done)(struct state_change *c, int result);
-    void *arg;
 };
 
 void state_submit(struct state *st, struct state_change *c);
@@ -74,13 +73,15 @@ void state_submit(struct state *st, struct state_change *c);
 /* Up to max observations in order (struct api_observation, ages as of now). */
 int state_spool_read(struct state *st, int max,
                      struct codec_list *ret) _must_check_;
-/* The highest number ever given. */
+/* The highest number ever given; 0 at first. */
 int state_spool_last(struct state *st, int64_t *ret) _must_check_;
 /* Drops what is acknowledged, and deleted instances whose deletion is. */
 int state_spool_ack(struct state *st, int64_t seq) _must_check_;
-/* The controller is ahead of us (this database was lost and made anew):
- * renumbers what waits, and all that follows, to come after seq. */
-int state_spool_skip_to(struct state *st, int64_t seq) _must_check_;
+/* The controller has stored up to `seq` of this node, and this database knows
+ * nothing of that (it is new): what waits, and all that follows, gets numbers
+ * after seq. Nothing may be sent before this was done once. */
+int state_spool_meet(struct state *st, int64_t seq) _must_check_;
+int state_spool_met(struct state *st, bool *ret) _must_check_;
 
 /* ---- the rest ---- */
 
