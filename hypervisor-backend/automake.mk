@@ -7,6 +7,15 @@ libhv_a_SOURCES = \
 	hypervisor-backend/spec.c \
 	hypervisor-backend/console-log.c \
 	hypervisor-backend/probe.c \
+	hypervisor-backend/libvirt/libvirt.c \
+	hypervisor-backend/libvirt/lv-call.c \
+	hypervisor-backend/libvirt/lv-ends.c \
+	hypervisor-backend/libvirt/lv-process.c \
+	hypervisor-backend/libvirt/lv-root.c \
+	hypervisor-backend/libvirt/lv-stats.c \
+	hypervisor-backend/libvirt/lv-xml.c \
+	hypervisor-backend/libvirt/lv-libvirt.h \
+	hypervisor-backend/libvirt/lv-private.h \
 	hypervisor-backend/sim/sim.c hypervisor-backend/sim/sim-private.h \
 	hypervisor-backend/sim/sim-options.c \
 	hypervisor-backend/sim/sim-store.c \

@@ -11,6 +11,7 @@
 #include "hypervisor-backend/hv-private.h"
 
 static const struct hv_driver *const drivers[] = {
+    &hv_driver_libvirt,
     &hv_driver_sim,
 };
 

@@ -1,0 +1,872 @@
+/* libvirt.c - the driver over libvirt's C API; README.md has the picture.
+ *
+ * Invariants:
+ * 1. A domain of ours is persistent, has the instance's id as its UUID and
+ *    carries our metadata from before it first runs.
+ * 2. While a start is under way nobody sees that VM: it is in `starting`.
+ * 3. What libvirt knows of an end is on disk (lv-ends.c) before it is
+ *    reported by an event.
+ * 4. `lock` is never held over a call that waits for a QEMU. */
+#include <config.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "hypervisor-backend/libvirt/lv-libvirt.h"
+
+#define CALL_TIMEOUT_MS 10000
+#define START_TIMEOUT_MS 120000
+/* QEMU's stderr; a guest can make it talk. */
+#define QEMU_LOG_MAX_BYTES (1 << 20)
+
+struct starting {
+    char id[ID_SIZE];
+    struct starting *next;
+};
+
+struct lv {
+    virConnectPtr conn;
+    char *root; /* of the embedded libvirt; NULL with a URI from outside */
+    char *ends;
+    bool kvm;
+    void (*on_event)(const char *id, void *arg);
+    void *arg;
+    int callback_id; /* -1: none */
+
+    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
+    pthread_cond_t released;
+    bool callback_held; /* libvirt may still call on_lifecycle() */
+    struct starting *starting;
+    char (*dead)[ID_SIZE]; /* whose QEMU was found gone; only in lv_open() */
+    size_t n_dead;
+};
+
+static bool
+is_starting(struct lv *d, const char *id)
+{
+    for (struct starting *s = d->starting; s; s = s->next)
+        if (streq(s->id, id))
+            return true;
+    return false;
+}
+
+static int
+read_meta(virDomainPtr dom, struct lv_meta *ret)
+{
+    char *xml _cleanup_(freep) =
+        virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, LV_XMLNS, 0);
+
+    return xml ? lv_meta_parse(xml, ret) : -ENOENT;
+}
+
+static enum hv_end
+end_of_shutoff(int reason)
+{
+    switch (reason) {
+    case VIR_DOMAIN_SHUTOFF_SHUTDOWN:
+        return HV_END_GUEST;
+    case VIR_DOMAIN_SHUTOFF_DESTROYED:
+        return HV_END_KILLED;
+    case VIR_DOMAIN_SHUTOFF_CRASHED:
+    case VIR_DOMAIN_SHUTOFF_FAILED:
+        return HV_END_CRASHED;
+    default:
+        return HV_END_UNKNOWN;
+    }
+}
+
+/* A guest that panicked while no libvirt looked stays halted in its QEMU. */
+static bool
+is_panicked(int state, int reason)
+{
+    return state == VIR_DOMAIN_CRASHED ||
+           (state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_CRASHED);
+}
+
+static void
+put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
+{
+    int r = lv_end_put(d->ends, id, run, end);
+
+    if (r < 0) {
+        COUNT(lv_end_lost);
+        log_limited(LOG_LEVEL_WARN,
+                    "cannot store why a VM ended; after a restart it will be "
+                    "unknown",
+                    "inst=%s error=\"%s\"", id, strerrordesc_np(-r));
+    }
+}
+
+/* Stores what libvirt knows of a domain's end, if it has ended. Under the
+ * lock. */
+static void
+note_end(struct lv *d, virDomainPtr dom, const char *id)
+{
+    struct lv_meta m;
+    int state, reason;
+    enum hv_end end;
+
+    if (is_starting(d, id) || read_meta(dom, &m) < 0 ||
+        virDomainGetState(dom, &state, &reason, 0) < 0 ||
+        state != VIR_DOMAIN_SHUTOFF)
+        return;
+    end = end_of_shutoff(reason);
+    if (end != HV_END_UNKNOWN)
+        put_end(d, id, m.run, end);
+}
+
+static int
+on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
+             void *arg)
+{
+    struct lv *d = arg;
+    char id[VIR_UUID_STRING_BUFLEN];
+
+    if (virDomainGetUUIDString(dom, id) < 0)
+        return 0;
+    if (event == VIR_DOMAIN_EVENT_STOPPED) {
+        pthread_mutex_lock(&d->lock);
+        note_end(d, dom, id);
+        pthread_mutex_unlock(&d->lock);
+    }
+    if (d->on_event)
+        d->on_event(id, d->arg);
+    return 0;
+}
+
+static void
+on_released(void *arg)
+{
+    struct lv *d = arg;
+
+    pthread_mutex_lock(&d->lock);
+    d->callback_held = false;
+    pthread_cond_broadcast(&d->released);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- open and close ---- */
+
+static void
+note_dead(const char *id, void *arg)
+{
+    struct lv *d = arg;
+
+    d->dead = xrealloc(d->dead, (d->n_dead + 1) * sizeof(*d->dead));
+    memcpy(d->dead[d->n_dead++], id, ID_SIZE);
+}
+
+/* A domain as libvirt found it when it was opened. */
+static int
+settle(struct lv *d, virDomainPtr dom, struct err *e)
+{
+    char id[VIR_UUID_STRING_BUFLEN];
+    struct lv_meta m;
+    enum hv_end end;
+    int state, reason;
+
+    if (virDomainGetUUIDString(dom, id) < 0 ||
+        virDomainGetState(dom, &state, &reason, 0) < 0)
+        return lv_error(e, "cannot look at a VM");
+    if (read_meta(dom, &m) < 0) /* not ours */
+        return 0;
+    for (size_t i = 0; i < d->n_dead; i++)
+        if (streq(d->dead[i], id))
+            put_end(d, id, m.run, HV_END_CRASHED);
+    if (is_panicked(state, reason)) {
+        put_end(d, id, m.run, HV_END_CRASHED);
+        if (virDomainDestroy(dom) < 0)
+            return lv_error(e, "cannot end the panicked VM %s", id);
+        return 0;
+    }
+    if (state != VIR_DOMAIN_SHUTOFF)
+        return 0;
+    note_end(d, dom, id);
+    /* The death of the process broke off this start: hv_start() has never
+     * returned, so there is nothing to tell. */
+    if (!m.started_us && lv_end_get(d->ends, id, m.run, &end) == -ENOENT &&
+        virDomainUndefine(dom) < 0)
+        return lv_error(e, "cannot drop the half-started VM %s", id);
+    return 0;
+}
+
+static void
+free_domains(virDomainPtr *doms, int n)
+{
+    for (int i = 0; i < n; i++)
+        virDomainFree(doms[i]);
+    free(doms);
+}
+
+static int
+settle_all(struct lv *d, struct err *e)
+{
+    virDomainPtr *doms = NULL;
+    int n = virConnectListAllDomains(d->conn, &doms, 0);
+    int r = 0;
+
+    if (n < 0)
+        return lv_error(e, "cannot list the VMs");
+    pthread_mutex_lock(&d->lock);
+    for (int i = 0; i < n && r == 0; i++) {
+        r = settle(d, doms[i], e);
+        /* Undefined by another meanwhile. */
+        if (r == -ENOENT)
+            r = 0;
+    }
+    pthread_mutex_unlock(&d->lock);
+    free_domains(doms, n);
+    return r;
+}
+
+static int
+choose_accel(struct lv *d, const char *accel)
+{
+    char why[200];
+
+    if (streq(accel, "kvm") || streq(accel, "tcg")) {
+        d->kvm = streq(accel, "kvm");
+        return 0;
+    }
+    d->kvm = hv_probe_kvm(why, sizeof(why));
+    log_info("measured the machine's virtualization", "accel=%s why=\"%s\"",
+             d->kvm ? "kvm" : "tcg", why);
+    return 0;
+}
+
+static int
+connect_to(struct lv *d, const struct hv_config *cfg, struct err *e)
+{
+    char *base _cleanup_(freep) = xasprintf("%s/libvirt", cfg->state_dir);
+    char *log_path _cleanup_(freep) = xasprintf("%s/libvirt.log", base);
+    char *uri _cleanup_(freep) = xstrdup(cfg->uri);
+    int r;
+
+    d->ends = xasprintf("%s/ends", base);
+    r = lv_root_prepare(base, e);
+    if (r < 0)
+        return r;
+    if (!uri) {
+        struct buf b = {0};
+
+        d->root = xstrdup(base);
+        buf_adds(&b, "qemu:///embed?root=");
+        for (const char *p = base; *p; p++) {
+            if (strchr("%&?#+;=", *p))
+                buf_addf(&b, "%%%02X", (unsigned char)*p);
+            else
+                buf_addc(&b, *p);
+        }
+        uri = buf_take(&b);
+        r = lv_root_sweep(d->root, note_dead, d, e);
+        if (r < 0)
+            return r;
+    }
+    r = lv_process_init(log_path, e);
+    if (r < 0)
+        return r;
+    d->conn = virConnectOpen(uri);
+    if (!d->conn)
+        return lv_error(e, "cannot open libvirt at %s", uri);
+    return 0;
+}
+
+static void
+lv_close(void *p)
+{
+    struct lv *d = p;
+
+    if (d->conn && d->callback_id >= 0)
+        virConnectDomainEventDeregisterAny(d->conn, d->callback_id);
+    pthread_mutex_lock(&d->lock);
+    while (d->callback_held)
+        pthread_cond_wait(&d->released, &d->lock);
+    pthread_mutex_unlock(&d->lock);
+    if (d->conn)
+        virConnectClose(d->conn);
+    pthread_cond_destroy(&d->released);
+    pthread_mutex_destroy(&d->lock);
+    free(d->root);
+    free(d->ends);
+    free(d->dead);
+    free(d);
+}
+
+static int
+lv_open(const struct hv_config *cfg, void **ret, struct err *e)
+{
+    struct lv *d = xnew(struct lv);
+    int r;
+
+    d->callback_id = -1;
+    d->on_event = cfg->on_event;
+    d->arg = cfg->arg;
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_cond_init(&d->released, NULL);
+    r = choose_accel(d, cfg->accel ? cfg->accel : "auto");
+    if (r == 0)
+        r = connect_to(d, cfg, e);
+    if (r == 0) {
+        d->callback_held = true;
+        d->callback_id = virConnectDomainEventRegisterAny(
+            d->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), d, on_released);
+        if (d->callback_id < 0) {
+            d->callback_held = false;
+            r = lv_error(e, "cannot listen to libvirt's events");
+        }
+    }
+    if (r == 0)
+        r = settle_all(d, e);
+    if (r < 0) {
+        lv_close(d);
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+static unsigned
+lv_caps(void *p)
+{
+    struct lv *d = p;
+
+    return HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT | HV_CAP_PAUSE |
+           HV_CAP_CONSOLE | HV_CAP_STATS | (d->kvm ? HV_CAP_HARDWARE : 0);
+}
+
+/* ---- start ---- */
+
+static int
+check_file(const char *path, const char *pointer, bool read_only, struct err *e)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return err_field(e, pointer, "missing", "%s: %s", path,
+                         strerrordesc_np(errno));
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return err_field(e, pointer, "format", "%s is not a file", path);
+    if (access(path, read_only ? R_OK : R_OK | W_OK) < 0)
+        return err_field(e, pointer, "permission", "%s: %s", path,
+                         strerrordesc_np(errno));
+    return 0;
+}
+
+static int
+check_files(const struct hv_spec *s, struct err *e)
+{
+    int r = 0;
+
+    if (s->kernel && check_file(s->kernel, "/kernel", true, e) < 0)
+        r = -EINVAL;
+    if (s->initrd && check_file(s->initrd, "/initrd", true, e) < 0)
+        r = -EINVAL;
+    for (size_t i = 0; i < s->n_disks; i++) {
+        char at[40];
+
+        snprintf(at, sizeof(at), "/disks/%zu/path", i);
+        if (check_file(s->disks[i].path, at, s->disks[i].read_only, e) < 0)
+            r = -EINVAL;
+    }
+    return r;
+}
+
+static bool
+takes_direct_io(const char *path)
+{
+    int fd _cleanup_(closep) =
+        open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0;
+}
+
+static int
+define(struct lv *d, const struct hv_spec *s, virDomainPtr *ret,
+       struct lv_meta *ret_meta, struct err *e)
+{
+    struct buf xml _cleanup_(buf_release) = {0};
+    bool *direct _cleanup_(freep) = xcalloc(s->n_disks + 1, sizeof(*direct));
+    struct lv_xml_env env = {
+        .kvm = d->kvm, .disk_direct = direct, .prepared_us = clock_now_us()};
+
+    for (size_t i = 0; i < s->n_disks; i++)
+        direct[i] = takes_direct_io(s->disks[i].path);
+    lv_xml_domain(s, &env, &xml);
+    *ret = virDomainDefineXML(d->conn, buf_str(&xml));
+    if (!*ret)
+        return lv_error(e, "libvirt refuses the VM's description");
+    *ret_meta = (struct lv_meta){.run = s->run, .prepared_us = env.prepared_us};
+    snprintf(ret_meta->dir, sizeof(ret_meta->dir), "%s", s->dir);
+    return 0;
+}
+
+/* Undefines and removes what is left of a domain that does not run. */
+static int
+drop(struct lv *d, virDomainPtr dom, const char *id, struct err *e)
+{
+    unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+                     VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+                     VIR_DOMAIN_UNDEFINE_NVRAM;
+    int r;
+
+    if (virDomainUndefineFlags(dom, flags) < 0 &&
+        lv_last_code() != VIR_ERR_NO_DOMAIN)
+        return lv_error(e, "cannot drop VM %s", id);
+    r = lv_end_remove(d->ends, id);
+    if (r < 0)
+        return err_errno(e, r, "cannot drop VM %s", id);
+    if (d->root) {
+        char *log_path _cleanup_(freep) = lv_root_log(d->root, id);
+
+        if (unlink(log_path) < 0 && errno != ENOENT)
+            return err_errno(e, -errno, "cannot remove %s", log_path);
+    }
+    return 0;
+}
+
+/* From now on the VM shows, with the time at which it began to run. */
+static void
+store_started(virDomainPtr dom, struct lv_meta *m, const char *id)
+{
+    struct buf b _cleanup_(buf_release) = {0};
+    unsigned config = VIR_DOMAIN_AFFECT_CONFIG;
+    int r;
+
+    m->started_us = clock_now_us();
+    lv_meta_format(m, NULL, &b);
+    r = virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, buf_str(&b),
+                             "virga", LV_XMLNS,
+                             config | VIR_DOMAIN_AFFECT_LIVE);
+    if (r < 0 && virDomainIsActive(dom) == 0) /* ended again already */
+        r = virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, buf_str(&b),
+                                 "virga", LV_XMLNS, config);
+    if (r < 0) {
+        COUNT(lv_started_lost);
+        log_limited(LOG_LEVEL_WARN,
+                    "cannot store when a VM began to run; the moment before "
+                    "its start is taken instead",
+                    "inst=%s error=\"%s\"", id, virGetLastErrorMessage());
+    }
+}
+
+static int
+define_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
+{
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    struct err drop_e _cleanup_(err_release) = {0};
+    struct lv_meta m;
+    int r = define(d, s, &dom, &m, e);
+
+    if (r < 0)
+        return r;
+    r = lv_call(dom, s->id, LV_OP_CREATE, START_TIMEOUT_MS, NULL, e);
+    if (r == 0) {
+        store_started(dom, &m, s->id);
+        return 0;
+    }
+    if (virDomainIsActive(dom) == 1 && virDomainDestroy(dom) < 0)
+        err_prefix(e, "and its process cannot be ended");
+    if (drop(d, dom, s->id, &drop_e) < 0)
+        log_warn("what is left of a failed start will be dropped by the next",
+                 "inst=%s error=\"%s\"", s->id, drop_e.message);
+    return r;
+}
+
+/* The id is in `starting`. */
+static int
+replace_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
+{
+    virDomainPtr old _cleanup_(lv_domain_freep) =
+        virDomainLookupByUUIDString(d->conn, s->id);
+    struct lv_meta m;
+    int active, r;
+
+    if (old) {
+        active = virDomainIsActive(old);
+        if (active < 0)
+            return lv_error(e, "cannot look at VM %s", s->id);
+        if (active)
+            return err_set(e, -EEXIST, "already_running", "%s runs already",
+                           s->id);
+        if (read_meta(old, &m) < 0)
+            return err_set(e, -EEXIST, "not_ours",
+                           "libvirt has a VM %s that is not ours", s->id);
+        r = drop(d, old, s->id, e);
+        if (r < 0)
+            return r;
+    } else if (lv_last_code() != VIR_ERR_NO_DOMAIN) {
+        return lv_error(e, "cannot look for VM %s", s->id);
+    }
+    return define_and_run(d, s, e);
+}
+
+static int
+lv_start(void *p, const struct hv_spec *spec, struct err *e)
+{
+    struct lv *d = p;
+    struct starting me = {0}, **at;
+    int r = check_files(spec, e);
+
+    if (r < 0)
+        return r;
+    memcpy(me.id, spec->id, ID_SIZE);
+    pthread_mutex_lock(&d->lock);
+    if (is_starting(d, spec->id)) {
+        pthread_mutex_unlock(&d->lock);
+        return err_set(e, -EEXIST, "already_running", "%s is being started",
+                       spec->id);
+    }
+    me.next = d->starting;
+    d->starting = &me;
+    pthread_mutex_unlock(&d->lock);
+
+    r = replace_and_run(d, spec, e);
+
+    pthread_mutex_lock(&d->lock);
+    for (at = &d->starting; *at != &me; at = &(*at)->next)
+        continue;
+    *at = me.next;
+    if (r == 0) {
+        virDomainPtr dom _cleanup_(lv_domain_freep) =
+            virDomainLookupByUUIDString(d->conn, spec->id);
+
+        /* Its end, if it came so soon, was not noted while it was hidden. */
+        if (dom)
+            note_end(d, dom, spec->id);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+/* ---- the other calls ---- */
+
+static int
+find(struct lv *d, const char *id, virDomainPtr *ret, struct err *e)
+{
+    bool hidden;
+
+    pthread_mutex_lock(&d->lock);
+    hidden = is_starting(d, id);
+    pthread_mutex_unlock(&d->lock);
+    if (hidden)
+        return err_set(e, -ENOENT, "not_found", "VM %s is being started", id);
+    *ret = virDomainLookupByUUIDString(d->conn, id);
+    if (*ret)
+        return 0;
+    if (lv_last_code() == VIR_ERR_NO_DOMAIN)
+        return err_set(e, -ENOENT, "not_found", "there is no VM %s", id);
+    return lv_error(e, "cannot look for VM %s", id);
+}
+
+static int
+find_running(struct lv *d, const char *id, virDomainPtr *ret, struct err *e)
+{
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    int r = find(d, id, &dom, e);
+    int active;
+
+    if (r < 0)
+        return r;
+    active = virDomainIsActive(dom);
+    if (active < 0)
+        return lv_error(e, "cannot look at VM %s", id);
+    if (!active)
+        return err_set(e, -ENOENT, "not_running", "VM %s does not run", id);
+    *ret = TAKE_PTR(dom);
+    return 0;
+}
+
+/* An operation that failed because the VM ended meanwhile. */
+static int
+ended_meanwhile(virDomainPtr dom, const char *id, int r, struct err *e)
+{
+    if (r == -EIO && virDomainIsActive(dom) == 0) {
+        if (e)
+            err_release(e);
+        return err_set(e, -ENOENT, "not_running", "VM %s does not run", id);
+    }
+    return r;
+}
+
+static int
+operate(struct lv *d, const char *id, enum lv_op op, struct hv_stats *stats,
+        struct err *e)
+{
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    int r = find_running(d, id, &dom, e);
+
+    if (r == 0)
+        r = lv_call(dom, id, op, CALL_TIMEOUT_MS, stats, e);
+    return dom ? ended_meanwhile(dom, id, r, e) : r;
+}
+
+static int
+lv_stop(void *p, const char *id, bool force, struct err *e)
+{
+    struct lv *d = p;
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    int r = find(d, id, &dom, e);
+    int active;
+
+    if (r < 0)
+        return r;
+    active = virDomainIsActive(dom);
+    if (active < 0)
+        return lv_error(e, "cannot look at VM %s", id);
+    if (!active)
+        return 0;
+    if (!force)
+        r = lv_call(dom, id, LV_OP_SHUTDOWN, CALL_TIMEOUT_MS, NULL, e);
+    else if (virDomainDestroy(dom) < 0)
+        /* TERM first, KILL later: libvirt bounds this one itself, and it ends
+         * whatever waits for this QEMU. */
+        r = lv_error(e, "cannot end VM %s", id);
+    if (r < 0 && virDomainIsActive(dom) == 0) {
+        if (e)
+            err_release(e);
+        return 0;
+    }
+    return r;
+}
+
+static int
+lv_pause(void *p, const char *id, struct err *e)
+{
+    return operate(p, id, LV_OP_PAUSE, NULL, e);
+}
+
+static int
+lv_resume(void *p, const char *id, struct err *e)
+{
+    return operate(p, id, LV_OP_RESUME, NULL, e);
+}
+
+static int
+lv_forget(void *p, const char *id, struct err *e)
+{
+    struct lv *d = p;
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    struct err find_e _cleanup_(err_release) = {0};
+    struct lv_meta m;
+    int active, r = find(d, id, &dom, &find_e);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0) {
+        err_move(e, &find_e);
+        return r;
+    }
+    active = virDomainIsActive(dom);
+    if (active < 0)
+        return lv_error(e, "cannot look at VM %s", id);
+    if (active)
+        return err_set(e, -EBUSY, "still_running", "VM %s still runs", id);
+    if (read_meta(dom, &m) < 0)
+        return err_set(e, -EPERM, "not_ours", "VM %s is not ours", id);
+    pthread_mutex_lock(&d->lock);
+    r = drop(d, dom, id, e);
+    pthread_mutex_unlock(&d->lock);
+    return r;
+}
+
+static int
+describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
+{
+    char id[VIR_UUID_STRING_BUFLEN];
+    struct hv_vm vm = {0};
+    int state, reason;
+    struct lv_meta m;
+
+    if (virDomainGetUUIDString(dom, id) < 0 ||
+        virDomainGetState(dom, &state, &reason, 0) < 0)
+        return lv_error(e, "cannot look at a VM");
+    memcpy(vm.id, id, ID_SIZE);
+    vm.ours = read_meta(dom, &m) == 0;
+    if (vm.ours) {
+        vm.run = m.run;
+        vm.started_us = m.started_us ? m.started_us : m.prepared_us;
+    }
+    switch (state) {
+    case VIR_DOMAIN_SHUTOFF:
+        vm.state = HV_STOPPED;
+        if (!vm.ours || lv_end_get(d->ends, id, m.run, &vm.end) < 0)
+            vm.end = end_of_shutoff(reason);
+        break;
+    case VIR_DOMAIN_PAUSED:
+    case VIR_DOMAIN_PMSUSPENDED:
+        vm.state = HV_PAUSED;
+        break;
+    default:
+        vm.state = HV_RUNNING;
+    }
+    *ret = vm;
+    return 0;
+}
+
+static int
+lv_info(void *p, const char *id, struct hv_vm *ret, struct err *e)
+{
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    int r = find(p, id, &dom, e);
+
+    return r < 0 ? r : describe(p, dom, ret, e);
+}
+
+static int
+lv_list(void *p, struct hv_vm **ret, size_t *ret_n, struct err *e)
+{
+    struct lv *d = p;
+    struct hv_vm *all _cleanup_(freep) = NULL;
+    virDomainPtr *doms = NULL;
+    size_t n_all = 0;
+    int r = 0, n = virConnectListAllDomains(d->conn, &doms, 0);
+
+    if (n < 0)
+        return lv_error(e, "cannot list the VMs");
+    all = xcalloc((size_t)n + 1, sizeof(*all));
+    for (int i = 0; i < n && r == 0; i++) {
+        struct hv_vm vm;
+        bool hidden;
+
+        r = describe(d, doms[i], &vm, e);
+        if (r == -ENOENT) { /* gone since the list was made */
+            r = 0;
+            if (e)
+                err_release(e);
+            continue;
+        }
+        pthread_mutex_lock(&d->lock);
+        hidden = is_starting(d, vm.id);
+        pthread_mutex_unlock(&d->lock);
+        if (r == 0 && !hidden)
+            all[n_all++] = vm;
+    }
+    free_domains(doms, n);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(all);
+    *ret_n = n_all;
+    return 0;
+}
+
+/* QEMU appends (O_APPEND) to its log, so it may be cut at any time. */
+static void
+bound_qemu_log(struct lv *d, const char *id)
+{
+    char *path _cleanup_(freep) = NULL;
+    struct stat st;
+
+    if (!d->root)
+        return;
+    path = lv_root_log(d->root, id);
+    if (stat(path, &st) == 0 && st.st_size > QEMU_LOG_MAX_BYTES &&
+        truncate(path, 0) < 0)
+        COUNT(lv_qemu_log_not_cut);
+}
+
+static int
+lv_get_stats(void *p, const char *id, struct hv_stats *ret, struct err *e)
+{
+    bound_qemu_log(p, id);
+    return operate(p, id, LV_OP_STATS, ret, e);
+}
+
+static uint64_t
+memory_available(void)
+{
+    struct buf b _cleanup_(buf_release) = {0};
+    const char *line;
+    uint64_t kib;
+
+    if (fs_read("/proc/meminfo", 64 << 10, &b, NULL) < 0)
+        return 0;
+    line = strstr(buf_str(&b), "MemAvailable:");
+    if (!line || sscanf(line, "MemAvailable: %" SCNu64, &kib) != 1)
+        return 0;
+    return kib << 10;
+}
+
+static int
+lv_host(void *p, struct hv_host *ret, struct err *e)
+{
+    struct lv *d = p;
+    unsigned long qemu, lib;
+    virNodeInfo node;
+
+    if (virNodeGetInfo(d->conn, &node) < 0 ||
+        virConnectGetVersion(d->conn, &qemu) < 0 ||
+        virConnectGetLibVersion(d->conn, &lib) < 0)
+        return lv_error(e, "cannot look at the host");
+    *ret = (struct hv_host){
+        .cpus = node.cpus,
+        .memory_bytes = (uint64_t)node.memory << 10,
+        .memory_free_bytes = memory_available(),
+    };
+    snprintf(ret->accel, sizeof(ret->accel), "%s", d->kvm ? "kvm" : "tcg");
+    snprintf(ret->version, sizeof(ret->version),
+             "QEMU %lu.%lu.%lu, libvirt %lu.%lu.%lu", qemu / 1000000,
+             qemu / 1000 % 1000, qemu % 1000, lib / 1000000, lib / 1000 % 1000,
+             lib % 1000);
+    return 0;
+}
+
+static int
+lv_console_open(void *p, const char *id, int *ret_fd, struct err *e)
+{
+    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd _cleanup_(closep) = -1;
+    struct lv_meta m;
+    int n, r = find_running(p, id, &dom, e);
+
+    if (r < 0)
+        return r;
+    if (read_meta(dom, &m) < 0)
+        return err_set(e, -ENOENT, "not_ours", "VM %s is not ours", id);
+    n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" HV_CONSOLE_SOCK,
+                 m.dir);
+    if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
+        return err_set(e, -ENAMETOOLONG, "too_long",
+                       "%s is too long for a socket", m.dir);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_errno(e, -errno, "cannot make a socket");
+    if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+        if (errno == EAGAIN)
+            return err_set(e, -EBUSY, "console_busy",
+                           "the console of VM %s is in use", id);
+        return err_errno(e, -errno, "cannot connect to the console of VM %s",
+                         id);
+    }
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+const struct hv_driver hv_driver_libvirt = {
+    .name = "libvirt",
+    .open = lv_open,
+    .close = lv_close,
+    .caps = lv_caps,
+    .start = lv_start,
+    .stop = lv_stop,
+    .pause = lv_pause,
+    .resume = lv_resume,
+    .forget = lv_forget,
+    .info = lv_info,
+    .list = lv_list,
+    .stats = lv_get_stats,
+    .host = lv_host,
+    .console_open = lv_console_open,
+};

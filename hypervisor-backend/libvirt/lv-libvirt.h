@@ -1,0 +1,52 @@
+/* hypervisor-backend/libvirt/lv-libvirt.h - what touches libvirt's API.
+ * Role:    private to the driver; see README.md.
+ * Threads: libvirt's connection and domain handles may be used from any
+ *          thread; its last error belongs to the calling thread. */
+#ifndef HYPERVISOR_BACKEND_LIBVIRT_LV_LIBVIRT_H
+#define HYPERVISOR_BACKEND_LIBVIRT_LV_LIBVIRT_H
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "hypervisor-backend/libvirt/lv-private.h"
+
+static inline void
+lv_domain_freep(virDomainPtr *d)
+{
+    if (*d)
+        virDomainFree(*d);
+    *d = NULL;
+}
+
+/* ---- lv-process.c: what exists once in a process ---- */
+
+/* Starts libvirt's event loop in a thread of its own that lives as long as the
+ * process, sends libvirt's words to log_path instead of stderr. The first call
+ * counts. */
+int lv_process_init(const char *log_path, struct err *reterr) _must_check_;
+
+/* This thread's last libvirt error as one of ours, with libvirt's words. */
+int lv_error(struct err *e, const char *fmt, ...) _printf_(2, 3);
+/* The VIR_ERR_* of this thread's last error. */
+int lv_last_code(void);
+
+/* ---- lv-call.c: calls that may hang with their QEMU ---- */
+
+enum lv_op {
+    LV_OP_CREATE,
+    LV_OP_SHUTDOWN,
+    LV_OP_PAUSE,
+    LV_OP_RESUME,
+    LV_OP_STATS,
+};
+
+/* Runs the operation in a thread of its own and waits for it at most
+ * timeout_ms. A QEMU that does not answer keeps that thread, not the caller:
+ * -ETIMEDOUT, and at once so for further calls until it answers or dies. */
+int lv_call(virDomainPtr dom, const char *id, enum lv_op op, int timeout_ms,
+            struct hv_stats *ret_stats, struct err *e) _must_check_;
+
+/* ---- lv-stats.c ---- */
+int lv_stats(virDomainPtr dom, struct hv_stats *ret, struct err *e);
+
+#endif
