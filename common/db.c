@@ -197,13 +197,25 @@ db_migrate(struct db *db, const struct db_migration *m, size_t n,
 int
 db_prepare(struct db *db, const char *const *sql, size_t n, struct err *reterr)
 {
-    db->stmts = xcalloc(n, sizeof(*db->stmts));
-    db->n_stmts = n;
+    unsigned base;
+
+    return db_prepare_more(db, sql, n, &base, reterr);
+}
+
+int
+db_prepare_more(struct db *db, const char *const *sql, size_t n,
+                unsigned *ret_base, struct err *reterr)
+{
+    size_t base = db->n_stmts;
+
+    db->stmts = xrealloc(db->stmts, (base + n) * sizeof(*db->stmts));
+    for (size_t i = 0; i < n; i++)
+        db->stmts[base + i] = NULL;
+    db->n_stmts = base + n;
     for (size_t i = 0; i < n; i++) {
-        if (!sql[i])
-            continue;
-        int rc = sqlite3_prepare_v3(
-            db->h, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmts[i], NULL);
+        int rc = sqlite3_prepare_v3(db->h, sql[i], -1,
+                                    SQLITE_PREPARE_PERSISTENT,
+                                    &db->stmts[base + i], NULL);
         if (rc != SQLITE_OK) {
             int r = db_err(db, number_of(rc), reterr);
 
@@ -211,6 +223,7 @@ db_prepare(struct db *db, const char *const *sql, size_t n, struct err *reterr)
             return r;
         }
     }
+    *ret_base = (unsigned)base;
     return 0;
 }
 

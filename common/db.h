@@ -47,6 +47,10 @@ int db_migrate(struct db *db, const struct db_migration *m, size_t n,
 int db_prepare(struct db *db, const char *const *sql, size_t n,
                struct err *reterr) _must_check_;
 
+/* The same for one more set; statement i of it becomes *ret_base + i. */
+int db_prepare_more(struct db *db, const char *const *sql, size_t n,
+                    unsigned *ret_base, struct err *reterr) _must_check_;
+
 /* Runs SQL without results: pragmas, BEGIN, COMMIT. */
 int db_exec(struct db *db, const char *sql, struct err *reterr) _must_check_;
 

@@ -71,8 +71,8 @@ int httpc_call(struct httpc *c, const struct httpc_request *rq,
 void httpc_abort(struct httpc *c);
 void httpc_reply_release(struct httpc_reply *r);
 /* Copies a header's value into out (cut at size); -ENOENT when absent. */
-int httpc_reply_header(const struct httpc_reply *r, const char *name,
-                       char *out, size_t size);
+int httpc_reply_header(const struct httpc_reply *r, const char *name, char *out,
+                       size_t size);
 
 /* A raw TLS connection (own handle, not shared with calls). */
 struct httpc_raw;
