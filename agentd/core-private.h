@@ -46,6 +46,7 @@ struct core {
     struct core_config cfg;
     char *dir;
     struct hv *hv;
+    struct image_cache *images;
     unsigned caps;
     pthread_t *threads;
     unsigned n_threads;

@@ -328,7 +328,8 @@ core_new(const struct core_config *cfg)
 }
 
 int
-core_start(struct core *c, struct hv *hv, struct err *reterr)
+core_start(struct core *c, struct hv *hv, struct image_cache *images,
+           struct err *reterr)
 {
     struct load_arg la = {.c = c};
     int r = state_alive(c->cfg.st, &la.alive_us);
@@ -336,6 +337,7 @@ core_start(struct core *c, struct hv *hv, struct err *reterr)
     if (r < 0)
         return err_errno(reterr, r, "cannot read the agent's database");
     c->hv = hv;
+    c->images = images;
     c->caps = hv_caps(hv);
     pthread_mutex_lock(&c->lock);
     r = state_load(c->cfg.st, on_load, &la, reterr);

@@ -4,7 +4,8 @@
  *            something - news from the controller, an event of the driver, a
  *            finished download, a timer - only wakes the instance; what to
  *            do is always found anew from the facts.
- * Ownership: the core borrows the store, the driver and the image cache.
+ * Ownership: the core borrows the store, the driver and the image cache; it
+ *            is freed after all three are closed.
  * Threads:   any function from any thread; `workers` threads of its own, one
  *            at a time for each instance.
  * Errors:    what goes wrong with an instance is retried or told to the
@@ -25,7 +26,6 @@ enum core_network { NETWORK_ISOLATED, NETWORK_NAT, NETWORK_NONE };
 struct core_config {
     struct state *st;
     const char *dir;            /* state folder, absolute; copied */
-    struct image_cache *images; /* NULL only with HV_CAP_NO_GUEST */
     unsigned workers;
     int64_t stop_grace_us;
     enum core_network network;
@@ -35,8 +35,10 @@ struct core_config {
 };
 
 struct core *core_new(const struct core_config *cfg);
-/* Loads what is stored, compares it with the driver's VMs and begins. */
-int core_start(struct core *c, struct hv *hv, struct err *reterr) _must_check_;
+/* Loads what is stored, compares it with the driver's VMs and begins. images
+ * is NULL only with HV_CAP_NO_GUEST. */
+int core_start(struct core *c, struct hv *hv, struct image_cache *images,
+               struct err *reterr) _must_check_;
 /* Ends after the steps that run now; VMs go on. */
 void core_stop(struct core *c);
 void core_free(struct core *c);

@@ -192,7 +192,7 @@ get_parts(struct pass *p, struct files *f, struct err *e)
             return err_set(e, -EINVAL, "image_unreadable",
                            "the image has its %s twice",
                            api_part_names[parts[i].name]);
-        int r = image_get(p->c->cfg.images, im->id, &parts[i], p->in->id, slot,
+        int r = image_get(p->c->images, im->id, &parts[i], p->in->id, slot,
                           e);
         if (r == -EINPROGRESS)
             waiting = r; /* but ask for the other parts as well */
@@ -394,7 +394,8 @@ end_time(struct pass *p, bool told)
         at = p->vm.ended_us;
     else if (p->in->first || (!told && !p->in->stop_asked))
         at = seen; /* nobody saw the end itself */
-    return MIN(MAX(at, p->local.started_us), now);
+    at = MAX(at, p->local.started_us);
+    return MIN(at, now);
 }
 
 static void
@@ -474,6 +475,7 @@ look(struct pass *p, struct err *e)
         .ours = vm.ours,
         .end = vm.end,
         .started_us = vm.started_us,
+        .ended_us = vm.ended_us,
     };
     return 0;
 }

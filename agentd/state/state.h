@@ -21,6 +21,8 @@ struct state;
 
 int state_open(const char *path, struct state **ret,
                struct err *reterr) _must_check_;
+/* Waits until every change submitted so far is done. */
+void state_flush(struct state *st);
 /* Finishes what was submitted. No other call may run. */
 void state_close(struct state *st);
 
