@@ -232,6 +232,7 @@ async function load(stale) {
     (page.next_page_token ? " shown, there are more" : "");
   const projectNames = name(projects), nodeNames = name(nodes);
   const instanceNames = name(instances);
+  for (const u of usage.items) instanceNames.set(u.instance_id, u.instance_name);
   set($("n-instances"), more(instances));
   fill("instances", instances.items, "No instances yet.", (c, i) =>
     instanceRow(c, i, projectNames, nodeNames));
@@ -263,7 +264,7 @@ async function load(stale) {
     set(c[0], n.name);
     state(c[1], n.state, [n.schedulable ? "" : "cordoned",
       strangers ? `${strangers} unknown VMs` : ""].filter(Boolean).join(", "));
-    set(c[2], [n.driver, n.accel].filter(Boolean).join(", "));
+    set(c[2], [...new Set([n.driver, n.accel])].filter(Boolean).join(", "));
     set(c[3], `${n.instances}`);
     set(c[4], `${n.vcpus_claimed} of ${n.vcpus_limit}`);
     set(c[5], `${size(n.memory_claimed_bytes)} of ${size(n.memory_limit_bytes)}`);
