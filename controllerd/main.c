@@ -178,6 +178,8 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
         r = store_open(ctl->db_path, true, ret_db, reterr);
     if (r == 0)
         r = first_start(ctl, *ret_db, reterr);
+    if (r == 0)
+        r = image_sweep(ctl, *ret_db, reterr);
     if (r == 0) {
         r = store_instance_max_seq(*ret_db, &ctl->seq);
         if (r < 0)
