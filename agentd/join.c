@@ -59,8 +59,11 @@ join_token_read(const char *path, struct join_token *ret, struct err *reterr)
     int r = fs_read(path, 4096, &text, reterr);
 
     if (r == 0) {
-        while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
-            text.data[--text.len] = '\0';
+        /* "virga node token" prints the token on its first line. */
+        text.len = strcspn(buf_str(&text), "\r\n");
+        while (text.len && strchr(" \t", text.data[text.len - 1]))
+            text.len--;
+        text.data[text.len] = '\0';
         r = join_token_parse(buf_str(&text), ret, reterr);
     }
     if (r < 0)

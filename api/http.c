@@ -187,7 +187,7 @@ queue_reply(struct request *r)
     struct http_req *rq = &r->rq;
     struct MHD_Response *resp;
 
-    if (r->upgrade) {
+    if (r->upgrade && rq->status == MHD_HTTP_SWITCHING_PROTOCOLS) {
         resp = MHD_create_response_for_upgrade(on_upgrade, NULL);
     } else if (rq->reply_fd >= 0) {
         resp = MHD_create_response_from_fd64(rq->reply_size,
@@ -200,7 +200,8 @@ queue_reply(struct request *r)
     }
     if (!resp)
         return MHD_NO;
-    if (!r->upgrade && rq->status != MHD_HTTP_NO_CONTENT)
+    if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS &&
+        rq->status != MHD_HTTP_NO_CONTENT)
         MHD_add_response_header(resp, "Content-Type",
                                 rq->content_type ? rq->content_type
                                                  : "application/json");

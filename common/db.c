@@ -213,9 +213,9 @@ db_prepare_more(struct db *db, const char *const *sql, size_t n,
         db->stmts[base + i] = NULL;
     db->n_stmts = base + n;
     for (size_t i = 0; i < n; i++) {
-        int rc = sqlite3_prepare_v3(db->h, sql[i], -1,
-                                    SQLITE_PREPARE_PERSISTENT,
-                                    &db->stmts[base + i], NULL);
+        int rc =
+            sqlite3_prepare_v3(db->h, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &db->stmts[base + i], NULL);
         if (rc != SQLITE_OK) {
             int r = db_err(db, number_of(rc), reterr);
 

@@ -4,6 +4,7 @@
 #include "common/pki.h"
 
 #include <arpa/inet.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <string.h>
@@ -41,6 +42,13 @@ csr_freep(gnutls_x509_crq_t *c)
 {
     if (*c)
         gnutls_x509_crq_deinit(*c);
+}
+
+static void
+pub_freep(gnutls_pubkey_t *p)
+{
+    if (*p)
+        gnutls_pubkey_deinit(*p);
 }
 
 static int
@@ -271,6 +279,7 @@ pki_sign_client(const struct pki_ca *ca, const char *csr_pem, const char *cn,
 {
     gnutls_x509_crt_t crt _cleanup_(crt_freep) = NULL;
     gnutls_x509_crq_t csr _cleanup_(csr_freep) = NULL;
+    gnutls_pubkey_t pub _cleanup_(pub_freep) = NULL;
     gnutls_datum_t in = datum(csr_pem), out;
 
     if (in.size > PEM_MAX)
@@ -285,10 +294,13 @@ pki_sign_client(const struct pki_ca *ca, const char *csr_pem, const char *cn,
                          "is not a valid certificate request: %s",
                          gnutls_strerror(rc));
     rc = gnutls_x509_crt_init(&crt);
+    /* Only the key is taken from the request, none of its names. */
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_crq(crt, csr);
+        rc = gnutls_pubkey_init(&pub);
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_dn(crt, "", NULL);
+        rc = gnutls_pubkey_import_x509_crq(pub, csr, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_pubkey(crt, pub);
     if (rc >= 0)
         rc = fill_common(crt, cn, days);
     if (rc >= 0)
@@ -298,6 +310,28 @@ pki_sign_client(const struct pki_ca *ca, const char *csr_pem, const char *cn,
     if (rc < 0)
         return tls_err(reterr, rc, "cannot sign the certificate request");
     *ret_cert = take_pem(&out);
+    return 0;
+}
+
+int
+pki_request_key(const char *csr_pem, char out[HASH_HEX_SIZE],
+                struct err *reterr)
+{
+    gnutls_x509_crq_t csr _cleanup_(csr_freep) = NULL;
+    gnutls_datum_t in = datum(csr_pem);
+    unsigned char id[HASH_LEN];
+    size_t n = sizeof(id);
+
+    int rc = gnutls_x509_crq_init(&csr);
+    if (rc >= 0)
+        rc = gnutls_x509_crq_import(csr, &in, GNUTLS_X509_FMT_PEM);
+    if (rc >= 0)
+        rc = gnutls_x509_crq_get_key_id(csr, GNUTLS_KEYID_USE_SHA256, id, &n);
+    if (rc < 0)
+        return err_field(reterr, "/csr", "invalid",
+                         "is not a valid certificate request: %s",
+                         gnutls_strerror(rc));
+    id_hex(id, sizeof(id), out);
     return 0;
 }
 

@@ -34,6 +34,9 @@ int pki_issue_server(const struct pki_ca *ca, const char *const *sans,
 int pki_sign_client(const struct pki_ca *ca, const char *csr_pem,
                     const char *cn, int days, char **ret_cert,
                     struct err *reterr) _must_check_;
+/* SHA-256 in hex of a request's public key: who asks, whatever it says. */
+int pki_request_key(const char *csr_pem, char out[HASH_HEX_SIZE],
+                    struct err *reterr) _must_check_;
 /* A new private key and a request made with it. */
 int pki_make_request(const char *cn, char **ret_key, char **ret_csr,
                      struct err *reterr) _must_check_;

@@ -12,6 +12,7 @@ libhv_a_SOURCES = \
 	hypervisor-backend/libvirt/lv-ends.c \
 	hypervisor-backend/libvirt/lv-process.c \
 	hypervisor-backend/libvirt/lv-root.c \
+	hypervisor-backend/libvirt/lv-start.c \
 	hypervisor-backend/libvirt/lv-stats.c \
 	hypervisor-backend/libvirt/lv-xml.c \
 	hypervisor-backend/libvirt/lv-libvirt.h \
@@ -22,5 +23,23 @@ libhv_a_SOURCES = \
 	hypervisor-backend/sim/sim-table.c hypervisor-backend/sim/sim-table.h \
 	hypervisor-backend/sim/sim-console.c \
 	hypervisor-backend/sim/sim-console.h
-EXTRA_DIST += hypervisor-backend/sim/README.md
+EXTRA_DIST += hypervisor-backend/sim/README.md \
+	hypervisor-backend/libvirt/README.md
 HV_LIBS = libhv.a $(COMMON_LIBS) $(LIBVIRT_LIBS)
+
+unit_tests += tests/unit/test-hv-spec
+tests_unit_test_hv_spec_SOURCES = tests/unit/test-hv-spec.c
+tests_unit_test_hv_spec_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-hv-probe
+tests_unit_test_hv_probe_SOURCES = tests/unit/test-hv-probe.c
+tests_unit_test_hv_probe_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-hv-xml
+tests_unit_test_hv_xml_SOURCES = tests/unit/test-hv-xml.c
+tests_unit_test_hv_xml_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+EXTRA_DIST += tests/data/hv-domain-kernel.xml tests/data/hv-domain-disk.xml
+unit_tests += tests/unit/test-hv-sim
+tests_unit_test_hv_sim_SOURCES = tests/unit/test-hv-sim.c
+tests_unit_test_hv_sim_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-hv-libvirt
+tests_unit_test_hv_libvirt_SOURCES = tests/unit/test-hv-libvirt.c
+tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)

@@ -14,12 +14,10 @@ static struct store_statements *const all[] = {
 };
 
 int
-store_open(const char *path, bool writable, struct db **ret,
-           struct err *reterr)
+store_open(const char *path, bool writable, struct db **ret, struct err *reterr)
 {
     struct db *db _cleanup_(db_closep) = NULL;
-    int r =
-        db_open(path, writable ? DB_DURABLE : DB_READ_ONLY, &db, reterr);
+    int r = db_open(path, writable ? DB_DURABLE : DB_READ_ONLY, &db, reterr);
 
     if (r == 0 && writable)
         r = db_migrate(db, controller_migrations, controller_migrations_n,

@@ -49,8 +49,7 @@ int store_token_each(struct db *db,
                      void *arg) _must_check_;
 
 /* ---- flavors ---- */
-int store_flavor_insert(struct db *db,
-                        const struct api_flavor *f) _must_check_;
+int store_flavor_insert(struct db *db, const struct api_flavor *f) _must_check_;
 int store_flavor_get(struct db *db, const char *ref,
                      struct api_flavor *ret) _must_check_;
 int store_flavor_list(struct db *db, const char *after, int limit,
@@ -92,11 +91,11 @@ int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
 int store_instance_max_seq(struct db *db, int64_t *ret) _must_check_;
 /* Calls fn for each live instance: what it claims. */
-int store_instance_each_claim(
-    struct db *db,
-    int (*fn)(const char *node_id, int64_t vcpus, int64_t memory_bytes,
-              int64_t disk_bytes, void *arg),
-    void *arg) _must_check_;
+int store_instance_each_claim(struct db *db,
+                              int (*fn)(const char *node_id, int64_t vcpus,
+                                        int64_t memory_bytes,
+                                        int64_t disk_bytes, void *arg),
+                              void *arg) _must_check_;
 /* What changed on a node after seq, oldest first; *ret_last is the last seq
  * read (or `after`). */
 int store_desired_list(struct db *db, const char *node, int64_t after,
@@ -108,9 +107,8 @@ int store_operation_insert(struct db *db,
                            const struct api_operation *o) _must_check_;
 int store_operation_get(struct db *db, const char *project, const char *id,
                         struct api_operation *ret) _must_check_;
-int store_operation_list(struct db *db, const char *project,
-                         const char *before, int limit,
-                         struct codec_list *ret) _must_check_;
+int store_operation_list(struct db *db, const char *project, const char *before,
+                         int limit, struct codec_list *ret) _must_check_;
 int store_operation_update(struct db *db,
                            const struct api_operation *o) _must_check_;
 
@@ -130,6 +128,13 @@ extern const struct codec_table store_node_table;
 int store_node_update(struct db *db, const struct store_node *n) _must_check_;
 /* -EBUSY while an instance is on it. */
 int store_node_delete(struct db *db, const char *id) _must_check_;
+
+/* How many live instances are on it. */
+int store_node_instances(struct db *db, const char *id,
+                         int64_t *ret) _must_check_;
+/* Whether a live instance on the node was made from the image. */
+bool store_node_uses_image(struct db *db, const char *node_id,
+                           const char *image_id);
 
 struct store_join_token {
     char *id, *node_id, *key_hash;

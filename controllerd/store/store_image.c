@@ -47,9 +47,8 @@ int
 store_image_insert(struct db *db, const struct api_image *i)
 {
     int r = store_changed(db_run(db, S(IMAGE_INSERT), "sssisi", i->id,
-                                 i->project_id, i->name,
-                                 (int64_t)i->is_public, i->cmdline,
-                                 i->created_at));
+                                 i->project_id, i->name, (int64_t)i->is_public,
+                                 i->cmdline, i->created_at));
 
     for (size_t k = 0; k < i->parts.n && r == 0; k++) {
         const struct api_image_part *p =

@@ -74,14 +74,14 @@ store_instance_insert(struct db *db, const struct store_instance *i)
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
 
-    return store_changed(db_run(
-        db, S(INSERT), "sssssssiiisiiiiiiisssssiz", a->id, a->project_id,
-        a->name, a->flavor_id, a->flavor, a->image_id, a->image, a->vcpus,
-        a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
-        (int64_t)i->force, a->run, i->ended_run, i->seq, a->generation,
-        (int64_t)a->state, a->stop_reason, f ? f->code : NULL,
-        f ? f->message : NULL, a->operation_id, i->request_id, a->created_at,
-        a->started_at));
+    return store_changed(
+        db_run(db, S(INSERT), "sssssssiiisiiiiiiisssssiz", a->id, a->project_id,
+               a->name, a->flavor_id, a->flavor, a->image_id, a->image,
+               a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id,
+               (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
+               i->seq, a->generation, (int64_t)a->state, a->stop_reason,
+               f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
+               i->request_id, a->created_at, a->started_at));
 }
 
 static void
@@ -118,10 +118,9 @@ store_instance_get(struct db *db, const char *project,
                    struct store_instance *ret)
 {
     unsigned st = id_valid(ref) ? S(GET_ID) : S(GET_NAME);
-    int r = id_valid(ref)
-                ? db_get(db, st, "ss", project, ref)
-                : db_get(db, st, "ss", project ? project : default_project,
-                         ref);
+    int r = id_valid(ref) ? db_get(db, st, "ss", project, ref)
+                          : db_get(db, st, "ss",
+                                   project ? project : default_project, ref);
 
     if (r == 0) {
         *ret = (struct store_instance){0};
@@ -156,12 +155,14 @@ store_instance_update(struct db *db, const struct store_instance *i,
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
 
-    return store_changed(db_run(
-        db, S(UPDATE), "siiiiiiisssss" "zz",
-        a->id, (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
-        i->seq, a->generation, (int64_t)a->state, a->stop_reason,
-        f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
-        i->request_id, a->started_at, deleted_at));
+    return store_changed(
+        db_run(db, S(UPDATE),
+               "siiiiiiisssss"
+               "zz",
+               a->id, (int64_t)i->power, (int64_t)i->force, a->run,
+               i->ended_run, i->seq, a->generation, (int64_t)a->state,
+               a->stop_reason, f ? f->code : NULL, f ? f->message : NULL,
+               a->operation_id, i->request_id, a->started_at, deleted_at));
 }
 
 int

@@ -7,7 +7,19 @@
 
 #include "common/mem.h"
 
-enum { INSERT, GET, LIST, UPDATE, BUSY, DELETE, JOIN_INSERT, JOIN_GET, JOIN_USE };
+enum {
+    INSERT,
+    GET,
+    LIST,
+    UPDATE,
+    BUSY,
+    COUNT_INSTANCES,
+    USES_IMAGE,
+    DELETE,
+    JOIN_INSERT,
+    JOIN_GET,
+    JOIN_USE,
+};
 
 #define COLUMNS                                                                \
     "id, name, fingerprint, schedulable, observed_seq, driver, accel, "        \
@@ -26,6 +38,10 @@ static const char *const sql[] = {
         "quarantined = ?13, last_seen_at = ?14 WHERE id = ?1",
     [BUSY] = "SELECT 1 FROM instances WHERE node_id = ? AND deleted_at IS "
              "NULL LIMIT 1",
+    [COUNT_INSTANCES] = "SELECT count(*) FROM instances WHERE node_id = ? "
+                        "AND deleted_at IS NULL",
+    [USES_IMAGE] = "SELECT 1 FROM instances WHERE image_id = ?2 AND node_id = "
+                   "?1 AND deleted_at IS NULL LIMIT 1",
     /* Rows of instances that lived there keep its id without the row. */
     [DELETE] = "DELETE FROM nodes WHERE id = ?",
     [JOIN_INSERT] = "INSERT INTO join_tokens (id, hash, created_at, "
@@ -93,8 +109,8 @@ store_node_insert(struct db *db, const struct store_node *n)
     return store_changed(db_run(
         db, S(INSERT), "sssiissssiiissii", a->id, a->name, n->fingerprint,
         (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
-        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes,
-        "", "", a->last_seen_at, a->created_at));
+        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes, "",
+        "", a->last_seen_at, a->created_at));
 }
 
 static void
@@ -151,11 +167,11 @@ store_node_update(struct db *db, const struct store_node *n)
     char *traits _cleanup_(freep) = join_words(&a->traits);
     char *quarantined _cleanup_(freep) = join_words(&a->quarantined);
 
-    return store_changed(db_run(
-        db, S(UPDATE), "ssiissssiiissi", a->id, n->fingerprint,
-        (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
-        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes,
-        traits, quarantined, a->last_seen_at));
+    return store_changed(
+        db_run(db, S(UPDATE), "ssiissssiiissi", a->id, n->fingerprint,
+               (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
+               a->version, a->hypervisor, a->vcpus, a->memory_bytes,
+               a->disk_bytes, traits, quarantined, a->last_seen_at));
 }
 
 int
@@ -167,6 +183,26 @@ store_node_delete(struct db *db, const char *id)
     if (r != -ENOENT)
         return r < 0 ? r : -EBUSY;
     return store_changed(db_run(db, S(DELETE), "s", id));
+}
+
+int
+store_node_instances(struct db *db, const char *id, int64_t *ret)
+{
+    int r = db_get(db, S(COUNT_INSTANCES), "s", id);
+
+    if (r == 0)
+        *ret = db_int(db, S(COUNT_INSTANCES), 0);
+    db_reset(db, S(COUNT_INSTANCES));
+    return r;
+}
+
+bool
+store_node_uses_image(struct db *db, const char *node_id, const char *image_id)
+{
+    int r = db_get(db, S(USES_IMAGE), "ss", node_id, image_id);
+
+    db_reset(db, S(USES_IMAGE));
+    return r == 0;
 }
 
 void
@@ -182,8 +218,7 @@ int
 store_join_token_insert(struct db *db, const struct store_join_token *t)
 {
     return store_changed(db_run(db, S(JOIN_INSERT), "sbii", t->id, t->hash,
-                                sizeof(t->hash), t->created_at,
-                                t->expires_at));
+                                sizeof(t->hash), t->created_at, t->expires_at));
 }
 
 int
@@ -213,6 +248,5 @@ int
 store_join_token_use(struct db *db, const char *id, const char *node_id,
                      const char *key_hash)
 {
-    return store_changed(
-        db_run(db, S(JOIN_USE), "sss", id, node_id, key_hash));
+    return store_changed(db_run(db, S(JOIN_USE), "sss", id, node_id, key_hash));
 }

@@ -32,11 +32,11 @@ store_operation_insert(struct db *db, const struct api_operation *o)
 {
     const struct api_fault *p = o->problem;
 
-    return store_changed(db_run(
-        db, S(INSERT), "sssssissssiz", o->id, o->project_id, o->kind,
-        o->resource_type, o->resource_id, (int64_t)o->state, o->step,
-        p ? p->code : NULL, p ? p->message : NULL, o->request_id,
-        o->created_at, o->finished_at));
+    return store_changed(db_run(db, S(INSERT), "sssssissssiz", o->id,
+                                o->project_id, o->kind, o->resource_type,
+                                o->resource_id, (int64_t)o->state, o->step,
+                                p ? p->code : NULL, p ? p->message : NULL,
+                                o->request_id, o->created_at, o->finished_at));
 }
 
 static void
@@ -93,7 +93,6 @@ store_operation_update(struct db *db, const struct api_operation *o)
     const struct api_fault *p = o->problem;
 
     return store_changed(db_run(db, S(UPDATE), "sisssz", o->id,
-                                (int64_t)o->state, o->step,
-                                p ? p->code : NULL, p ? p->message : NULL,
-                                o->finished_at));
+                                (int64_t)o->state, o->step, p ? p->code : NULL,
+                                p ? p->message : NULL, o->finished_at));
 }

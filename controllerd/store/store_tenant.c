@@ -86,8 +86,8 @@ struct store_statements store_tenant_sql = {sql, ARRAY_SIZE(sql), 0};
 int
 store_project_insert(struct db *db, const struct api_project *p)
 {
-    return store_changed(db_run(db, S(PROJECT_INSERT), "ssi", p->id, p->name,
-                                p->created_at));
+    return store_changed(
+        db_run(db, S(PROJECT_INSERT), "ssi", p->id, p->name, p->created_at));
 }
 
 static void

@@ -21,10 +21,11 @@ static const char *const sql[] = {
              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [CLOSE] = "UPDATE usage_intervals SET end_us = ?3 WHERE instance_id = ?1 "
               "AND run = ?2 AND end_us IS NULL",
-    [EACH_ALL] = "SELECT " COLUMNS FROM "WHERE " WINDOW
-                 "ORDER BY u.instance_id, u.run",
-    [EACH_PROJECT] = "SELECT " COLUMNS FROM "WHERE u.project_id = ?3 AND " WINDOW
-                     "ORDER BY u.instance_id, u.run",
+    [EACH_ALL] =
+        "SELECT " COLUMNS FROM "WHERE " WINDOW "ORDER BY u.instance_id, u.run",
+    [EACH_PROJECT] =
+        "SELECT " COLUMNS FROM "WHERE u.project_id = ?3 AND " WINDOW
+        "ORDER BY u.instance_id, u.run",
     [EACH_INSTANCE] =
         "SELECT " COLUMNS FROM "WHERE u.instance_id = ?4 AND (?3 IS NULL OR "
         "u.project_id = ?3) AND " WINDOW "ORDER BY u.run",
@@ -70,9 +71,9 @@ store_interval_last(struct db *db, const char *instance_id,
 int
 store_interval_open(struct db *db, const struct store_interval *i)
 {
-    return store_changed(db_run(db, S(OPEN), "sisiziii", i->instance_id,
-                                i->run, i->project_id, i->iv.start_us,
-                                i->iv.end_us, i->iv.vcpus, i->iv.memory_bytes,
+    return store_changed(db_run(db, S(OPEN), "sisiziii", i->instance_id, i->run,
+                                i->project_id, i->iv.start_us, i->iv.end_us,
+                                i->iv.vcpus, i->iv.memory_bytes,
                                 i->iv.disk_bytes));
 }
 
@@ -80,8 +81,7 @@ int
 store_interval_close(struct db *db, const char *instance_id, int64_t run,
                      int64_t end_us)
 {
-    return store_changed(
-        db_run(db, S(CLOSE), "sii", instance_id, run, end_us));
+    return store_changed(db_run(db, S(CLOSE), "sii", instance_id, run, end_us));
 }
 
 int
@@ -94,8 +94,8 @@ store_interval_each(struct db *db, const char *project, const char *instance,
     unsigned st = instance  ? S(EACH_INSTANCE)
                   : project ? S(EACH_PROJECT)
                             : S(EACH_ALL);
-    int r = instance  ? db_query(db, st, "iiss", from_us, to_us, project,
-                                 instance)
+    int r = instance
+                ? db_query(db, st, "iiss", from_us, to_us, project, instance)
             : project ? db_query(db, st, "iis", from_us, to_us, project)
                       : db_query(db, st, "ii", from_us, to_us);
 

@@ -6,7 +6,8 @@
  * 2. While a start is under way nobody sees that VM: it is in `starting`.
  * 3. What libvirt knows of an end is on disk (lv-ends.c) before it is
  *    reported by an event.
- * 4. `lock` is never held over a call that waits for a QEMU. */
+ * 4. Once lv_open() has returned, `lock` is never held over a call that waits
+ *    for a QEMU. */
 #include <config.h>
 
 #include <fcntl.h>
@@ -25,43 +26,20 @@
 #include "hypervisor-backend/libvirt/lv-libvirt.h"
 
 #define CALL_TIMEOUT_MS 10000
-#define START_TIMEOUT_MS 120000
 /* QEMU's stderr; a guest can make it talk. */
 #define QEMU_LOG_MAX_BYTES (1 << 20)
 
-struct starting {
-    char id[ID_SIZE];
-    struct starting *next;
-};
-
-struct lv {
-    virConnectPtr conn;
-    char *root; /* of the embedded libvirt; NULL with a URI from outside */
-    char *ends;
-    bool kvm;
-    void (*on_event)(const char *id, void *arg);
-    void *arg;
-    int callback_id; /* -1: none */
-
-    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
-    pthread_cond_t released;
-    bool callback_held; /* libvirt may still call on_lifecycle() */
-    struct starting *starting;
-    char (*dead)[ID_SIZE]; /* whose QEMU was found gone; only in lv_open() */
-    size_t n_dead;
-};
-
-static bool
-is_starting(struct lv *d, const char *id)
+bool
+lv_is_starting(struct lv *d, const char *id)
 {
-    for (struct starting *s = d->starting; s; s = s->next)
+    for (struct lv_starting *s = d->starting; s; s = s->next)
         if (streq(s->id, id))
             return true;
     return false;
 }
 
-static int
-read_meta(virDomainPtr dom, struct lv_meta *ret)
+int
+lv_read_meta(virDomainPtr dom, struct lv_meta *ret)
 {
     char *xml _cleanup_(freep) =
         virDomainGetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, LV_XMLNS, 0);
@@ -107,16 +85,14 @@ put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
     }
 }
 
-/* Stores what libvirt knows of a domain's end, if it has ended. Under the
- * lock. */
-static void
-note_end(struct lv *d, virDomainPtr dom, const char *id)
+void
+lv_note_end(struct lv *d, virDomainPtr dom, const char *id)
 {
     struct lv_meta m;
     int state, reason;
     enum hv_end end;
 
-    if (is_starting(d, id) || read_meta(dom, &m) < 0 ||
+    if (lv_is_starting(d, id) || lv_read_meta(dom, &m) < 0 ||
         virDomainGetState(dom, &state, &reason, 0) < 0 ||
         state != VIR_DOMAIN_SHUTOFF)
         return;
@@ -136,9 +112,10 @@ on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
         return 0;
     if (event == VIR_DOMAIN_EVENT_STOPPED) {
         pthread_mutex_lock(&d->lock);
-        note_end(d, dom, id);
+        lv_note_end(d, dom, id);
         pthread_mutex_unlock(&d->lock);
     }
+    lv_bound_log();
     if (d->on_event)
         d->on_event(id, d->arg);
     return 0;
@@ -178,20 +155,21 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
     if (virDomainGetUUIDString(dom, id) < 0 ||
         virDomainGetState(dom, &state, &reason, 0) < 0)
         return lv_error(e, "cannot look at a VM");
-    if (read_meta(dom, &m) < 0) /* not ours */
+    if (lv_read_meta(dom, &m) < 0) /* not ours */
         return 0;
     for (size_t i = 0; i < d->n_dead; i++)
         if (streq(d->dead[i], id))
             put_end(d, id, m.run, HV_END_CRASHED);
     if (is_panicked(state, reason)) {
         put_end(d, id, m.run, HV_END_CRASHED);
-        if (virDomainDestroy(dom) < 0)
+        /* libvirt may have come to the same conclusion just now. */
+        if (virDomainDestroy(dom) < 0 && virDomainIsActive(dom) == 1)
             return lv_error(e, "cannot end the panicked VM %s", id);
         return 0;
     }
     if (state != VIR_DOMAIN_SHUTOFF)
         return 0;
-    note_end(d, dom, id);
+    lv_note_end(d, dom, id);
     /* The death of the process broke off this start: hv_start() has never
      * returned, so there is nothing to tell. */
     if (!m.started_us && lv_end_get(d->ends, id, m.run, &end) == -ENOENT &&
@@ -219,28 +197,50 @@ settle_all(struct lv *d, struct err *e)
         return lv_error(e, "cannot list the VMs");
     pthread_mutex_lock(&d->lock);
     for (int i = 0; i < n && r == 0; i++) {
-        r = settle(d, doms[i], e);
-        /* Undefined by another meanwhile. */
-        if (r == -ENOENT)
+        struct err one _cleanup_(err_release) = {0};
+
+        r = settle(d, doms[i], &one);
+        if (r == -ENOENT) /* undefined by another meanwhile */
             r = 0;
+        else if (r < 0)
+            err_move(e, &one);
     }
     pthread_mutex_unlock(&d->lock);
     free_domains(doms, n);
     return r;
 }
 
-static int
+static void
 choose_accel(struct lv *d, const char *accel)
 {
     char why[200];
 
     if (streq(accel, "kvm") || streq(accel, "tcg")) {
         d->kvm = streq(accel, "kvm");
-        return 0;
+        return;
     }
     d->kvm = hv_probe_kvm(why, sizeof(why));
     log_info("measured the machine's virtualization", "accel=%s why=\"%s\"",
              d->kvm ? "kvm" : "tcg", why);
+}
+
+/* The version makes libvirt look at QEMU's abilities, which takes seconds the
+ * first time: here rather than in the first call that needs them. */
+static int
+look_at_host(struct lv *d, struct err *e)
+{
+    unsigned long qemu, lib;
+    virNodeInfo node;
+
+    if (virNodeGetInfo(d->conn, &node) < 0 ||
+        virConnectGetVersion(d->conn, &qemu) < 0 ||
+        virConnectGetLibVersion(d->conn, &lib) < 0)
+        return lv_error(e, "cannot look at the host");
+    d->cpus = node.cpus;
+    snprintf(d->version, sizeof(d->version),
+             "QEMU %lu.%lu.%lu, libvirt %lu.%lu.%lu", qemu / 1000000,
+             qemu / 1000 % 1000, qemu % 1000, lib / 1000000, lib / 1000 % 1000,
+             lib % 1000);
     return 0;
 }
 
@@ -313,9 +313,10 @@ lv_open(const struct hv_config *cfg, void **ret, struct err *e)
     d->arg = cfg->arg;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->released, NULL);
-    r = choose_accel(d, cfg->accel ? cfg->accel : "auto");
+    choose_accel(d, cfg->accel ? cfg->accel : "auto");
+    r = connect_to(d, cfg, e);
     if (r == 0)
-        r = connect_to(d, cfg, e);
+        r = look_at_host(d, e);
     if (r == 0) {
         d->callback_held = true;
         d->callback_id = virConnectDomainEventRegisterAny(
@@ -345,211 +346,6 @@ lv_caps(void *p)
            HV_CAP_CONSOLE | HV_CAP_STATS | (d->kvm ? HV_CAP_HARDWARE : 0);
 }
 
-/* ---- start ---- */
-
-static int
-check_file(const char *path, const char *pointer, bool read_only, struct err *e)
-{
-    struct stat st;
-
-    if (stat(path, &st) < 0)
-        return err_field(e, pointer, "missing", "%s: %s", path,
-                         strerrordesc_np(errno));
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return err_field(e, pointer, "format", "%s is not a file", path);
-    if (access(path, read_only ? R_OK : R_OK | W_OK) < 0)
-        return err_field(e, pointer, "permission", "%s: %s", path,
-                         strerrordesc_np(errno));
-    return 0;
-}
-
-static int
-check_files(const struct hv_spec *s, struct err *e)
-{
-    int r = 0;
-
-    if (s->kernel && check_file(s->kernel, "/kernel", true, e) < 0)
-        r = -EINVAL;
-    if (s->initrd && check_file(s->initrd, "/initrd", true, e) < 0)
-        r = -EINVAL;
-    for (size_t i = 0; i < s->n_disks; i++) {
-        char at[40];
-
-        snprintf(at, sizeof(at), "/disks/%zu/path", i);
-        if (check_file(s->disks[i].path, at, s->disks[i].read_only, e) < 0)
-            r = -EINVAL;
-    }
-    return r;
-}
-
-static bool
-takes_direct_io(const char *path)
-{
-    int fd _cleanup_(closep) =
-        open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
-
-    return fd >= 0;
-}
-
-static int
-define(struct lv *d, const struct hv_spec *s, virDomainPtr *ret,
-       struct lv_meta *ret_meta, struct err *e)
-{
-    struct buf xml _cleanup_(buf_release) = {0};
-    bool *direct _cleanup_(freep) = xcalloc(s->n_disks + 1, sizeof(*direct));
-    struct lv_xml_env env = {
-        .kvm = d->kvm, .disk_direct = direct, .prepared_us = clock_now_us()};
-
-    for (size_t i = 0; i < s->n_disks; i++)
-        direct[i] = takes_direct_io(s->disks[i].path);
-    lv_xml_domain(s, &env, &xml);
-    *ret = virDomainDefineXML(d->conn, buf_str(&xml));
-    if (!*ret)
-        return lv_error(e, "libvirt refuses the VM's description");
-    *ret_meta = (struct lv_meta){.run = s->run, .prepared_us = env.prepared_us};
-    snprintf(ret_meta->dir, sizeof(ret_meta->dir), "%s", s->dir);
-    return 0;
-}
-
-/* Undefines and removes what is left of a domain that does not run. */
-static int
-drop(struct lv *d, virDomainPtr dom, const char *id, struct err *e)
-{
-    unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
-                     VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-                     VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
-                     VIR_DOMAIN_UNDEFINE_NVRAM;
-    int r;
-
-    if (virDomainUndefineFlags(dom, flags) < 0 &&
-        lv_last_code() != VIR_ERR_NO_DOMAIN)
-        return lv_error(e, "cannot drop VM %s", id);
-    r = lv_end_remove(d->ends, id);
-    if (r < 0)
-        return err_errno(e, r, "cannot drop VM %s", id);
-    if (d->root) {
-        char *log_path _cleanup_(freep) = lv_root_log(d->root, id);
-
-        if (unlink(log_path) < 0 && errno != ENOENT)
-            return err_errno(e, -errno, "cannot remove %s", log_path);
-    }
-    return 0;
-}
-
-/* From now on the VM shows, with the time at which it began to run. */
-static void
-store_started(virDomainPtr dom, struct lv_meta *m, const char *id)
-{
-    struct buf b _cleanup_(buf_release) = {0};
-    unsigned config = VIR_DOMAIN_AFFECT_CONFIG;
-    int r;
-
-    m->started_us = clock_now_us();
-    lv_meta_format(m, NULL, &b);
-    r = virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, buf_str(&b),
-                             "virga", LV_XMLNS,
-                             config | VIR_DOMAIN_AFFECT_LIVE);
-    if (r < 0 && virDomainIsActive(dom) == 0) /* ended again already */
-        r = virDomainSetMetadata(dom, VIR_DOMAIN_METADATA_ELEMENT, buf_str(&b),
-                                 "virga", LV_XMLNS, config);
-    if (r < 0) {
-        COUNT(lv_started_lost);
-        log_limited(LOG_LEVEL_WARN,
-                    "cannot store when a VM began to run; the moment before "
-                    "its start is taken instead",
-                    "inst=%s error=\"%s\"", id, virGetLastErrorMessage());
-    }
-}
-
-static int
-define_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
-{
-    virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
-    struct err drop_e _cleanup_(err_release) = {0};
-    struct lv_meta m;
-    int r = define(d, s, &dom, &m, e);
-
-    if (r < 0)
-        return r;
-    r = lv_call(dom, s->id, LV_OP_CREATE, START_TIMEOUT_MS, NULL, e);
-    if (r == 0) {
-        store_started(dom, &m, s->id);
-        return 0;
-    }
-    if (virDomainIsActive(dom) == 1 && virDomainDestroy(dom) < 0)
-        err_prefix(e, "and its process cannot be ended");
-    if (drop(d, dom, s->id, &drop_e) < 0)
-        log_warn("what is left of a failed start will be dropped by the next",
-                 "inst=%s error=\"%s\"", s->id, drop_e.message);
-    return r;
-}
-
-/* The id is in `starting`. */
-static int
-replace_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
-{
-    virDomainPtr old _cleanup_(lv_domain_freep) =
-        virDomainLookupByUUIDString(d->conn, s->id);
-    struct lv_meta m;
-    int active, r;
-
-    if (old) {
-        active = virDomainIsActive(old);
-        if (active < 0)
-            return lv_error(e, "cannot look at VM %s", s->id);
-        if (active)
-            return err_set(e, -EEXIST, "already_running", "%s runs already",
-                           s->id);
-        if (read_meta(old, &m) < 0)
-            return err_set(e, -EEXIST, "not_ours",
-                           "libvirt has a VM %s that is not ours", s->id);
-        r = drop(d, old, s->id, e);
-        if (r < 0)
-            return r;
-    } else if (lv_last_code() != VIR_ERR_NO_DOMAIN) {
-        return lv_error(e, "cannot look for VM %s", s->id);
-    }
-    return define_and_run(d, s, e);
-}
-
-static int
-lv_start(void *p, const struct hv_spec *spec, struct err *e)
-{
-    struct lv *d = p;
-    struct starting me = {0}, **at;
-    int r = check_files(spec, e);
-
-    if (r < 0)
-        return r;
-    memcpy(me.id, spec->id, ID_SIZE);
-    pthread_mutex_lock(&d->lock);
-    if (is_starting(d, spec->id)) {
-        pthread_mutex_unlock(&d->lock);
-        return err_set(e, -EEXIST, "already_running", "%s is being started",
-                       spec->id);
-    }
-    me.next = d->starting;
-    d->starting = &me;
-    pthread_mutex_unlock(&d->lock);
-
-    r = replace_and_run(d, spec, e);
-
-    pthread_mutex_lock(&d->lock);
-    for (at = &d->starting; *at != &me; at = &(*at)->next)
-        continue;
-    *at = me.next;
-    if (r == 0) {
-        virDomainPtr dom _cleanup_(lv_domain_freep) =
-            virDomainLookupByUUIDString(d->conn, spec->id);
-
-        /* Its end, if it came so soon, was not noted while it was hidden. */
-        if (dom)
-            note_end(d, dom, spec->id);
-    }
-    pthread_mutex_unlock(&d->lock);
-    return r;
-}
-
 /* ---- the other calls ---- */
 
 static int
@@ -558,7 +354,7 @@ find(struct lv *d, const char *id, virDomainPtr *ret, struct err *e)
     bool hidden;
 
     pthread_mutex_lock(&d->lock);
-    hidden = is_starting(d, id);
+    hidden = lv_is_starting(d, id);
     pthread_mutex_unlock(&d->lock);
     if (hidden)
         return err_set(e, -ENOENT, "not_found", "VM %s is being started", id);
@@ -673,10 +469,10 @@ lv_forget(void *p, const char *id, struct err *e)
         return lv_error(e, "cannot look at VM %s", id);
     if (active)
         return err_set(e, -EBUSY, "still_running", "VM %s still runs", id);
-    if (read_meta(dom, &m) < 0)
+    if (lv_read_meta(dom, &m) < 0)
         return err_set(e, -EPERM, "not_ours", "VM %s is not ours", id);
     pthread_mutex_lock(&d->lock);
-    r = drop(d, dom, id, e);
+    r = lv_drop(d, dom, id, e);
     pthread_mutex_unlock(&d->lock);
     return r;
 }
@@ -693,7 +489,7 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
         virDomainGetState(dom, &state, &reason, 0) < 0)
         return lv_error(e, "cannot look at a VM");
     memcpy(vm.id, id, ID_SIZE);
-    vm.ours = read_meta(dom, &m) == 0;
+    vm.ours = lv_read_meta(dom, &m) == 0;
     if (vm.ours) {
         vm.run = m.run;
         vm.started_us = m.started_us ? m.started_us : m.prepared_us;
@@ -748,7 +544,7 @@ lv_list(void *p, struct hv_vm **ret, size_t *ret_n, struct err *e)
             continue;
         }
         pthread_mutex_lock(&d->lock);
-        hidden = is_starting(d, vm.id);
+        hidden = lv_is_starting(d, vm.id);
         pthread_mutex_unlock(&d->lock);
         if (r == 0 && !hidden)
             all[n_all++] = vm;
@@ -783,42 +579,37 @@ lv_get_stats(void *p, const char *id, struct hv_stats *ret, struct err *e)
     return operate(p, id, LV_OP_STATS, ret, e);
 }
 
-static uint64_t
-memory_available(void)
+static int
+meminfo(const char *text, const char *key, uint64_t *ret_bytes)
 {
-    struct buf b _cleanup_(buf_release) = {0};
-    const char *line;
+    const char *line = strstr(text, key);
     uint64_t kib;
 
-    if (fs_read("/proc/meminfo", 64 << 10, &b, NULL) < 0)
-        return 0;
-    line = strstr(buf_str(&b), "MemAvailable:");
-    if (!line || sscanf(line, "MemAvailable: %" SCNu64, &kib) != 1)
-        return 0;
-    return kib << 10;
+    if (!line || sscanf(line + strlen(key), "%" SCNu64, &kib) != 1)
+        return -EBADMSG;
+    *ret_bytes = kib << 10;
+    return 0;
 }
 
+/* libvirt's own figure for memory is of NUMA cell 0 on some machines. */
 static int
 lv_host(void *p, struct hv_host *ret, struct err *e)
 {
     struct lv *d = p;
-    unsigned long qemu, lib;
-    virNodeInfo node;
+    struct buf b _cleanup_(buf_release) = {0};
+    struct hv_host host = {.cpus = d->cpus};
+    int r = fs_read("/proc/meminfo", 64 << 10, &b, e);
 
-    if (virNodeGetInfo(d->conn, &node) < 0 ||
-        virConnectGetVersion(d->conn, &qemu) < 0 ||
-        virConnectGetLibVersion(d->conn, &lib) < 0)
-        return lv_error(e, "cannot look at the host");
-    *ret = (struct hv_host){
-        .cpus = node.cpus,
-        .memory_bytes = (uint64_t)node.memory << 10,
-        .memory_free_bytes = memory_available(),
-    };
-    snprintf(ret->accel, sizeof(ret->accel), "%s", d->kvm ? "kvm" : "tcg");
-    snprintf(ret->version, sizeof(ret->version),
-             "QEMU %lu.%lu.%lu, libvirt %lu.%lu.%lu", qemu / 1000000,
-             qemu / 1000 % 1000, qemu % 1000, lib / 1000000, lib / 1000 % 1000,
-             lib % 1000);
+    if (r < 0)
+        return r;
+    r = meminfo(buf_str(&b), "MemTotal:", &host.memory_bytes);
+    if (r == 0)
+        r = meminfo(buf_str(&b), "MemAvailable:", &host.memory_free_bytes);
+    if (r < 0)
+        return err_errno(e, r, "/proc/meminfo");
+    snprintf(host.accel, sizeof(host.accel), "%s", d->kvm ? "kvm" : "tcg");
+    memcpy(host.version, d->version, sizeof(host.version));
+    *ret = host;
     return 0;
 }
 
@@ -833,7 +624,7 @@ lv_console_open(void *p, const char *id, int *ret_fd, struct err *e)
 
     if (r < 0)
         return r;
-    if (read_meta(dom, &m) < 0)
+    if (lv_read_meta(dom, &m) < 0)
         return err_set(e, -ENOENT, "not_ours", "VM %s is not ours", id);
     n = snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" HV_CONSOLE_SOCK,
                  m.dir);

@@ -8,6 +8,8 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+#include <pthread.h>
+
 #include "hypervisor-backend/libvirt/lv-private.h"
 
 static inline void
@@ -18,12 +20,55 @@ lv_domain_freep(virDomainPtr *d)
     *d = NULL;
 }
 
+/* ---- libvirt.c: the open driver ---- */
+
+struct lv_starting {
+    char id[ID_SIZE];
+    struct lv_starting *next;
+};
+
+struct lv {
+    virConnectPtr conn;
+    char *root; /* of the embedded libvirt; NULL with a URI from outside */
+    char *ends;
+    bool kvm;
+    void (*on_event)(const char *id, void *arg);
+    void *arg;
+    int callback_id; /* -1: none */
+    unsigned cpus;
+    char version[64];
+
+    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
+    pthread_cond_t released;
+    bool callback_held; /* libvirt may still call on_lifecycle() */
+    struct lv_starting *starting;
+    char (*dead)[ID_SIZE]; /* whose QEMU was found gone; only in lv_open() */
+    size_t n_dead;
+};
+
+/* Under the lock. */
+bool lv_is_starting(struct lv *d, const char *id);
+/* -ENOENT: the domain carries no metadata of ours. */
+int lv_read_meta(virDomainPtr dom, struct lv_meta *ret) _must_check_;
+/* Stores what libvirt knows of a domain's end, if it has ended. Under the
+ * lock. */
+void lv_note_end(struct lv *d, virDomainPtr dom, const char *id);
+
+/* ---- lv-start.c ---- */
+int lv_start(void *p, const struct hv_spec *spec, struct err *e) _must_check_;
+/* Undefines and removes what is left of a domain that does not run. */
+int lv_drop(struct lv *d, virDomainPtr dom, const char *id,
+            struct err *e) _must_check_;
+
 /* ---- lv-process.c: what exists once in a process ---- */
 
 /* Starts libvirt's event loop in a thread of its own that lives as long as the
  * process, sends libvirt's words to log_path instead of stderr. The first call
  * counts. */
 int lv_process_init(const char *log_path, struct err *reterr) _must_check_;
+
+/* Keeps libvirt's log from growing without end; called now and then. */
+void lv_bound_log(void);
 
 /* This thread's last libvirt error as one of ours, with libvirt's words. */
 int lv_error(struct err *e, const char *fmt, ...) _printf_(2, 3);
@@ -47,6 +92,7 @@ int lv_call(virDomainPtr dom, const char *id, enum lv_op op, int timeout_ms,
             struct hv_stats *ret_stats, struct err *e) _must_check_;
 
 /* ---- lv-stats.c ---- */
-int lv_stats(virDomainPtr dom, struct hv_stats *ret, struct err *e);
+int lv_stats(virDomainPtr dom, struct hv_stats *ret,
+             struct err *e) _must_check_;
 
 #endif

@@ -38,8 +38,8 @@ keep_quiet(void *arg, virErrorPtr error)
 }
 
 /* The file is appended to (O_APPEND), so cutting it is safe at any time. */
-static void
-bound_log(void)
+void
+lv_bound_log(void)
 {
     struct stat st;
 
@@ -106,6 +106,18 @@ says_full(const char *text)
            strstr(text, "Disk quota exceeded");
 }
 
+/* Debian's libvirt, run by root, insists on a user of this name even where
+ * its settings name another. */
+static const char *
+hint(const char *text)
+{
+    if (strstr(text, "parse user 'libvirt-qemu'") ||
+        strstr(text, "parse group 'libvirt-qemu'"))
+        return " (the system user and group libvirt-qemu are missing: the "
+               "package libvirt-daemon-system makes them)";
+    return "";
+}
+
 int
 lv_error(struct err *e, const char *fmt, ...)
 {
@@ -147,6 +159,7 @@ lv_error(struct err *e, const char *fmt, ...)
     for (char *p = words; *p; p++)
         if (*p == '\n' || *p == '\r')
             *p = ' ';
-    bound_log();
-    return err_set(e, number, code, "%s: %s", what ? what : "libvirt", words);
+    lv_bound_log();
+    return err_set(e, number, code, "%s: %s%s", what ? what : "libvirt", words,
+                   hint(words));
 }

@@ -100,23 +100,55 @@ is_our_qemu(long pid, const char *id)
     return memmem(b.data, b.len, want, strlen(want)) != NULL;
 }
 
+/* The value of the first `name='…'` after `element` in libvirt's own file;
+ * NULL when it is not there. The caller frees it. */
+static char *
+status_attribute(const char *xml, const char *element, const char *name)
+{
+    const char *p = strstr(xml, element);
+    const char *close = p ? strchr(p, '>') : NULL;
+    const char *at, *end;
+
+    if (!close || !(at = strstr(p, name)) || at > close)
+        return NULL;
+    at += strlen(name);
+    end = strchr(at, '\'');
+    return end && end < close ? xstrndup(at, (size_t)(end - at)) : NULL;
+}
+
+static int
+read_status(const char *root, const char *id, struct buf *ret)
+{
+    char *path _cleanup_(freep) =
+        xasprintf("%s/run/qemu/" LV_NAME_PREFIX "%s.xml", root, id);
+
+    return fs_read(path, 4 << 20, ret, NULL);
+}
+
+static int
+status_pid(const char *xml, const char *id)
+{
+    char *text _cleanup_(freep) =
+        status_attribute(xml, "<domstatus ", " pid='");
+    char *end;
+    long pid;
+
+    if (!text)
+        return -EBADMSG;
+    errno = 0;
+    pid = strtol(text, &end, 10);
+    if (errno || end == text || *end || pid < 0 || pid > INT32_MAX)
+        return -EBADMSG;
+    return pid > 1 && is_our_qemu(pid, id) ? (int)pid : -ENOENT;
+}
+
 int
 lv_root_pid(const char *root, const char *id)
 {
-    char *path _cleanup_(freep) =
-        xasprintf("%s/run/qemu/" LV_NAME_PREFIX "%s.pid", root, id);
     struct buf b _cleanup_(buf_release) = {0};
-    int r = fs_read(path, 64, &b, NULL);
-    char *end;
+    int r = read_status(root, id, &b);
 
-    if (r < 0)
-        return r;
-    errno = 0;
-    long pid = strtol(buf_str(&b), &end, 10);
-    if (errno || end == b.data || pid <= 1 || pid > INT32_MAX ||
-        !is_our_qemu(pid, id))
-        return -ENOENT;
-    return (int)pid;
+    return r < 0 ? r : status_pid(buf_str(&b), id);
 }
 
 /* "virga-ID.xml" gives the id. */
@@ -132,6 +164,28 @@ id_of_status(const char *name, char id[ID_SIZE])
     memcpy(id, name + prefix, ID_LEN);
     id[ID_LEN] = '\0';
     return id_valid(id);
+}
+
+/* The dead QEMU's folders of sockets, which nobody else removes. */
+static int
+remove_sockets(const char *root, const char *xml, struct err *reterr)
+{
+    char *sock _cleanup_(freep) = status_attribute(xml, "<monitor ", " path='");
+    char *lib _cleanup_(freep) = xasprintf("%s/lib/qemu/", root);
+    char *slash = sock ? strrchr(sock, '/') : NULL;
+    char *channels _cleanup_(freep) = NULL;
+    const char *name;
+    int r;
+
+    if (!slash || strncmp(sock, lib, strlen(lib)) != 0)
+        return 0;
+    *slash = '\0';
+    name = sock + strlen(lib);
+    if (strncmp(name, "domain-", 7) != 0 || strchr(name, '/'))
+        return 0;
+    channels = xasprintf("%schannel/target/%s", lib, name);
+    r = fs_remove_tree(sock, reterr);
+    return r < 0 ? r : fs_remove_tree(channels, reterr);
 }
 
 static int
@@ -163,10 +217,16 @@ lv_root_sweep(const char *root, void (*fn)(const char *id, void *arg),
     if (!d)
         return err_errno(reterr, -errno, "cannot list %s", run);
     while ((errno = 0, de = readdir(d))) {
+        struct buf xml _cleanup_(buf_release) = {0};
         int r;
 
-        if (!id_of_status(de->d_name, id) || lv_root_pid(root, id) >= 0)
+        /* What cannot be read is left to libvirt: it may be running. */
+        if (!id_of_status(de->d_name, id) || read_status(root, id, &xml) < 0 ||
+            status_pid(buf_str(&xml), id) != -ENOENT)
             continue;
+        r = remove_sockets(root, buf_str(&xml), reterr);
+        if (r < 0)
+            return r;
         r = remove_status(dirfd(d), id);
         if (r < 0)
             return err_errno(reterr, r, "cannot clean up %s", run);
