@@ -30,8 +30,8 @@ ask(struct poller *p, struct api_desired *ret, struct err *e)
     char path[128];
 
     if (p->after >= 0)
-        snprintf(path, sizeof(path),
-                 "/v1/agent/desired?since=0&after=%" PRId64, p->after);
+        snprintf(path, sizeof(path), "/v1/agent/desired?since=0&after=%" PRId64,
+                 p->after);
     else
         snprintf(path, sizeof(path),
                  "/v1/agent/desired?since=%" PRId64 "&wait=%ds", p->since,
