@@ -231,6 +231,9 @@ void nodes_drop(struct call *c);
 /* The agent's side: questions not yet handed over, appended to ret. */
 void nodes_take_requests(struct ctl *ctl, const char *node_id,
                          struct codec_list *ret);
+/* Whether a call waits for this node's answer. */
+bool nodes_question_open(struct ctl *ctl, const char *node_id,
+                         const char *request_id);
 /* Hands the answer to the waiting call; -ENOENT when nobody waits. */
 int nodes_answer(struct ctl *ctl, const char *node_id, const char *request_id,
                  struct node_answer *a);
@@ -246,6 +249,10 @@ void console_upgraded(struct http_upgraded *u, void *token, void *arg);
 
 /* ---- uploads (image_check.c) ---- */
 
+/* Removes what a killed upload or delete left among the image files; before
+ * the API is open. */
+int image_sweep(struct ctl *ctl, struct db *db,
+                struct err *reterr) _must_check_;
 /* Looks whether a file is what the part says, and how large a disk is for the
  * guest. -EINVAL with the reason; never trusts a length in the file. */
 int image_check(enum api_part part, enum api_format format, int fd,

@@ -437,8 +437,8 @@ on_end(struct http_req *rq, void *arg)
 
     if (!c)
         return;
-    log_debug("request", "req=%s method=%s path=\"%.200s\" status=%d",
-              c->request_id, rq->method, rq->path, rq->status);
+    log_debug("request", "req=%s from=%s method=%s path=\"%.200s\" status=%d",
+              c->request_id, rq->remote, rq->method, rq->path, rq->status);
     if (c->in) {
         codec_clear(c->m.route->in, c->in);
         free(c->in);

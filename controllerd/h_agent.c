@@ -371,7 +371,7 @@ h_agent_console(struct call *c)
     struct node_answer a = {.status = 200};
     const char *id = c->m.params[0];
 
-    if (!id_valid(id))
+    if (!id_valid(id) || !nodes_question_open(c->ctl, c->who.node_id, id))
         return not_found(c, "request", id);
     c->session[0] = 'a';
     memcpy(c->session + 1, id, ID_SIZE);

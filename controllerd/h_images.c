@@ -349,3 +349,50 @@ h_agent_image_part(struct call *c, struct db *db)
     c->rq->status = 200;
     return 0;
 }
+
+/* ---- leftovers ---- */
+
+static int
+sweep_folder(const char *path, const char *id, struct db *db, struct err *e)
+{
+    struct api_image i = {0};
+    DIR *d _cleanup_(closedirp) = NULL;
+    struct dirent *de;
+    int r = store_image_get(db, NULL, id, &i);
+
+    codec_clear(&table_image, &i);
+    if (r == -ENOENT) {
+        COUNT(image_folder_swept);
+        return fs_remove_tree(path, e);
+    }
+    if (r < 0)
+        return db_err(db, r, e);
+    d = opendir(path);
+    if (!d)
+        return err_errno(e, -errno, "cannot read %s", path);
+    while ((de = readdir(d)))
+        if (strstr(de->d_name, ".tmp.") &&
+            unlinkat(dirfd(d), de->d_name, 0) < 0)
+            return err_errno(e, -errno, "cannot remove %s/%s", path,
+                             de->d_name);
+    return 0;
+}
+
+int
+image_sweep(struct ctl *ctl, struct db *db, struct err *reterr)
+{
+    DIR *d _cleanup_(closedirp) = opendir(ctl->image_dir);
+    struct dirent *de;
+    int r = 0;
+
+    if (!d)
+        return err_errno(reterr, -errno, "cannot read %s", ctl->image_dir);
+    while (r == 0 && (de = readdir(d))) {
+        char *path _cleanup_(freep) =
+            xasprintf("%s/%s", ctl->image_dir, de->d_name);
+
+        if (id_valid(de->d_name))
+            r = sweep_folder(path, de->d_name, db, reterr);
+    }
+    return r;
+}

@@ -315,6 +315,19 @@ nodes_take_requests(struct ctl *ctl, const char *node_id,
     pthread_mutex_unlock(&ctl->nodes->lock);
 }
 
+bool
+nodes_question_open(struct ctl *ctl, const char *node_id,
+                    const char *request_id)
+{
+    struct question *q;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->questions, request_id, q);
+    bool open = q && strcmp(q->node_id, node_id) == 0 && !q->answer;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return open;
+}
+
 int
 nodes_answer(struct ctl *ctl, const char *node_id, const char *request_id,
              struct node_answer *a)
