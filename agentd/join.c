@@ -191,7 +191,7 @@ static int
 decode_joined(const struct httpc_reply *reply, const char *ca,
               struct api_joined *ret, struct err *reterr)
 {
-    int r = codec_decode(&table_joined, CODEC_REQUEST, buf_str(&reply->body),
+    int r = codec_decode(&table_joined, CODEC_PEER, buf_str(&reply->body),
                          reply->body.len, ret, reterr);
 
     if (r == 0)

@@ -42,7 +42,7 @@ ask(struct poller *p, struct api_desired *ret, struct err *e)
     int r = link_call(p->lc, &rq, &reply, e);
     if (r < 0)
         return r;
-    return codec_decode(&table_desired, CODEC_REQUEST, buf_str(&reply.body),
+    return codec_decode(&table_desired, CODEC_PEER, buf_str(&reply.body),
                         reply.body.len, ret, e);
 }
 

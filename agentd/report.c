@@ -87,7 +87,7 @@ post(struct reporter *rp, const struct api_report *report, int64_t *ret_ack,
     rq.max_reply = (size_t)1 << 20;
     int r = link_call(rp->lc, &rq, &reply, e);
     if (r == 0)
-        r = codec_decode(&table_report_ack, CODEC_REQUEST, buf_str(&reply.body),
+        r = codec_decode(&table_report_ack, CODEC_PEER, buf_str(&reply.body),
                          reply.body.len, &ack, e);
     if (r == 0)
         *ret_ack = ack.seq;
