@@ -29,6 +29,11 @@
 /* QEMU's stderr; a guest can make it talk. */
 #define QEMU_LOG_MAX_BYTES (1 << 20)
 
+/* Between opening, closing and the event thread: guards callback_held and
+ * in_callback. Not part of struct lv, whose life it decides. */
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t events_idle = PTHREAD_COND_INITIALIZER;
+
 bool
 lv_is_starting(struct lv *d, const char *id)
 {
@@ -110,6 +115,9 @@ on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
 
     if (virDomainGetUUIDString(dom, id) < 0)
         return 0;
+    pthread_mutex_lock(&events_lock);
+    d->in_callback = true;
+    pthread_mutex_unlock(&events_lock);
     if (event == VIR_DOMAIN_EVENT_STOPPED) {
         pthread_mutex_lock(&d->lock);
         lv_note_end(d, dom, id);
@@ -118,6 +126,10 @@ on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
     lv_bound_log();
     if (d->on_event)
         d->on_event(id, d->arg);
+    pthread_mutex_lock(&events_lock);
+    d->in_callback = false;
+    pthread_cond_broadcast(&events_idle);
+    pthread_mutex_unlock(&events_lock);
     return 0;
 }
 
@@ -126,10 +138,10 @@ on_released(void *arg)
 {
     struct lv *d = arg;
 
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&events_lock);
     d->callback_held = false;
-    pthread_cond_broadcast(&d->released);
-    pthread_mutex_unlock(&d->lock);
+    pthread_cond_broadcast(&events_idle);
+    pthread_mutex_unlock(&events_lock);
 }
 
 /* ---- open and close ---- */
@@ -288,13 +300,12 @@ lv_close(void *p)
 
     if (d->conn && d->callback_id >= 0)
         virConnectDomainEventDeregisterAny(d->conn, d->callback_id);
-    pthread_mutex_lock(&d->lock);
-    while (d->callback_held)
-        pthread_cond_wait(&d->released, &d->lock);
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_lock(&events_lock);
+    while (d->callback_held || d->in_callback)
+        pthread_cond_wait(&events_idle, &events_lock);
+    pthread_mutex_unlock(&events_lock);
     if (d->conn)
         virConnectClose(d->conn);
-    pthread_cond_destroy(&d->released);
     pthread_mutex_destroy(&d->lock);
     free(d->root);
     free(d->ends);
@@ -312,13 +323,14 @@ lv_open(const struct hv_config *cfg, void **ret, struct err *e)
     d->on_event = cfg->on_event;
     d->arg = cfg->arg;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->released, NULL);
     choose_accel(d, cfg->accel ? cfg->accel : "auto");
     r = connect_to(d, cfg, e);
     if (r == 0)
         r = look_at_host(d, e);
     if (r == 0) {
+        pthread_mutex_lock(&events_lock);
         d->callback_held = true;
+        pthread_mutex_unlock(&events_lock);
         d->callback_id = virConnectDomainEventRegisterAny(
             d->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
             VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), d, on_released);

@@ -38,9 +38,11 @@ struct lv {
     unsigned cpus;
     char version[64];
 
-    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
-    pthread_cond_t released;
+    /* Guarded by libvirt.c's events_lock. */
     bool callback_held; /* libvirt may still call on_lifecycle() */
+    bool in_callback;   /* there is one event thread, so at most one */
+
+    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
     struct lv_starting *starting;
     char (*dead)[ID_SIZE]; /* whose QEMU was found gone; only in lv_open() */
     size_t n_dead;
