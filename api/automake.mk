@@ -1,1 +1,10 @@
-# api/
+# api/ - the wire: tables, codec, routes, HTTP server plumbing, WebSocket
+noinst_LIBRARIES += libapi.a
+libapi_a_SOURCES = \
+	api/codec.c api/codec.h api/codec_decode.c api/codec_schema.c \
+	api/openapi.c \
+	api/resources.c api/resources.h \
+	api/routes.c api/routes.h \
+	api/http.c api/http.h \
+	api/ws.c api/ws_client.c api/ws.h
+API_LIBS = libapi.a $(COMMON_LIBS) $(JANSSON_LIBS) $(MHD_LIBS)

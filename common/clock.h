@@ -15,7 +15,8 @@
 
 int64_t clock_now_us(void);  /* wall clock */
 int64_t clock_mono_us(void); /* monotonic, counts while running */
-/* "2026-11-22T16:30:10.123456Z"; out holds CLOCK_TEXT_MAX bytes. Returns out. */
+/* "2026-11-22T16:30:10.123456Z"; out holds CLOCK_TEXT_MAX bytes. Returns out.
+ */
 char *clock_format(int64_t us, char *out);
 /* Accepts RFC 3339 with any offset and up to 9 fraction digits. -EINVAL. */
 int clock_parse(const char *s, int64_t *ret_us) _must_check_;

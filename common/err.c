@@ -51,8 +51,7 @@ err_field(struct err *e, const char *pointer, const char *code, const char *fmt,
                 text);
     if (e->n_details >= ERR_MAX_DETAILS)
         return -EINVAL;
-    e->details =
-        xrealloc(e->details, (e->n_details + 1) * sizeof(*e->details));
+    e->details = xrealloc(e->details, (e->n_details + 1) * sizeof(*e->details));
     struct err_detail *d = &e->details[e->n_details++];
     d->pointer = xstrdup(pointer);
     snprintf(d->code, sizeof(d->code), "%s", code);

@@ -41,8 +41,8 @@ log_write(enum log_level level, const char *msg, const char *kv, ...)
     if ((int)level > atomic_load_explicit(&max, memory_order_relaxed))
         return;
     clock_format(clock_now_us(), ts);
-    int n = snprintf(line, sizeof(line), "ts=%s level=%s prog=%s msg=\"%s\"", ts,
-                     level_names[level], prog_name, msg);
+    int n = snprintf(line, sizeof(line), "ts=%s level=%s prog=%s msg=\"%s\"",
+                     ts, level_names[level], prog_name, msg);
     if (n > 0 && (size_t)n < sizeof(line) - 2 && kv && *kv) {
         line[n++] = ' ';
         va_start(ap, kv);

@@ -34,8 +34,8 @@ spawn(const char *const *argv, int out_fd, pid_t *ret_pid)
     posix_spawnattr_setpgroup(&at, 0);
     posix_spawnattr_setflags(&at,
                              POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    int r = posix_spawnp(ret_pid, argv[0], &fa, &at, (char *const *)argv,
-                         environ);
+    int r =
+        posix_spawnp(ret_pid, argv[0], &fa, &at, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&at);
     return -r;

@@ -93,6 +93,8 @@ struct hv_vm {
     bool ours; /* made by a driver of ours (carries our metadata) */
     /* When the VM began to run, wall clock; 0 if not known. */
     int64_t started_us;
+    /* When it ended, wall clock; 0 while it runs or where nobody saw it. */
+    int64_t ended_us;
 };
 
 struct hv_stats {

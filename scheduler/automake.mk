@@ -1,1 +1,21 @@
-# scheduler/
+# scheduler/ - placement, pure
+noinst_LIBRARIES += libsched.a
+libsched_a_SOURCES = \
+	scheduler/place.c \
+	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h
+SCHED_LIBS = libsched.a $(COMMON_LIBS)
+
+unit_tests += tests/unit/test-scheduler-sched
+tests_unit_test_scheduler_sched_SOURCES = tests/unit/test-scheduler-sched.c
+tests_unit_test_scheduler_sched_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-scheduler-place
+tests_unit_test_scheduler_place_SOURCES = tests/unit/test-scheduler-place.c
+tests_unit_test_scheduler_place_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
+
+EXTRA_PROGRAMS += bench/bench-scheduler
+bench_programs += bench/bench-scheduler
+bench_bench_scheduler_SOURCES = bench/bench-scheduler.c
+bench_bench_scheduler_LDADD = $(SCHED_LIBS)
+
+include $(top_srcdir)/tools/checks.mk

@@ -633,6 +633,7 @@ describe(const struct sim_vm *vm, struct hv_vm *ret)
         .run = r->run,
         .ours = true,
         .started_us = r->started_us,
+        .ended_us = r->phase == SIM_ENDED ? r->ended_us : 0,
         .state = r->phase == SIM_ENDED    ? HV_STOPPED
                  : r->phase == SIM_PAUSED ? HV_PAUSED
                                           : HV_RUNNING,

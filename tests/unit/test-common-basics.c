@@ -33,8 +33,7 @@ clock__text_and_back_is_identity(void **state)
     int64_t back;
 
     for (int64_t us = -INT64_C(62135596800) * US_PER_S;
-         us < INT64_C(253402300799) * US_PER_S;
-         us += INT64_C(97654321012345)) {
+         us < INT64_C(253402300799) * US_PER_S; us += INT64_C(97654321012345)) {
         clock_format(us, text);
         assert_int_equal(clock_parse(text, &back), 0);
         assert_int_equal(back, us);

@@ -1,0 +1,502 @@
+/* http.c - HTTPS server on libmicrohttpd; see http.h.
+ *
+ * A request's life:
+ *   on_access (first call) -> ops->begin -> [body] -> ops->handle
+ *        -> HTTP_REPLY: queue_reply;  HTTP_WAIT: suspended until http_resume,
+ *           then on_access calls ops->handle again
+ *   on_completed -> ops->end, freed */
+#include <config.h>
+
+#include "api/http.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "api/ws.h"
+#include "common/count.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/pki.h"
+
+/* A body over the cap is read and dropped up to this size, so that the client
+ * gets the 413 instead of a reset connection. */
+#define DRAIN_MAX ((uint64_t)16 << 20)
+#define CONNECTION_MEMORY 16384
+
+struct http_server {
+    struct MHD_Daemon *d;
+    unsigned port;
+    const struct http_ops *ops;
+    void *arg;
+    char *cert, *key, *ca;
+};
+
+struct request {
+    struct http_req rq; /* first: http_req * is request * */
+    struct http_server *s;
+    struct MHD_Connection *c;
+    char remote[INET6_ADDRSTRLEN];
+    char *path;
+    uint64_t dropped; /* bytes of a body over the cap */
+    bool too_big;
+    void *upgrade_token;
+    bool upgrade;
+};
+
+static struct request *
+of(struct http_req *rq)
+{
+    return (struct request *)rq;
+}
+
+const char *
+http_header(struct http_req *rq, const char *name)
+{
+    return MHD_lookup_connection_value(of(rq)->c, MHD_HEADER_KIND, name);
+}
+
+const char *
+http_query(struct http_req *rq, const char *name)
+{
+    return MHD_lookup_connection_value(of(rq)->c, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct each {
+    bool (*fn)(const char *name, const char *value, void *arg);
+    void *arg;
+};
+
+static enum MHD_Result
+each_one(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct each *e = cls;
+
+    return e->fn(key, value ? value : "", e->arg) ? MHD_YES : MHD_NO;
+}
+
+void
+http_each_query(struct http_req *rq,
+                bool (*fn)(const char *name, const char *value, void *arg),
+                void *arg)
+{
+    struct each e = {fn, arg};
+
+    MHD_get_connection_values(of(rq)->c, MHD_GET_ARGUMENT_KIND, each_one, &e);
+}
+
+int
+http_peer(struct http_req *rq, char cn[64], char fingerprint[HASH_HEX_SIZE],
+          struct err *reterr)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(of(rq)->c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    if (!i || !i->tls_session)
+        return -ENOENT;
+    return pki_peer(i->tls_session, cn, fingerprint, reterr);
+}
+
+void
+http_suspend(struct http_req *rq)
+{
+    MHD_suspend_connection(of(rq)->c);
+}
+
+void
+http_resume(struct http_req *rq)
+{
+    MHD_resume_connection(of(rq)->c);
+}
+
+void
+http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
+{
+    va_list ap;
+
+    buf_addf(&rq->headers, "%s: ", name);
+    va_start(ap, fmt);
+    buf_vaddf(&rq->headers, fmt, ap);
+    va_end(ap);
+    buf_addc(&rq->headers, '\n');
+}
+
+/* ---- upgrade ---- */
+
+static void
+on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls,
+           const char *extra_in, size_t extra_in_size, MHD_socket sock,
+           struct MHD_UpgradeResponseHandle *urh)
+{
+    struct request *r = con_cls;
+    struct http_upgraded *u = xnew(struct http_upgraded);
+
+    u->fd = sock;
+    u->priv = urh;
+    buf_add(&u->early, extra_in, extra_in_size);
+    r->s->ops->upgraded(u, r->upgrade_token, r->s->arg);
+    r->upgrade_token = NULL;
+}
+
+void
+http_upgraded_close(struct http_upgraded *u)
+{
+    MHD_upgrade_action(u->priv, MHD_UPGRADE_ACTION_CLOSE);
+    buf_release(&u->early);
+    free(u);
+}
+
+static bool
+has_token(const char *value, const char *token)
+{
+    return value && strcasestr(value, token);
+}
+
+int
+http_reply_websocket(struct http_req *rq, void *token, struct err *reterr)
+{
+    const char *key = http_header(rq, "Sec-WebSocket-Key");
+    const char *version = http_header(rq, "Sec-WebSocket-Version");
+    char accept[WS_ACCEPT_SIZE];
+
+    if (!has_token(http_header(rq, "Upgrade"), "websocket") ||
+        !has_token(http_header(rq, "Connection"), "upgrade") || !key ||
+        !version || strcmp(version, "13") != 0 || ws_accept(key, accept) < 0)
+        return err_set(reterr, -EINVAL, "websocket_required",
+                       "this path speaks WebSocket: send Upgrade: websocket, "
+                       "Connection: Upgrade, Sec-WebSocket-Version: 13 and a "
+                       "Sec-WebSocket-Key");
+    http_add_header(rq, "Upgrade", "websocket");
+    http_add_header(rq, "Sec-WebSocket-Accept", "%s", accept);
+    rq->status = MHD_HTTP_SWITCHING_PROTOCOLS;
+    of(rq)->upgrade = true;
+    of(rq)->upgrade_token = token;
+    return 0;
+}
+
+/* ---- replies ---- */
+
+static enum MHD_Result
+queue_reply(struct request *r)
+{
+    struct http_req *rq = &r->rq;
+    struct MHD_Response *resp;
+
+    if (r->upgrade && rq->status == MHD_HTTP_SWITCHING_PROTOCOLS) {
+        resp = MHD_create_response_for_upgrade(on_upgrade, NULL);
+    } else if (rq->reply_fd >= 0) {
+        resp = MHD_create_response_from_fd64(rq->reply_size,
+                                             TAKE_FD(rq->reply_fd));
+    } else {
+        size_t n = rq->reply.len;
+
+        resp = MHD_create_response_from_buffer(n, buf_take(&rq->reply),
+                                               MHD_RESPMEM_MUST_FREE);
+    }
+    if (!resp)
+        return MHD_NO;
+    if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS &&
+        rq->status != MHD_HTTP_NO_CONTENT)
+        MHD_add_response_header(resp, "Content-Type",
+                                rq->content_type ? rq->content_type
+                                                 : "application/json");
+    for (char *line = rq->headers.data, *next; line && *line; line = next) {
+        char *colon = strchr(line, ':');
+
+        next = strchr(line, '\n');
+        *next++ = '\0';
+        *colon = '\0';
+        MHD_add_response_header(resp, line, colon + 2);
+    }
+    if (rq->close)
+        MHD_add_response_header(resp, "Connection", "close");
+    enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
+    MHD_destroy_response(resp);
+    return q;
+}
+
+static enum MHD_Result
+run_handle(struct request *r)
+{
+    if (r->s->ops->handle(&r->rq, r->s->arg) == HTTP_WAIT)
+        return MHD_YES;
+    return queue_reply(r);
+}
+
+static void
+reply_too_large(struct request *r)
+{
+    COUNT(http_body_too_large);
+    r->rq.status = MHD_HTTP_CONTENT_TOO_LARGE;
+    r->s->ops->handle(&r->rq, r->s->arg);
+}
+
+/* ---- requests ---- */
+
+static struct request *
+request_new(struct http_server *s, struct MHD_Connection *c, const char *method,
+            const char *url)
+{
+    struct request *r = xnew(struct request);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    r->s = s;
+    r->c = c;
+    r->path = xstrdup(url);
+    r->rq.method = method;
+    r->rq.path = r->path;
+    r->rq.reply_fd = -1;
+    r->rq.remote = r->remote;
+    if (i && i->client_addr->sa_family == AF_INET)
+        inet_ntop(AF_INET,
+                  &((const struct sockaddr_in *)i->client_addr)->sin_addr,
+                  r->remote, sizeof(r->remote));
+    else if (i && i->client_addr->sa_family == AF_INET6)
+        inet_ntop(AF_INET6,
+                  &((const struct sockaddr_in6 *)i->client_addr)->sin6_addr,
+                  r->remote, sizeof(r->remote));
+    return r;
+}
+
+static enum MHD_Result
+first_call(struct request *r)
+{
+    const char *cl = http_header(&r->rq, "Content-Length");
+    uint64_t len = cl ? strtoull(cl, NULL, 10) : 0;
+
+    r->s->ops->begin(&r->rq, r->s->arg);
+    if (r->rq.status) {
+        /* Refused before its body came: with a body under way the connection
+         * cannot be used again, and a short body is drained first. */
+        if (len == 0 && !http_header(&r->rq, "Transfer-Encoding"))
+            return queue_reply(r);
+        r->rq.close = true;
+        if (len > DRAIN_MAX || http_header(&r->rq, "Transfer-Encoding"))
+            return queue_reply(r);
+        return MHD_YES;
+    }
+    if (!r->rq.stream && len > HTTP_BODY_MAX) {
+        r->too_big = true;
+        if (len > DRAIN_MAX) {
+            r->rq.close = true;
+            reply_too_large(r);
+            return queue_reply(r);
+        }
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result
+body_part(struct request *r, const char *data, size_t *n)
+{
+    struct http_req *rq = &r->rq;
+
+    if (rq->status || r->too_big) {
+        r->dropped += *n;
+        *n = 0;
+        return r->dropped > DRAIN_MAX ? MHD_NO : MHD_YES;
+    }
+    if (rq->stream) {
+        r->s->ops->data(rq, data, *n, r->s->arg);
+    } else if (rq->body.len + *n > HTTP_BODY_MAX) {
+        r->too_big = true;
+        buf_release(&rq->body);
+    } else {
+        buf_add(&rq->body, data, *n);
+    }
+    *n = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result
+on_access(void *cls, struct MHD_Connection *c, const char *url,
+          const char *method, const char *version, const char *upload_data,
+          size_t *upload_data_size, void **con_cls)
+{
+    struct http_server *s = cls;
+    struct request *r = *con_cls;
+
+    if (!r) {
+        *con_cls = r = request_new(s, c, method, url);
+        return first_call(r);
+    }
+    if (*upload_data_size)
+        return body_part(r, upload_data, upload_data_size);
+    if (r->rq.status && !r->rq.stream)
+        return queue_reply(r); /* refused in begin(), body drained */
+    if (r->too_big) {
+        reply_too_large(r);
+        return queue_reply(r);
+    }
+    return run_handle(r);
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
+             enum MHD_RequestTerminationCode code)
+{
+    struct http_server *s = cls;
+    struct request *r = *con_cls;
+
+    if (!r)
+        return;
+    if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
+        COUNT(http_timeout);
+    s->ops->end(&r->rq, s->arg);
+    closep(&r->rq.reply_fd);
+    buf_release(&r->rq.body);
+    buf_release(&r->rq.reply);
+    buf_release(&r->rq.headers);
+    free(r->path);
+    free(r);
+    *con_cls = NULL;
+}
+
+static void
+on_log(void *cls, const char *fmt, va_list ap)
+{
+    char text[512];
+
+    vsnprintf(text, sizeof(text), fmt, ap);
+    COUNT(http_library_message);
+    log_limited(LOG_LEVEL_DEBUG, "http library", "text=\"%s\"", text);
+}
+
+/* ---- listening ---- */
+
+static int
+split_listen(const char *listen, char host[128], char port[16])
+{
+    const char *colon = strrchr(listen, ':');
+    size_t n = colon ? (size_t)(colon - listen) : 0;
+
+    if (!colon || n >= 128 || strlen(colon + 1) >= 16 || !colon[1] ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return -EINVAL;
+    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
+        listen++;
+        n -= 2;
+    }
+    snprintf(host, 128, "%.*s", (int)n, listen);
+    snprintf(port, 16, "%s", colon + 1);
+    return 0;
+}
+
+static int
+listen_on(const char *where, int *ret_fd, unsigned *ret_port,
+          struct err *reterr)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *ai = NULL;
+    struct sockaddr_storage ss;
+    socklen_t ss_len = sizeof(ss);
+    char host[128], port[16];
+    int one = 1;
+
+    if (split_listen(where, host, port) < 0)
+        return err_set(reterr, -EINVAL, "bad_config",
+                       "listen: \"%s\" is not ADDRESS:PORT", where);
+    int g = getaddrinfo(*host ? host : NULL, port, &hints, &ai);
+    if (g != 0)
+        return err_set(reterr, -EINVAL, "bad_config", "listen: \"%s\": %s",
+                       where, gai_strerror(g));
+    int fd _cleanup_(closep) =
+        socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (r == 0 &&
+        (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0 ||
+         getsockname(fd, (struct sockaddr *)&ss, &ss_len) < 0))
+        r = -errno;
+    freeaddrinfo(ai);
+    if (r == -EADDRINUSE)
+        return err_set(reterr, r, "address_in_use",
+                       "cannot listen on %s: another process uses this port; "
+                       "stop it or choose another with --listen",
+                       where);
+    if (r < 0)
+        return err_errno(reterr, r, "cannot listen on %s", where);
+    *ret_port =
+        ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+                                       : ((struct sockaddr_in *)&ss)->sin_port);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+int
+http_start(const struct http_config *cfg, struct http_server **ret,
+           struct err *reterr)
+{
+    int fd _cleanup_(closep) = -1;
+    unsigned port = 0;
+    int r = listen_on(cfg->listen, &fd, &port, reterr);
+
+    if (r < 0)
+        return r;
+    struct http_server *s = xnew(struct http_server);
+    s->port = port;
+    s->ops = cfg->ops;
+    s->arg = cfg->arg;
+    s->cert = xstrdup(cfg->cert_pem);
+    s->key = xstrdup(cfg->key_pem);
+    s->ca = xstrdup(cfg->client_ca_pem);
+    s->d = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_USE_ITC |
+            MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
+        (uint16_t)port, NULL, NULL, on_access, s, /* options: */
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, cfg->threads, MHD_OPTION_HTTPS_MEM_CERT,
+        s->cert, MHD_OPTION_HTTPS_MEM_KEY, s->key, MHD_OPTION_HTTPS_MEM_TRUST,
+        s->ca, MHD_OPTION_HTTPS_PRIORITIES,
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
+        MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
+    if (!s->d) {
+        free(s->cert);
+        free(s->key);
+        free(s->ca);
+        free(s);
+        return err_set(reterr, -EIO, "http_start",
+                       "the HTTPS server cannot start on %s", cfg->listen);
+    }
+    fd = -1; /* the daemon's now */
+    *ret = s;
+    return 0;
+}
+
+unsigned
+http_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+void
+http_quiesce(struct http_server *s)
+{
+    int fd = MHD_quiesce_daemon(s->d);
+
+    if (fd >= 0)
+        close(fd);
+}
+
+void
+http_stop(struct http_server *s)
+{
+    if (!s)
+        return;
+    MHD_stop_daemon(s->d);
+    free(s->cert);
+    free(s->key);
+    free(s->ca);
+    free(s);
+}

@@ -1,0 +1,107 @@
+/* api/http.h - the HTTPS server beneath the API, on libmicrohttpd.
+ * Role:      connections, TLS, bodies with caps, suspended requests, files
+ *            and upgrades. It knows nothing of routes: the owner's ops do.
+ * Ownership: a request lives from its headers to ops->end(); what the owner
+ *            hangs at req->user is freed there.
+ * Threads:   ops are called on one of the server's threads, one at a time
+ *            for a request. http_resume() may come from any thread.
+ * Errors:    http_start(): -EADDRINUSE, -EINVAL, -EIO with the reason. */
+#ifndef API_HTTP_H
+#define API_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/hash.h"
+
+#define HTTP_BODY_MAX ((size_t)1 << 20)
+
+struct http_server;
+
+struct http_req {
+    const char *method;
+    const char *path;   /* percent-decoded */
+    const char *remote; /* "127.0.0.1" */
+    struct buf body;    /* up to HTTP_BODY_MAX; empty with stream set */
+    bool stream;        /* begin() sets it: the body goes to ops->data() */
+    void *user;
+    /* The reply. */
+    int status; /* 0: none yet */
+    struct buf reply;
+    const char *content_type; /* NULL: application/json */
+    int reply_fd;             /* a file instead of reply; closed here */
+    uint64_t reply_size;
+    struct buf headers; /* "Name: value\n" lines */
+    bool close;         /* end the connection after the reply */
+    void *priv;
+};
+
+enum http_next {
+    HTTP_REPLY, /* the reply is in the request */
+    HTTP_WAIT,  /* http_suspend() was called; handle() runs again */
+};
+
+struct http_upgraded {
+    int fd;           /* plain bytes both ways; blocking mode */
+    struct buf early; /* bytes that came with the request; may be empty */
+    void *priv;
+};
+
+struct http_ops {
+    /* After the headers. A status set here is replied at once. */
+    void (*begin)(struct http_req *rq, void *arg);
+    /* Part of a streamed body; a status set here ends the upload. */
+    void (*data)(struct http_req *rq, const void *data, size_t n, void *arg);
+    /* The body is complete; again after each resume. */
+    enum http_next (*handle)(struct http_req *rq, void *arg);
+    /* The connection died or the reply is out. */
+    void (*end)(struct http_req *rq, void *arg);
+    /* After a 101 reply went out: the connection is u's, which the owner
+     * closes by http_upgraded_close(). */
+    void (*upgraded)(struct http_upgraded *u, void *token, void *arg);
+};
+
+struct http_config {
+    const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0 picks one */
+    const char *cert_pem, *key_pem, *client_ca_pem;
+    unsigned threads;
+    unsigned max_connections;
+    unsigned idle_timeout_s; /* silence of a client in the middle of things */
+    const struct http_ops *ops;
+    void *arg;
+};
+
+int http_start(const struct http_config *cfg, struct http_server **ret,
+               struct err *reterr) _must_check_;
+unsigned http_port(const struct http_server *s);
+/* No more new connections; what runs goes on. */
+void http_quiesce(struct http_server *s);
+/* Every suspended request must have been resumed before. */
+void http_stop(struct http_server *s);
+
+/* Value of a header or query parameter, or NULL. */
+const char *http_header(struct http_req *rq, const char *name);
+const char *http_query(struct http_req *rq, const char *name);
+/* Calls fn for each query parameter until it returns false. */
+void http_each_query(struct http_req *rq,
+                     bool (*fn)(const char *name, const char *value, void *arg),
+                     void *arg);
+/* Identity of the TLS peer; see pki_peer(). */
+int http_peer(struct http_req *rq, char cn[64], char fingerprint[HASH_HEX_SIZE],
+              struct err *reterr) _must_check_;
+
+/* Inside handle(), before anything that might resume. */
+void http_suspend(struct http_req *rq);
+void http_resume(struct http_req *rq);
+
+void http_add_header(struct http_req *rq, const char *name, const char *fmt,
+                     ...) _printf_(3, 4);
+/* Replies 101 with a WebSocket accept; ops->upgraded() gets token. -EINVAL
+ * when the request is no proper WebSocket handshake. */
+int http_reply_websocket(struct http_req *rq, void *token,
+                         struct err *reterr) _must_check_;
+void http_upgraded_close(struct http_upgraded *u);
+
+#endif

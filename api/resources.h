@@ -1,0 +1,285 @@
+/* api/resources.h - what travels between clients, controller and agents.
+ * Role:      one struct and one table (table_<name>) per resource. A comment
+ *            says what a field means only where the table's doc does not.
+ * Ownership: see codec.h.   Threads: plain data.
+ * Source:    docs/API.md is written from the tables. */
+#ifndef API_RESOURCES_H
+#define API_RESOURCES_H
+
+#include "api/codec.h"
+
+/* ---- tenants ---- */
+
+enum api_role {
+    ROLE_NONE,
+    ROLE_READER,
+    ROLE_MEMBER,
+    ROLE_ADMIN,
+    ROLE_OPERATOR
+};
+extern const char *const api_role_names[];
+
+struct api_project {
+    char *id, *name;
+    int64_t created_at;
+};
+
+struct api_token {
+    char *id, *name;
+    int role;
+    char *project; /* in: reference; out: id */
+    int64_t created_at, expires_at;
+    char *token; /* the secret; only in the reply to its creation */
+};
+
+struct api_whoami {
+    char *token_id, *token_name, *project_id;
+    int role;
+};
+
+struct api_flavor {
+    char *id, *name;
+    int64_t vcpus, memory_bytes, disk_bytes;
+    int64_t created_at;
+};
+
+enum api_part { PART_KERNEL, PART_INITRD, PART_DISK };
+extern const char *const api_part_names[];
+enum api_format { FORMAT_RAW, FORMAT_QCOW2 };
+extern const char *const api_format_names[];
+
+struct api_image_part {
+    int name;   /* enum api_part */
+    int format; /* enum api_format */
+    int64_t size_bytes;
+    int64_t virtual_bytes; /* of a disk, as the guest sees it */
+    char *sha256;
+};
+
+enum api_image_state { IMAGE_PENDING, IMAGE_ACTIVE };
+extern const char *const api_image_state_names[];
+
+struct api_image {
+    char *id, *name, *project_id;
+    bool is_public;
+    int state;
+    char *cmdline;
+    struct codec_list parts; /* struct api_image_part */
+    int64_t size_bytes, created_at;
+};
+
+enum api_instance_state {
+    INSTANCE_CREATING,
+    INSTANCE_RUNNING,
+    INSTANCE_STOPPING,
+    INSTANCE_STOPPED,
+    INSTANCE_STARTING,
+    INSTANCE_REBOOTING,
+    INSTANCE_DELETING,
+    INSTANCE_ERROR,
+    INSTANCE_DELETED,
+};
+extern const char *const api_instance_state_names[];
+
+struct api_fault {
+    char *code, *message;
+};
+
+struct api_instance {
+    char *id, *name, *project_id;
+    int state;
+    char *flavor, *image; /* in: reference; out: name */
+    char *flavor_id, *image_id;
+    int64_t vcpus, memory_bytes, disk_bytes;
+    int64_t run;       /* number of the latest start */
+    char *stop_reason; /* why it does not run */
+    struct api_fault *fault;
+    char *node_id;      /* operators only */
+    char *operation_id; /* the latest operation */
+    int64_t generation;
+    int64_t created_at, started_at;
+};
+
+struct api_stop_request {
+    bool force;
+};
+
+enum api_operation_state { OP_RUNNING, OP_SUCCEEDED, OP_FAILED, OP_CANCELLED };
+extern const char *const api_operation_state_names[];
+
+struct api_operation {
+    char *id, *project_id, *kind; /* "instance.create", … */
+    char *resource_type, *resource_id;
+    int state;
+    char *step;
+    struct api_fault *problem;
+    char *request_id;
+    int64_t created_at, finished_at;
+};
+
+struct api_stats {
+    int64_t cpu_ns, memory_bytes;
+    int64_t disk_read_bytes, disk_write_bytes, disk_read_ops, disk_write_ops;
+    int64_t net_rx_bytes, net_tx_bytes;
+};
+
+/* ---- metering ---- */
+
+struct api_usage_item {
+    char *instance_id, *instance_name, *project_id;
+    char *running_seconds, *vcpu_hours, *memory_gib_hours, *disk_gib_hours;
+    int64_t intervals;
+    bool open;
+    int64_t first_start, last_end;
+};
+
+struct api_usage {
+    int64_t from, to;
+    char *running_seconds, *vcpu_hours, *memory_gib_hours, *disk_gib_hours;
+    struct codec_list items; /* struct api_usage_item */
+    char *next_page_token;
+};
+
+/* ---- nodes ---- */
+
+enum api_node_state { NODE_UP, NODE_DOWN };
+extern const char *const api_node_state_names[];
+
+struct api_node {
+    char *id, *name;
+    int state;
+    bool schedulable;
+    char *driver, *accel, *version, *hypervisor;
+    int64_t vcpus, memory_bytes, disk_bytes; /* capacity */
+    int64_t vcpus_limit, memory_limit_bytes,
+        disk_limit_bytes; /* × overcommit */
+    int64_t vcpus_claimed, memory_claimed_bytes, disk_claimed_bytes;
+    int64_t instances;
+    struct codec_list traits;      /* strings */
+    struct codec_list quarantined; /* strings: VMs that nobody asked for */
+    int64_t last_seen_at, created_at;
+};
+
+struct api_join_token {
+    char *id;
+    int64_t ttl_s;
+    char *token;
+    int64_t expires_at;
+};
+
+/* ---- errors (RFC 9457) ---- */
+
+struct api_problem_field {
+    char *pointer, *code, *message;
+};
+
+struct api_problem {
+    char *type, *title;
+    int64_t status;
+    char *detail, *code, *request_id;
+    struct codec_list errors; /* struct api_problem_field */
+};
+
+/* ---- controller and agent; see docs/ARCHITECTURE.md, "The agent's loop" ----
+ */
+
+struct api_join {
+    char *token, *name, *csr;
+};
+
+struct api_joined {
+    char *node_id, *certificate, *ca;
+};
+
+struct api_certificate_request {
+    char *csr;
+};
+
+enum api_power { POWER_RUNNING, POWER_STOPPED, POWER_DELETED };
+extern const char *const api_power_names[];
+
+struct api_desired_image {
+    char *id, *cmdline;
+    struct codec_list parts; /* struct api_image_part */
+};
+
+struct api_desired_instance {
+    char *id, *project_id, *name;
+    int64_t seq; /* of this change, increasing over the whole cloud */
+    int64_t run; /* start number the instance should be at */
+    int power;   /* enum api_power */
+    bool force;  /* stop without asking the guest */
+    int64_t vcpus, memory_bytes, disk_bytes;
+    struct api_desired_image *image; /* absent once deleted */
+    char *request_id;
+};
+
+enum api_request_kind { REQUEST_CONSOLE_LOG, REQUEST_CONSOLE, REQUEST_STATS };
+extern const char *const api_request_kind_names[];
+
+/* A question to the node that is not part of its desired state. It lives in
+ * the controller's memory only; the client repeats it when it is lost. */
+struct api_node_request {
+    char *id;
+    int kind;
+    char *instance_id;
+    int64_t offset; /* console log: first byte; < 0 means "the last limit" */
+    int64_t limit;
+};
+
+struct api_desired {
+    int64_t seq; /* the agent asks for what is after this the next time */
+    bool full;   /* the first page of everything: what is missing from the
+                  * pages up to more == false does not exist */
+    bool more;   /* ask again at once */
+    struct codec_list instances; /* struct api_desired_instance */
+    struct codec_list requests;  /* struct api_node_request */
+};
+
+struct api_host {
+    char *driver, *accel, *agent_version, *hypervisor;
+    int64_t vcpus, memory_bytes, disk_bytes;
+    int64_t memory_free_bytes, disk_free_bytes;
+    struct codec_list traits; /* strings */
+};
+
+enum api_observed {
+    OBSERVED_RUNNING,
+    OBSERVED_STOPPED,
+    OBSERVED_FAILED,
+    OBSERVED_DELETED
+};
+extern const char *const api_observed_names[];
+
+struct api_observation {
+    int64_t seq; /* increasing for the life of the node's state */
+    char *instance_id;
+    int64_t run;
+    int state;
+    /* How long before sent_at it happened: the controller counts back from
+     * its own clock, so that a node's wrong clock cannot bend a bill. */
+    int64_t age_us;
+    char *reason; /* stopped: "requested", "guest", "crashed", "killed",
+                     "unknown" */
+    struct api_fault *problem;
+};
+
+struct api_report {
+    struct api_host *host;
+    struct codec_list observations; /* struct api_observation, by seq */
+    struct codec_list quarantined;  /* strings */
+};
+
+struct api_report_ack {
+    int64_t seq; /* every observation up to here is stored */
+};
+
+extern const struct codec_table table_project, table_token, table_whoami,
+    table_flavor, table_image, table_image_part, table_instance,
+    table_stop_request, table_operation, table_stats, table_usage,
+    table_usage_item, table_node, table_join_token, table_problem, table_fault,
+    table_join, table_joined, table_certificate_request, table_desired,
+    table_desired_instance, table_node_request, table_host, table_report,
+    table_observation, table_report_ack;
+
+#endif

@@ -1,0 +1,272 @@
+/* routes.c - the route table and its matcher; see routes.h. */
+#include <config.h>
+
+#include "api/routes.h"
+
+#include <string.h>
+
+#include "common/mem.h"
+
+static const struct api_query q_page[] = {
+    {"limit", "items on a page, 1 to 1000 [100]"},
+    {"page_token", "next_page_token of the page before"},
+    {NULL, NULL},
+};
+static const struct api_query q_instances[] = {
+    {"limit", "items on a page, 1 to 1000 [100]"},
+    {"page_token", "next_page_token of the page before"},
+    {"project", "operators: of this project only, name or id"},
+    {NULL, NULL},
+};
+static const struct api_query q_wait[] = {
+    {"wait", "answer when the operation has ended, or after this time at "
+             "most (0s to 60s)"},
+    {NULL, NULL},
+};
+static const struct api_query q_log[] = {
+    {"offset", "first byte wanted; without it the last `limit` bytes"},
+    {"limit", "bytes at most, 1 to 1048576 [65536]"},
+    {NULL, NULL},
+};
+static const struct api_query q_usage[] = {
+    {"from", "start of the period, RFC 3339 [start of this month, UTC]"},
+    {"to", "end of the period [now]"},
+    {"instance", "of this instance only, name or id"},
+    {"project", "operators: of this project only, name or id"},
+    {"limit", "items on a page, 1 to 1000 [100]"},
+    {"page_token", "next_page_token of the page before"},
+    {NULL, NULL},
+};
+static const struct api_query q_desired[] = {
+    {"since", "seq of the answer before; 0 asks for everything"},
+    {"after", "continue a full listing behind this seq"},
+    {"wait", "hold the answer until there is news, 0s to 60s"},
+    {NULL, NULL},
+};
+
+/* R: a route without a request body; J: with one, decoded by a table. */
+#define R(ID, M, P, AUTH, ROLE, OUT, ST, TAG, SUM, ...)                        \
+    [ROUTE_##ID] = {.id = ROUTE_##ID,                                          \
+                    .method = M,                                               \
+                    .path = P,                                                 \
+                    .auth = AUTH_##AUTH,                                       \
+                    .role = ROLE_##ROLE,                                       \
+                    .out = OUT,                                                \
+                    .status = ST,                                              \
+                    .tag = TAG,                                                \
+                    .summary = SUM,                                            \
+                    __VA_ARGS__}
+#define J(ID, M, P, AUTH, ROLE, IN, OUT, ST, TAG, SUM, ...)                    \
+    R(ID, M, P, AUTH, ROLE, OUT, ST, TAG, SUM, .body = BODY_JSON, .in = IN,    \
+      __VA_ARGS__)
+
+/* clang-format off */
+const struct api_route api_routes[N_ROUTES] = {
+    R(HEALTHZ, "GET", "/healthz", NONE, NONE, NULL, 200, "service",
+      "Says ok while the process lives", .example = ""),
+    R(READYZ, "GET", "/readyz", NONE, NONE, NULL, 200, "service",
+      "Says ok while the database takes writes, else 503", .example = ""),
+    R(METRICS, "GET", "/metrics", TOKEN, OPERATOR, NULL, 200, "service",
+      "Counters in the OpenMetrics text format", .example = ""),
+    R(OPENAPI, "GET", "/v1/openapi.json", NONE, NONE, NULL, 200, "service",
+      "This API as an OpenAPI 3.1 document", .example = ""),
+    R(CA, "GET", "/v1/ca", NONE, NONE, NULL, 200, "service",
+      "The certificate of the cloud's CA, PEM", .example = ""),
+    R(WHOAMI, "GET", "/v1/whoami", TOKEN, READER, &table_whoami, 200, "tenants",
+      "The token in use, its project and role", .example = ""),
+
+    J(PROJECT_CREATE, "POST", "/v1/projects", TOKEN, OPERATOR, &table_project,
+      &table_project, 201, "tenants", "Creates a project",
+      .example = "{\"name\":\"acme\"}"),
+    R(PROJECT_LIST, "GET", "/v1/projects", TOKEN, READER, &table_project, 200,
+      "tenants", "Lists projects (a tenant sees its own)", .out_list = true,
+      .query = q_page, .example = "?limit=10"),
+    R(PROJECT_SHOW, "GET", "/v1/projects/{project}", TOKEN, READER,
+      &table_project, 200, "tenants", "Shows a project", .example = ""),
+    R(PROJECT_DELETE, "DELETE", "/v1/projects/{project}", TOKEN, OPERATOR, NULL,
+      204, "tenants", "Deletes a project that owns no instance and no image",
+      .example = ""),
+    J(TOKEN_CREATE, "POST", "/v1/tokens", TOKEN, ADMIN, &table_token,
+      &table_token, 201, "tenants",
+      "Creates a token; its secret is in this reply and never again",
+      .example = "{\"name\":\"ci\",\"role\":\"member\",\"project\":\"acme\"}"),
+    R(TOKEN_LIST, "GET", "/v1/tokens", TOKEN, ADMIN, &table_token, 200,
+      "tenants", "Lists tokens, without their secrets", .out_list = true,
+      .query = q_page, .example = ""),
+    R(TOKEN_DELETE, "DELETE", "/v1/tokens/{token}", TOKEN, ADMIN, NULL, 204,
+      "tenants", "Revokes a token at once", .example = ""),
+
+    J(FLAVOR_CREATE, "POST", "/v1/flavors", TOKEN, OPERATOR, &table_flavor,
+      &table_flavor, 201, "flavors", "Creates a flavor",
+      .example = "{\"name\":\"small\",\"vcpus\":1,\"memory_bytes\":268435456,"
+                 "\"disk_bytes\":1073741824}"),
+    R(FLAVOR_LIST, "GET", "/v1/flavors", TOKEN, READER, &table_flavor, 200,
+      "flavors", "Lists flavors", .out_list = true, .query = q_page,
+      .example = ""),
+    R(FLAVOR_SHOW, "GET", "/v1/flavors/{flavor}", TOKEN, READER, &table_flavor,
+      200, "flavors", "Shows a flavor", .example = ""),
+    R(FLAVOR_DELETE, "DELETE", "/v1/flavors/{flavor}", TOKEN, OPERATOR, NULL,
+      204, "flavors", "Deletes a flavor; instances made with it keep its size",
+      .example = ""),
+
+    J(IMAGE_CREATE, "POST", "/v1/images", TOKEN, MEMBER, &table_image,
+      &table_image, 201, "images",
+      "Creates an image; it is active once every part named here was uploaded",
+      .example = "{\"name\":\"debian\",\"cmdline\":\"console=ttyS0\","
+                 "\"parts\":[{\"name\":\"kernel\"},{\"name\":\"initrd\"}]}"),
+    R(IMAGE_LIST, "GET", "/v1/images", TOKEN, READER, &table_image, 200,
+      "images", "Lists the project's images and the public ones",
+      .out_list = true, .query = q_page, .example = ""),
+    R(IMAGE_SHOW, "GET", "/v1/images/{image}", TOKEN, READER, &table_image,
+      200, "images", "Shows an image", .example = ""),
+    R(IMAGE_DELETE, "DELETE", "/v1/images/{image}", TOKEN, MEMBER, NULL, 204,
+      "images", "Deletes an image that no instance uses", .example = ""),
+    R(IMAGE_PART_PUT, "PUT", "/v1/images/{image}/parts/{part}", TOKEN, MEMBER,
+      &table_image, 200, "images",
+      "Uploads one part (kernel, initrd or disk) as the request's body",
+      .body = BODY_STREAM, .example = ""),
+
+    J(INSTANCE_CREATE, "POST", "/v1/instances", TOKEN, MEMBER, &table_instance,
+      &table_instance, 201, "instances",
+      "Creates an instance and starts it",
+      .example = "{\"name\":\"web-1\",\"image\":\"debian\","
+                 "\"flavor\":\"small\"}"),
+    R(INSTANCE_LIST, "GET", "/v1/instances", TOKEN, READER, &table_instance,
+      200, "instances", "Lists instances", .out_list = true,
+      .query = q_instances, .example = "?limit=50"),
+    R(INSTANCE_SHOW, "GET", "/v1/instances/{instance}", TOKEN, READER,
+      &table_instance, 200, "instances", "Shows an instance", .example = ""),
+    R(INSTANCE_DELETE, "DELETE", "/v1/instances/{instance}", TOKEN, MEMBER,
+      &table_operation, 202, "instances",
+      "Ends an instance at once and deletes it with its disk", .example = ""),
+    R(INSTANCE_START, "POST", "/v1/instances/{instance}/start", TOKEN, MEMBER,
+      &table_operation, 202, "instances", "Starts a stopped instance",
+      .example = ""),
+    J(INSTANCE_STOP, "POST", "/v1/instances/{instance}/stop", TOKEN, MEMBER,
+      &table_stop_request, &table_operation, 202, "instances",
+      "Stops an instance: by its power button, then by force",
+      .example = "{\"force\":false}"),
+    R(INSTANCE_REBOOT, "POST", "/v1/instances/{instance}/reboot", TOKEN,
+      MEMBER, &table_operation, 202, "instances",
+      "Stops an instance and starts it again", .example = ""),
+    R(INSTANCE_CONSOLE_LOG, "GET", "/v1/instances/{instance}/console-log",
+      TOKEN, READER, NULL, 200, "instances",
+      "Bytes of the serial console's log, as text/plain; the headers "
+      "Virga-Log-Offset and Virga-Log-End say which",
+      .query = q_log, .example = "?limit=4096"),
+    R(INSTANCE_CONSOLE, "GET", "/v1/instances/{instance}/console", TOKEN,
+      MEMBER, NULL, 101, "instances",
+      "The serial console over WebSocket (RFC 6455), binary frames both ways; "
+      "a newer session ends the one before", .example = ""),
+    R(INSTANCE_STATS, "GET", "/v1/instances/{instance}/stats", TOKEN, READER,
+      &table_stats, 200, "instances",
+      "What the running instance has used, from its node", .example = ""),
+
+    R(OPERATION_LIST, "GET", "/v1/operations", TOKEN, READER, &table_operation,
+      200, "operations", "Lists operations, newest first", .out_list = true,
+      .query = q_page, .example = ""),
+    R(OPERATION_SHOW, "GET", "/v1/operations/{operation}", TOKEN, READER,
+      &table_operation, 200, "operations",
+      "Shows an operation, or waits for its end", .query = q_wait,
+      .example = "?wait=30s"),
+
+    R(USAGE, "GET", "/v1/usage", TOKEN, READER, &table_usage, 200, "usage",
+      "What was used in a period: exact running time, and vCPU, memory and "
+      "disk by it", .query = q_usage, .example = "?from=2026-11-01T00:00:00Z"),
+
+    R(NODE_LIST, "GET", "/v1/nodes", TOKEN, OPERATOR, &table_node, 200,
+      "nodes", "Lists nodes", .out_list = true, .query = q_page,
+      .example = ""),
+    R(NODE_SHOW, "GET", "/v1/nodes/{node}", TOKEN, OPERATOR, &table_node, 200,
+      "nodes", "Shows a node", .example = ""),
+    R(NODE_CORDON, "POST", "/v1/nodes/{node}/cordon", TOKEN, OPERATOR,
+      &table_node, 200, "nodes", "Places no further instance on a node",
+      .example = ""),
+    R(NODE_UNCORDON, "POST", "/v1/nodes/{node}/uncordon", TOKEN, OPERATOR,
+      &table_node, 200, "nodes", "Takes the cordon back", .example = ""),
+    R(NODE_DELETE, "DELETE", "/v1/nodes/{node}", TOKEN, OPERATOR, NULL, 204,
+      "nodes", "Removes a node without instances; its certificate is void",
+      .example = ""),
+    J(JOIN_TOKEN_CREATE, "POST", "/v1/join-tokens", TOKEN, OPERATOR,
+      &table_join_token, &table_join_token, 201, "nodes",
+      "Makes a token with which one agent may join, once",
+      .example = "{\"ttl_s\":600}"),
+
+    J(JOIN, "POST", "/v1/join", NONE, NONE, &table_join, &table_joined, 201,
+      "agents", "A new node trades its join token for a certificate",
+      .example = "{\"token\":\"vj1.…\",\"name\":\"node-1\",\"csr\":\"-----"
+                 "BEGIN NEW CERTIFICATE REQUEST-----…\"}"),
+    J(AGENT_CERTIFICATE, "POST", "/v1/agent/certificate", NODE, NONE,
+      &table_certificate_request, &table_joined, 201, "agents",
+      "A fresh certificate before the old one runs out",
+      .example = "{\"csr\":\"-----BEGIN NEW CERTIFICATE REQUEST-----…\"}"),
+    R(AGENT_DESIRED, "GET", "/v1/agent/desired", NODE, NONE, &table_desired,
+      200, "agents", "The node's desired state after a sequence number",
+      .query = q_desired, .example = "?since=0&wait=30s"),
+    J(AGENT_REPORT, "POST", "/v1/agent/report", NODE, NONE, &table_report,
+      &table_report_ack, 200, "agents",
+      "Heartbeat, and what the node observed since the last acknowledged "
+      "sequence number",
+      .example = "{\"observations\":[]}"),
+    R(AGENT_REPLY, "POST", "/v1/agent/requests/{request}", NODE, NONE, NULL,
+      204, "agents", "Answers a request that came with the desired state",
+      .body = BODY_RAW, .example = ""),
+    R(AGENT_CONSOLE, "GET", "/v1/agent/console/{request}", NODE, NONE, NULL,
+      101, "agents", "The node's end of a console session, over WebSocket",
+      .example = ""),
+    R(AGENT_IMAGE_PART, "GET", "/v1/agent/images/{image}/parts/{part}", NODE,
+      NONE, NULL, 200, "agents", "Downloads a part of an image",
+      .example = ""),
+
+    R(DASHBOARD, "GET", "/", NONE, NONE, NULL, 200, "service",
+      "The operator's page", .example = ""),
+    R(DASHBOARD_FILE, "GET", "/dashboard/{file}", NONE, NONE, NULL, 200,
+      "service", "A file of the operator's page", .example = ""),
+};
+/* clang-format on */
+
+/* Compares one path with a pattern; fills params. */
+static bool
+path_matches(const char *pattern, const char *path, struct api_match *m)
+{
+    int n = 0;
+
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t len = strcspn(path, "/");
+        if (len == 0 || len >= sizeof(m->params[0]) || n == API_PARAMS_MAX)
+            return false;
+        memcpy(m->params[n], path, len);
+        m->params[n++][len] = '\0';
+        path += len;
+        pattern = strchr(pattern, '}') + 1;
+    }
+    return *path == '\0';
+}
+
+void
+api_route_match(const char *method, const char *path, struct api_match *ret)
+{
+    struct api_match m = {0};
+
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        const struct api_route *r = &api_routes[i];
+
+        if (!path_matches(r->path, path, &m))
+            continue;
+        if (strcmp(r->method, method) == 0) {
+            m.route = r;
+            m.method_mismatch = false;
+            break;
+        }
+        m.method_mismatch = true;
+        size_t have = strlen(m.allow);
+        snprintf(m.allow + have, sizeof(m.allow) - have, "%s%s",
+                 have ? ", " : "", r->method);
+    }
+    *ret = m;
+}

@@ -1,0 +1,276 @@
+/* bench-scheduler.c - how fast a decision is made.
+ * Usage:  bench-scheduler [-n NODES] [-f FILL_PERCENT] [-s SECONDS] [-S SEED]
+ *         Without -n and -f: 1,000, 10,000 and 100,000 nodes, 60 and 95 %.
+ * Output: one JSON line per policy, size and fill. A decision is
+ *         sched_place() alone; between decisions the instance is claimed and
+ *         random older ones end, so that the fill stays, which is not timed. */
+#include <config.h>
+
+#include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/mem.h"
+#include "scheduler/sched.h"
+
+#define GIB (INT64_C(1) << 30)
+#define SAMPLES_MAX 2000000
+
+static const struct sched_resources flavors[] = {
+    {1, 1 * GIB, 10 * GIB},   {1, 2 * GIB, 20 * GIB},
+    {2, 4 * GIB, 40 * GIB},   {2, 16 * GIB, 40 * GIB},
+    {4, 8 * GIB, 80 * GIB},   {8, 16 * GIB, 160 * GIB},
+    {8, 64 * GIB, 320 * GIB}, {16, 32 * GIB, 320 * GIB},
+};
+/* Few flavors dominate, the small ones. */
+static const unsigned flavor_share[] = {30, 25, 20, 8, 8, 5, 2, 2};
+
+struct claim {
+    uint32_t node;
+    uint8_t flavor;
+};
+
+struct cluster {
+    struct sched *s;
+    size_t nodes;
+    int64_t vcpus_limit, vcpus_claimed;
+    struct claim *claims;
+    size_t n, cap;
+    uint64_t rnd;
+};
+
+static uint64_t
+next_random(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static int64_t
+now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+static void
+die_if(int r, const char *what)
+{
+    if (r == 0)
+        return;
+    fprintf(stderr, "bench-scheduler: %s: %d\n", what, r);
+    exit(1);
+}
+
+static void
+node_id(size_t n, char out[ID_SIZE])
+{
+    snprintf(out, ID_SIZE, "00000000-0000-7000-8000-%012x", (unsigned)n);
+}
+
+static uint8_t
+random_flavor(uint64_t *rnd)
+{
+    uint64_t x = next_random(rnd) % 100;
+    uint8_t f = 0;
+
+    while (x >= flavor_share[f])
+        x -= flavor_share[f++];
+    return f;
+}
+
+static void
+cluster_note(struct cluster *c, size_t node, uint8_t flavor)
+{
+    if (c->n == c->cap) {
+        c->cap = c->cap ? c->cap * 2 : 1024;
+        c->claims = xrealloc(c->claims, c->cap * sizeof(*c->claims));
+    }
+    c->claims[c->n++] = (struct claim){(uint32_t)node, flavor};
+    c->vcpus_claimed += flavors[flavor].vcpus;
+}
+
+static void
+cluster_fill(struct cluster *c, size_t nodes, unsigned percent)
+{
+    char id[ID_SIZE];
+
+    c->s = sched_new();
+    c->nodes = nodes;
+    for (size_t i = 0; i < nodes; i++) {
+        /* Three generations of machines. */
+        int64_t size = 1 + (int64_t)(i % 3);
+        struct sched_node n = {
+            .capacity = {32 * size, 256 * GIB * size, 4096 * GIB * size},
+            .vcpu_ratio_permille = 2000,
+            .memory_ratio_permille = 1000,
+            .disk_ratio_permille = 1000,
+            .up = true,
+            .schedulable = true,
+            .traits = 1u << (i % 3),
+        };
+        node_id(i, id);
+        n.id = id;
+        die_if(sched_node_set(c->s, &n, NULL), "node");
+        int64_t limit = 64 * size, claimed = 0;
+        c->vcpus_limit += limit;
+        while (claimed * 100 < limit * percent) {
+            uint8_t f = random_flavor(&c->rnd);
+
+            if (sched_claim(c->s, id, &flavors[f], NULL) < 0)
+                break;
+            cluster_note(c, i, f);
+            claimed += flavors[f].vcpus;
+        }
+    }
+}
+
+static void
+cluster_release(struct cluster *c)
+{
+    sched_free(c->s);
+    free(c->claims);
+    *c = (struct cluster){0};
+}
+
+/* Random instances end until no more than percent is claimed. */
+static void
+cluster_drop(struct cluster *c, unsigned percent)
+{
+    while (c->n > 0 && c->vcpus_claimed * 100 > c->vcpus_limit * percent) {
+        size_t i = next_random(&c->rnd) % c->n;
+        struct claim gone = c->claims[i];
+        char id[ID_SIZE];
+
+        c->claims[i] = c->claims[--c->n];
+        node_id(gone.node, id);
+        die_if(sched_release(c->s, id, &flavors[gone.flavor], NULL), "release");
+        c->vcpus_claimed -= flavors[gone.flavor].vcpus;
+    }
+}
+
+/* Bytes that malloc has handed out; 0 under a sanitizer's own allocator. */
+static size_t
+allocated(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+
+static int
+cmp_ns(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void
+run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
+    uint64_t seed)
+{
+    struct cluster c = {.rnd = seed};
+    uint32_t *ns = xcalloc(SAMPLES_MAX, sizeof(*ns));
+    size_t n = 0, refused = 0;
+    int64_t busy = 0;
+
+    size_t before = allocated();
+    cluster_fill(&c, nodes, percent);
+    size_t after = allocated(), noted = c.cap * sizeof(*c.claims);
+    size_t memory = after > before + noted ? after - before - noted : 0;
+    while (n < SAMPLES_MAX && busy < run_ns) {
+        uint8_t f = random_flavor(&c.rnd);
+        struct sched_request rq = {.need = flavors[f], .policy = policy};
+        char id[ID_SIZE];
+
+        if (next_random(&c.rnd) % 10 == 0)
+            rq.traits_required = 1u << (next_random(&c.rnd) % 3);
+        int64_t t0 = now_ns();
+        int r = sched_place(c.s, &rq, id, NULL, NULL);
+        int64_t took = now_ns() - t0;
+        busy += took;
+        ns[n++] = (uint32_t)MIN(took, (int64_t)UINT32_MAX);
+        if (r < 0) {
+            refused++;
+            continue;
+        }
+        die_if(sched_claim(c.s, id, &flavors[f], NULL), "claim");
+        cluster_note(&c, strtoul(id + 24, NULL, 16), f);
+        cluster_drop(&c, percent);
+    }
+    qsort(ns, n, sizeof(*ns), cmp_ns);
+    printf("{\"bench\":\"scheduler\",\"policy\":\"%s\",\"nodes\":%zu,"
+           "\"fill_percent\":%u,\"instances\":%zu,\"decisions\":%zu,"
+           "\"refused\":%zu,\"decisions_per_s\":%" PRId64 ",\"p50_ns\":%" PRIu32
+           ",\"p99_ns\":%" PRIu32 ",\"sched_bytes\":%zu}\n",
+           policy == SCHED_PACK ? "pack" : "spread", nodes, percent, c.n, n,
+           refused, (int64_t)n * INT64_C(1000000000) / MAX(busy, 1), ns[n / 2],
+           ns[n - 1 - n / 100], memory);
+    fflush(stdout);
+    cluster_release(&c);
+    free(ns);
+}
+
+static long
+number(const char *s, long min, long max)
+{
+    char *end;
+
+    errno = 0;
+    long v = strtol(s, &end, 10);
+    if (errno || end == s || *end || v < min || v > max) {
+        fprintf(stderr, "bench-scheduler: %s: must be %ld..%ld\n", s, min, max);
+        exit(2);
+    }
+    return v;
+}
+
+int
+main(int argc, char **argv)
+{
+    size_t sizes[] = {1000, 10000, 100000}, n_sizes = ARRAY_SIZE(sizes);
+    unsigned fills[] = {60, 95};
+    size_t n_fills = ARRAY_SIZE(fills);
+    int64_t run_ns = INT64_C(1000000000);
+    uint64_t seed = 1;
+    int c;
+
+    while ((c = getopt(argc, argv, "n:f:s:S:")) != -1) {
+        switch (c) {
+        case 'n':
+            sizes[0] = (size_t)number(optarg, 1, SCHED_NODES_MAX);
+            n_sizes = 1;
+            break;
+        case 'f':
+            fills[0] = (unsigned)number(optarg, 0, 100);
+            n_fills = 1;
+            break;
+        case 's':
+            run_ns = number(optarg, 1, 3600) * INT64_C(1000000000);
+            break;
+        case 'S':
+            seed = (uint64_t)number(optarg, 0, LONG_MAX);
+            break;
+        default:
+            fprintf(stderr, "usage: bench-scheduler [-n NODES] "
+                            "[-f FILL_PERCENT] [-s SECONDS] [-S SEED]\n");
+            return 2;
+        }
+    }
+    for (size_t i = 0; i < n_sizes; i++) {
+        for (size_t j = 0; j < n_fills; j++) {
+            run(sizes[i], fills[j], SCHED_SPREAD, run_ns, seed);
+            run(sizes[i], fills[j], SCHED_PACK, run_ns, seed);
+        }
+    }
+    return 0;
+}

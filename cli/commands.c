@@ -1,0 +1,247 @@
+/* commands.c - every command, described once.
+ * Relates to: args.c parses by this table, help.c and complete.c print it,
+ * virga(1) describes it (a test holds that the page names every command).
+ * Longer than most: it is data. */
+#include <config.h>
+
+#include "cli/cli.h"
+
+#define WAIT_TIMEOUT                                                           \
+    {                                                                          \
+        .name = "wait-timeout", .type = ARG_DURATION, .metavar = "TIME",       \
+        .doc = "give up waiting after this time [5m]"                          \
+    }
+#define WAIT                                                                   \
+    {.name = "wait",                                                           \
+     .letter = 'w',                                                            \
+     .type = ARG_FLAG,                                                         \
+     .doc = "wait until it is done"},                                          \
+        WAIT_TIMEOUT
+#define LIMIT                                                                  \
+    {                                                                          \
+        .name = "limit", .type = ARG_INT, .metavar = "N",                      \
+        .doc = "at most this many [all]"                                       \
+    }
+#define PROJECT(DOC)                                                           \
+    {                                                                          \
+        .name = "project", .letter = 'p', .type = ARG_REF,                     \
+        .metavar = "PROJECT", .names = ROUTE_PROJECT_LIST, .doc = DOC          \
+    }
+#define NAME                                                                   \
+    {                                                                          \
+        .metavar = "NAME", .type = ARG_TEXT, .field = "name"                   \
+    }
+#define REF(M, LIST)                                                           \
+    {                                                                          \
+        .metavar = M, .type = ARG_REF, .names = ROUTE_##LIST##_LIST            \
+    }
+#define INSTANCE REF("INSTANCE", INSTANCE)
+
+static const char *const disk_formats[] = {"raw", "qcow2", NULL};
+static const char *const roles[] = {"reader", "member", "admin", "operator",
+                                    NULL};
+
+/* clang-format off */
+static const struct cli_opt opts_limit[] = {LIMIT, {.name = NULL}};
+static const struct cli_opt opts_instances[] = {
+    PROJECT("of this project only (for operators)"), LIMIT, {.name = NULL}};
+static const struct cli_opt opts_wait[] = {WAIT, {.name = NULL}};
+static const struct cli_opt opts_wait_only[] = {WAIT_TIMEOUT, {.name = NULL}};
+static const struct cli_opt opts_stop[] = {
+    {.name = "force", .type = ARG_FLAG, .field = "force",
+     .doc = "end it at once, without asking the guest"},
+    WAIT, {.name = NULL}};
+static const struct cli_opt opts_launch[] = {
+    {.name = "flavor", .letter = 'f', .type = ARG_REF, .metavar = "FLAVOR",
+     .field = "flavor", .names = ROUTE_FLAVOR_LIST,
+     .doc = "size of the instance [the only flavor there is]"},
+    WAIT, {.name = NULL}};
+static const struct cli_opt opts_log[] = {
+    {.name = "follow", .letter = 'f', .type = ARG_FLAG,
+     .doc = "go on with what comes, until Ctrl-C"},
+    {.name = "tail", .letter = 'n', .type = ARG_SIZE, .metavar = "BYTES",
+     .doc = "only the last bytes, such as 4K [the whole log]"},
+    {.name = NULL}};
+static const struct cli_opt opts_console[] = {
+    {.name = "linger", .type = ARG_DURATION, .metavar = "TIME",
+     .doc = "when standard input is no terminal: leave after this much "
+            "silence behind its end [1s]"},
+    {.name = NULL}};
+static const struct cli_opt opts_image[] = {
+    {.name = "kernel", .type = ARG_FILE, .metavar = "FILE",
+     .doc = "kernel to boot directly (bzImage)"},
+    {.name = "initrd", .type = ARG_FILE, .metavar = "FILE",
+     .doc = "initial RAM disk for that kernel"},
+    {.name = "cmdline", .type = ARG_TEXT, .metavar = "TEXT",
+     .field = "cmdline", .doc = "command line for that kernel"},
+    {.name = "disk", .type = ARG_FILE, .metavar = "FILE",
+     .doc = "root disk"},
+    {.name = "format", .type = ARG_CHOICE, .metavar = "FORMAT",
+     .choices = disk_formats, .doc = "format of the disk: raw or qcow2"},
+    {.name = "public", .type = ARG_FLAG, .field = "public",
+     .doc = "every project may use it (for operators)"},
+    WAIT, {.name = NULL}};
+static const struct cli_opt opts_flavor[] = {
+    {.name = "vcpus", .type = ARG_INT, .required = true, .metavar = "N",
+     .field = "vcpus", .doc = "virtual CPUs"},
+    {.name = "memory", .type = ARG_SIZE, .required = true, .metavar = "SIZE",
+     .field = "memory_bytes", .doc = "memory, such as 512M"},
+    {.name = "disk", .type = ARG_SIZE, .metavar = "SIZE",
+     .field = "disk_bytes",
+     .doc = "root disk, such as 10G [as large as the image]"},
+    {.name = NULL}};
+static const struct cli_opt opts_node_token[] = {
+    {.name = "ttl", .type = ARG_DURATION, .metavar = "TIME", .field = "ttl_s",
+     .doc = "how long it may be used [1h]"},
+    {.name = NULL}};
+static const struct cli_opt opts_token[] = {
+    {.name = "role", .type = ARG_CHOICE, .metavar = "ROLE", .field = "role",
+     .choices = roles,
+     .doc = "reader, member, admin or operator [member]"},
+    {.name = "project", .letter = 'p', .type = ARG_REF, .metavar = "PROJECT",
+     .field = "project", .names = ROUTE_PROJECT_LIST,
+     .doc = "where it acts [your own project]"},
+    {.name = "expires", .type = ARG_EXPIRY, .metavar = "TIME",
+     .field = "expires_at",
+     .doc = "when it ends: a time, or a duration such as 30d [never]"},
+    {.name = NULL}};
+static const struct cli_opt opts_usage[] = {
+    {.name = "from", .type = ARG_INSTANT, .metavar = "TIME",
+     .doc = "start: a time, a date, or 24h for that long ago [this month]"},
+    {.name = "to", .type = ARG_INSTANT, .metavar = "TIME",
+     .doc = "end, in the same forms [now]"},
+    {.name = "instance", .letter = 'i', .type = ARG_REF,
+     .metavar = "INSTANCE", .names = ROUTE_INSTANCE_LIST,
+     .doc = "of this instance only"},
+    PROJECT("of this project only (for operators)"), LIMIT, {.name = NULL}};
+
+const struct cli_cmd cli_cmds[] = {
+    {"launch", NULL,
+     {REF("IMAGE", IMAGE),
+      {.metavar = "NAME", .type = ARG_TEXT, .optional = true}},
+     opts_launch, cmd_launch, ROUTE_INSTANCE_CREATE, false,
+     "Create an instance from an image and start it",
+     "virga launch debian web-1 --flavor small --wait"},
+
+    {"instance", "list", {{0}}, opts_instances, cmd_list, ROUTE_INSTANCE_LIST,
+     false, "List instances", "virga instance list -o json"},
+    {"instance", "show", {INSTANCE}, NULL, cmd_show, ROUTE_INSTANCE_SHOW,
+     false, "Show an instance", "virga instance show web-1"},
+    {"instance", "start", {INSTANCE}, opts_wait, cmd_verb,
+     ROUTE_INSTANCE_START, false, "Start a stopped instance",
+     "virga instance start web-1 --wait"},
+    {"instance", "stop", {INSTANCE}, opts_stop, cmd_verb, ROUTE_INSTANCE_STOP,
+     false, "Stop an instance: by its power button, later by force",
+     "virga instance stop web-1 --wait"},
+    {"instance", "reboot", {INSTANCE}, opts_wait, cmd_verb,
+     ROUTE_INSTANCE_REBOOT, false, "Stop an instance and start it again",
+     "virga instance reboot web-1 --wait"},
+    {"instance", "delete", {INSTANCE}, opts_wait, cmd_verb,
+     ROUTE_INSTANCE_DELETE, false,
+     "End an instance at once and delete it with its disk",
+     "virga instance delete web-1 --wait"},
+    {"instance", "wait", {INSTANCE}, opts_wait_only, cmd_instance_wait,
+     ROUTE_INSTANCE_SHOW, false,
+     "Wait for the end of the latest operation on an instance",
+     "virga instance wait web-1 --wait-timeout 2m"},
+    {"instance", "log", {INSTANCE}, opts_log, cmd_log,
+     ROUTE_INSTANCE_CONSOLE_LOG, false, "Print the serial console's log",
+     "virga instance log web-1 --tail 4K --follow"},
+    {"instance", "console", {INSTANCE}, opts_console, cmd_console,
+     ROUTE_INSTANCE_CONSOLE, false,
+     "Talk to the serial console; Ctrl-] leaves",
+     "virga instance console web-1"},
+    {"instance", "stats", {INSTANCE}, NULL, cmd_show, ROUTE_INSTANCE_STATS,
+     false, "Show what a running instance has used",
+     "virga instance stats web-1"},
+
+    {"image", "list", {{0}}, opts_limit, cmd_list, ROUTE_IMAGE_LIST, false,
+     "List your images and the public ones", "virga image list"},
+    {"image", "show", {REF("IMAGE", IMAGE)}, NULL, cmd_show, ROUTE_IMAGE_SHOW,
+     false, "Show an image and its parts", "virga image show debian"},
+    {"image", "create", {NAME}, opts_image, cmd_image_create,
+     ROUTE_IMAGE_CREATE, false, "Create an image and upload its files",
+     "virga image create debian --disk debian.qcow2 --format qcow2\n"
+     "virga image create tiny --kernel vmlinuz --initrd initrd.img \\\n"
+     "    --cmdline console=ttyS0"},
+    {"image", "delete", {REF("IMAGE", IMAGE)}, NULL, cmd_delete,
+     ROUTE_IMAGE_DELETE, false, "Delete an image that no instance uses",
+     "virga image delete debian"},
+
+    {"flavor", "list", {{0}}, opts_limit, cmd_list, ROUTE_FLAVOR_LIST, false,
+     "List flavors: the sizes of instances", "virga flavor list"},
+    {"flavor", "show", {REF("FLAVOR", FLAVOR)}, NULL, cmd_show,
+     ROUTE_FLAVOR_SHOW, false, "Show a flavor", "virga flavor show small"},
+    {"flavor", "create", {NAME}, opts_flavor, cmd_create, ROUTE_FLAVOR_CREATE,
+     false, "Create a flavor (for operators)",
+     "virga flavor create small --vcpus 1 --memory 512M --disk 4G"},
+    {"flavor", "delete", {REF("FLAVOR", FLAVOR)}, NULL, cmd_delete,
+     ROUTE_FLAVOR_DELETE, false, "Delete a flavor (for operators)",
+     "virga flavor delete small"},
+
+    {"usage", NULL, {{0}}, opts_usage, cmd_usage, ROUTE_USAGE, false,
+     "Show what was used in a period",
+     "virga usage --from 2026-11-01 --to 2026-12-01 -o csv"},
+
+    {"operation", "list", {{0}}, opts_limit, cmd_list, ROUTE_OPERATION_LIST,
+     false, "List operations, newest first",
+     "virga operation list --limit 20"},
+    {"operation", "show", {{.metavar = "ID", .type = ARG_ID}}, NULL, cmd_show,
+     ROUTE_OPERATION_SHOW, false, "Show an operation",
+     "virga operation show 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
+    {"operation", "wait", {{.metavar = "ID", .type = ARG_ID}}, opts_wait_only,
+     cmd_operation_wait, ROUTE_OPERATION_SHOW, false,
+     "Wait until an operation has ended",
+     "virga operation wait 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
+
+    {"project", "list", {{0}}, opts_limit, cmd_list, ROUTE_PROJECT_LIST,
+     false, "List projects", "virga project list"},
+    {"project", "show", {REF("PROJECT", PROJECT)}, NULL, cmd_show,
+     ROUTE_PROJECT_SHOW, false, "Show a project", "virga project show acme"},
+    {"project", "create", {NAME}, NULL, cmd_create, ROUTE_PROJECT_CREATE,
+     false, "Create a project (for operators)",
+     "virga project create acme"},
+    {"project", "delete", {REF("PROJECT", PROJECT)}, NULL, cmd_delete,
+     ROUTE_PROJECT_DELETE, false, "Delete an empty project (for operators)",
+     "virga project delete acme"},
+
+    {"token", "list", {{0}}, opts_limit, cmd_list, ROUTE_TOKEN_LIST, false,
+     "List tokens, without their secrets", "virga token list"},
+    {"token", "create", {NAME}, opts_token, cmd_create, ROUTE_TOKEN_CREATE,
+     false, "Create a token; its secret is printed once",
+     "virga token create ci --role member --project acme --expires 30d"},
+    {"token", "delete", {REF("TOKEN", TOKEN)}, NULL, cmd_delete,
+     ROUTE_TOKEN_DELETE, false, "Revoke a token at once",
+     "virga token delete ci"},
+    {"whoami", NULL, {{0}}, NULL, cmd_show, ROUTE_WHOAMI, false,
+     "Show the token in use, its project and role", "virga whoami"},
+
+    {"node", "list", {{0}}, opts_limit, cmd_list, ROUTE_NODE_LIST, false,
+     "List nodes (for operators)", "virga node list"},
+    {"node", "show", {REF("NODE", NODE)}, NULL, cmd_show, ROUTE_NODE_SHOW,
+     false, "Show a node (for operators)", "virga node show node-1"},
+    {"node", "token", {{0}}, opts_node_token, cmd_create,
+     ROUTE_JOIN_TOKEN_CREATE, false,
+     "Make a token with which one agent may join (for operators)",
+     "virga node token --ttl 10m"},
+    {"node", "cordon", {REF("NODE", NODE)}, NULL, cmd_act, ROUTE_NODE_CORDON,
+     false, "Place no further instance on a node (for operators)",
+     "virga node cordon node-1"},
+    {"node", "uncordon", {REF("NODE", NODE)}, NULL, cmd_act,
+     ROUTE_NODE_UNCORDON, false, "Take the cordon back (for operators)",
+     "virga node uncordon node-1"},
+    {"node", "delete", {REF("NODE", NODE)}, NULL, cmd_delete,
+     ROUTE_NODE_DELETE, false,
+     "Remove a node without instances (for operators)",
+     "virga node delete node-1"},
+
+    {"help", NULL,
+     {{.metavar = "COMMAND", .type = ARG_TEXT, .optional = true},
+      {.metavar = "VERB", .type = ARG_TEXT, .optional = true}},
+     NULL, cmd_help, NO_NAMES, false, "Explain a command",
+     "virga help instance stop"},
+    /* For the shell: candidates for the last of the words that follow. */
+    {"__complete", NULL, {{0}}, NULL, cmd_complete, NO_NAMES, true, "", ""},
+    {.group = NULL},
+};
+/* clang-format on */

@@ -1,0 +1,371 @@
+/* db.c - SQLite connections and prepared statements; see db.h. */
+#include <config.h>
+
+#include "common/db.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/count.h"
+#include "common/mem.h"
+
+struct db {
+    sqlite3 *h;
+    sqlite3_stmt **stmts;
+    size_t n_stmts;
+};
+
+static int
+number_of(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return -EACCES;
+    default:
+        COUNT(db_error);
+        return -EIO;
+    }
+}
+
+/* On a full file system SQLite reports a failed write or fsync of the WAL as
+ * an I/O error; the system's errno tells the two apart. */
+static int
+number_of_handle(sqlite3 *h, int rc)
+{
+    if ((rc & 0xff) == SQLITE_IOERR && sqlite3_system_errno(h) == ENOSPC)
+        return -ENOSPC;
+    if ((rc & 0xff) == SQLITE_IOERR && sqlite3_system_errno(h) == EDQUOT)
+        return -ENOSPC;
+    return number_of(rc);
+}
+
+int
+db_err(struct db *db, int number, struct err *reterr)
+{
+    const char *words = db->h ? sqlite3_errmsg(db->h) : "not open";
+
+    if (number == -ENOSPC)
+        return err_set(reterr, number, "storage_full",
+                       "the controller's storage is full: %s", words);
+    return err_set(reterr, number, "storage_error", "storage failed: %s",
+                   words);
+}
+
+int
+db_exec(struct db *db, const char *sql, struct err *reterr)
+{
+    int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
+
+    if (rc != SQLITE_OK)
+        return db_err(db, number_of_handle(db->h, rc), reterr);
+    return 0;
+}
+
+bool
+db_in_transaction(struct db *db)
+{
+    return !sqlite3_get_autocommit(db->h);
+}
+
+int
+db_open(const char *path, unsigned flags, struct db **ret, struct err *reterr)
+{
+    bool rdonly = flags & DB_READ_ONLY;
+    struct db *db _cleanup_(db_closep) = xnew(struct db);
+
+    if (!rdonly) {
+        /* SQLite would create it world-readable. */
+        int fd _cleanup_(closep) =
+            open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return err_errno(reterr, -errno, "cannot open database %s", path);
+    }
+    int rc = sqlite3_open_v2(
+        path, &db->h,
+        (rdonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
+            SQLITE_OPEN_NOMUTEX,
+        NULL);
+    int r = rc == SQLITE_OK ? 0 : number_of(rc);
+    if (r == 0) {
+        sqlite3_busy_timeout(db->h, 10000);
+        sqlite3_extended_result_codes(db->h, 1);
+        r = db_exec(db,
+                    "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
+                    "PRAGMA trusted_schema=OFF;",
+                    reterr);
+    }
+    if (r == 0 && !rdonly)
+        r = db_exec(db,
+                    flags & DB_DURABLE
+                        ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                        : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+                    reterr);
+    if (r < 0) {
+        db_err(db, r, reterr);
+        err_prefix(reterr, "cannot open database %s", path);
+        return r;
+    }
+    *ret = TAKE_PTR(db);
+    return 0;
+}
+
+void
+db_close(struct db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->n_stmts; i++)
+        sqlite3_finalize(db->stmts[i]);
+    free(db->stmts);
+    sqlite3_close(db->h);
+    free(db);
+}
+
+void
+db_closep(struct db **db)
+{
+    db_close(*db);
+    *db = NULL;
+}
+
+static int
+user_version(struct db *db, int *ret)
+{
+    sqlite3_stmt *st;
+    int rc = sqlite3_prepare_v2(db->h, "PRAGMA user_version", -1, &st, NULL);
+
+    if (rc != SQLITE_OK)
+        return number_of(rc);
+    rc = sqlite3_step(st);
+    *ret = rc == SQLITE_ROW ? sqlite3_column_int(st, 0) : 0;
+    sqlite3_finalize(st);
+    return rc == SQLITE_ROW ? 0 : number_of(rc);
+}
+
+int
+db_migrate(struct db *db, const struct db_migration *m, size_t n,
+           struct err *reterr)
+{
+    int have = 0;
+    int r = user_version(db, &have);
+
+    if (r < 0)
+        return db_err(db, r, reterr);
+    if (n && have > m[n - 1].version)
+        return err_set(reterr, -EPROTO, "database_newer",
+                       "the database has schema version %d, this program "
+                       "knows up to %d: run the newer program",
+                       have, m[n - 1].version);
+    for (size_t i = 0; i < n; i++) {
+        char *tail _cleanup_(freep) = NULL;
+
+        if (m[i].version <= have)
+            continue;
+        tail = xasprintf("PRAGMA user_version=%d; COMMIT;", m[i].version);
+        r = db_exec(db, "BEGIN IMMEDIATE", reterr);
+        if (r == 0)
+            r = db_exec(db, m[i].sql, reterr);
+        if (r == 0)
+            r = db_exec(db, tail, reterr);
+        if (r < 0) {
+            if (db_in_transaction(db))
+                sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+            err_prefix(reterr, "schema migration %d", m[i].version);
+            return r;
+        }
+    }
+    return 0;
+}
+
+int
+db_prepare(struct db *db, const char *const *sql, size_t n, struct err *reterr)
+{
+    unsigned base;
+
+    return db_prepare_more(db, sql, n, &base, reterr);
+}
+
+int
+db_prepare_more(struct db *db, const char *const *sql, size_t n,
+                unsigned *ret_base, struct err *reterr)
+{
+    size_t base = db->n_stmts;
+
+    db->stmts = xrealloc(db->stmts, (base + n) * sizeof(*db->stmts));
+    for (size_t i = 0; i < n; i++)
+        db->stmts[base + i] = NULL;
+    db->n_stmts = base + n;
+    for (size_t i = 0; i < n; i++) {
+        int rc =
+            sqlite3_prepare_v3(db->h, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &db->stmts[base + i], NULL);
+        if (rc != SQLITE_OK) {
+            int r = db_err(db, number_of(rc), reterr);
+
+            err_prefix(reterr, "statement %zu (%.60s)", i, sql[i]);
+            return r;
+        }
+    }
+    *ret_base = (unsigned)base;
+    return 0;
+}
+
+static int
+bind(struct db *db, unsigned stmt, const char *types, va_list ap)
+{
+    sqlite3_stmt *st = db->stmts[stmt];
+    int rc = SQLITE_OK, col = 1;
+
+    sqlite3_reset(st);
+    for (const char *t = types; *t && rc == SQLITE_OK; t++, col++) {
+        if (*t == 's') {
+            const char *s = va_arg(ap, const char *);
+
+            rc = sqlite3_bind_text(st, col, s, -1, SQLITE_TRANSIENT);
+        } else if (*t == 'i' || *t == 'z') {
+            int64_t v = va_arg(ap, int64_t);
+
+            rc = *t == 'z' && v == 0 ? sqlite3_bind_null(st, col)
+                                     : sqlite3_bind_int64(st, col, v);
+        } else if (*t == 'b') {
+            const void *p = va_arg(ap, const void *);
+            size_t n = va_arg(ap, size_t);
+
+            rc = sqlite3_bind_blob64(st, col, p, n, SQLITE_TRANSIENT);
+        } else {
+            abort(); /* a bug in a caller's type string */
+        }
+    }
+    return number_of(rc);
+}
+
+static int
+step(struct db *db, unsigned stmt)
+{
+    int rc = sqlite3_step(db->stmts[stmt]);
+
+    if (rc == SQLITE_ROW)
+        return 1;
+    int r = number_of_handle(db->h, rc);
+    sqlite3_reset(db->stmts[stmt]);
+    return r;
+}
+
+int
+db_run(struct db *db, unsigned stmt, const char *types, ...)
+{
+    va_list ap;
+
+    va_start(ap, types);
+    int r = bind(db, stmt, types, ap);
+    va_end(ap);
+    if (r < 0)
+        return r;
+    r = step(db, stmt);
+    if (r < 0)
+        return r;
+    sqlite3_reset(db->stmts[stmt]);
+    return sqlite3_changes(db->h);
+}
+
+int
+db_query(struct db *db, unsigned stmt, const char *types, ...)
+{
+    va_list ap;
+
+    va_start(ap, types);
+    int r = bind(db, stmt, types, ap);
+    va_end(ap);
+    return r;
+}
+
+int
+db_next(struct db *db, unsigned stmt)
+{
+    return step(db, stmt);
+}
+
+void
+db_reset(struct db *db, unsigned stmt)
+{
+    sqlite3_reset(db->stmts[stmt]);
+}
+
+int
+db_get(struct db *db, unsigned stmt, const char *types, ...)
+{
+    va_list ap;
+
+    va_start(ap, types);
+    int r = bind(db, stmt, types, ap);
+    va_end(ap);
+    if (r < 0)
+        return r;
+    r = step(db, stmt);
+    return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
+int64_t
+db_int(struct db *db, unsigned stmt, int col)
+{
+    return sqlite3_column_int64(db->stmts[stmt], col);
+}
+
+const char *
+db_text(struct db *db, unsigned stmt, int col)
+{
+    return (const char *)sqlite3_column_text(db->stmts[stmt], col);
+}
+
+const void *
+db_blob(struct db *db, unsigned stmt, int col, size_t *ret_n)
+{
+    const void *p = sqlite3_column_blob(db->stmts[stmt], col);
+
+    *ret_n = (size_t)sqlite3_column_bytes(db->stmts[stmt], col);
+    return p;
+}
+
+bool
+db_is_null(struct db *db, unsigned stmt, int col)
+{
+    return sqlite3_column_type(db->stmts[stmt], col) == SQLITE_NULL;
+}
+
+int
+db_schema_text(struct db *db, char **ret)
+{
+    struct buf b _cleanup_(buf_release) = {0};
+    sqlite3_stmt *st;
+    int rc = sqlite3_prepare_v2(db->h,
+                                "SELECT sql FROM sqlite_schema WHERE sql IS "
+                                "NOT NULL ORDER BY type DESC, name",
+                                -1, &st, NULL);
+
+    if (rc != SQLITE_OK)
+        return number_of(rc);
+    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+        buf_addf(&b, "%s;\n", (const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    if (rc != SQLITE_DONE)
+        return number_of(rc);
+    *ret = buf_take(&b);
+    return 0;
+}

@@ -1,0 +1,86 @@
+/* common/db.h - SQLite behind a small handle with prepared statements.
+ * Role:      the only way to the database. A connection carries a table of
+ *            statements, all prepared at open: a typo fails at start.
+ * Ownership: text and blob columns are borrowed until the statement's next
+ *            step or reset.
+ * Threads:   a handle belongs to one thread at a time.
+ * Errors:    negative errno: -ENOSPC disk full, -EEXIST uniqueness or
+ *            foreign key, -EBUSY, -EIO the rest; reterr has SQLite's words.
+ * Source:    SQLite's documentation of WAL mode and PRAGMA synchronous. */
+#ifndef COMMON_DB_H
+#define COMMON_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct db;
+
+enum db_flags {
+    DB_READ_ONLY = 1u << 0,
+    /* synchronous=FULL: every commit reaches the disk. Without it a commit
+     * survives the process, not power loss. */
+    DB_DURABLE = 1u << 1,
+};
+
+struct db_migration {
+    int version;     /* 1, 2, 3, … */
+    const char *sql; /* one or more statements */
+};
+
+/* Read-write opening creates the file (mode 0600) and sets WAL mode. */
+int db_open(const char *path, unsigned flags, struct db **ret,
+            struct err *reterr) _must_check_;
+void db_close(struct db *db);
+void db_closep(struct db **db);
+
+/* Applies those migrations whose version is above the stored one, each in a
+ * transaction of its own with its version (PRAGMA user_version). A database
+ * newer than the program is refused (-EPROTO). */
+int db_migrate(struct db *db, const struct db_migration *m, size_t n,
+               struct err *reterr) _must_check_;
+
+/* Prepares all statements; sql[i] becomes statement i. sql is kept by
+ * reference. */
+int db_prepare(struct db *db, const char *const *sql, size_t n,
+               struct err *reterr) _must_check_;
+
+/* The same for one more set; statement i of it becomes *ret_base + i. */
+int db_prepare_more(struct db *db, const char *const *sql, size_t n,
+                    unsigned *ret_base, struct err *reterr) _must_check_;
+
+/* Runs SQL without results: pragmas, BEGIN, COMMIT. */
+int db_exec(struct db *db, const char *sql, struct err *reterr) _must_check_;
+
+bool db_in_transaction(struct db *db);
+
+/* Binds the arguments after `types`, one letter each:
+ *   s const char * (NULL binds NULL)      i int64_t
+ *   z int64_t where 0 binds NULL          b const void *, size_t
+ * db_run() runs a statement that returns no rows; the number of changed rows
+ * or negative errno. */
+int db_run(struct db *db, unsigned stmt, const char *types, ...) _must_check_;
+/* db_query() binds; each db_next() then gives 1 with a row, 0 at the end
+ * (the statement is reset), or negative errno. A caller that stops early
+ * calls db_reset(). */
+int db_query(struct db *db, unsigned stmt, const char *types, ...) _must_check_;
+int db_next(struct db *db, unsigned stmt) _must_check_;
+void db_reset(struct db *db, unsigned stmt);
+/* One row or -ENOENT; the row stays readable until db_reset(). */
+int db_get(struct db *db, unsigned stmt, const char *types, ...) _must_check_;
+
+int64_t db_int(struct db *db, unsigned stmt, int col);
+const char *db_text(struct db *db, unsigned stmt, int col); /* NULL is NULL */
+const void *db_blob(struct db *db, unsigned stmt, int col, size_t *ret_n);
+bool db_is_null(struct db *db, unsigned stmt, int col);
+
+/* The last failure of this handle as an err; code storage_full or
+ * storage_error. Returns number. */
+int db_err(struct db *db, int number, struct err *reterr);
+
+/* All CREATE statements of the schema in a stable order, for tests. */
+int db_schema_text(struct db *db, char **ret) _must_check_;
+
+#endif

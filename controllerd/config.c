@@ -1,0 +1,83 @@
+/* config.c - the controller's settings; see config.h. */
+#include <config.h>
+
+#include "controllerd/config.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define K(NAME, TYPE, MEMBER, ...)                                             \
+    {                                                                          \
+        .key = NAME, .type = CONF_##TYPE,                                      \
+        .offset = offsetof(struct ctl_config, MEMBER), __VA_ARGS__             \
+    }
+
+const struct conf_key ctl_config_keys[] = {
+    K("state-dir", STRING, state_dir, .dflt = "/var/lib/virga/controller",
+      .doc = "database, certificates, images"),
+    K("listen", STRING, listen, .dflt = "127.0.0.1:8443",
+      .doc = "address and port of the API"),
+    K("server-names", STRING, server_names, .dflt = "",
+      .doc = "further names and addresses of this server, with commas"),
+    K("threads", INT, threads, .min = 2, .max = 64, .dflt = "2",
+      .doc = "HTTP threads"),
+    K("max-connections", INT, max_connections, .min = 16, .max = 100000,
+      .dflt = "10000", .doc = "connections at most"),
+    K("idle-timeout", DURATION, idle_timeout_us, .min = US_PER_S,
+      .max = 3600 * US_PER_S, .dflt = "30s",
+      .doc = "silence after which a connection is closed"),
+    K("node-lapse", DURATION, node_lapse_us, .min = US_PER_S,
+      .max = 3600 * US_PER_S, .dflt = "45s",
+      .doc = "silence after which a node counts as down"),
+    K("request-timeout", DURATION, request_timeout_us, .min = US_PER_S / 10,
+      .max = 60 * US_PER_S, .dflt = "10s",
+      .doc = "how long a node may take to answer a question"),
+    K("placement", STRING, placement, .dflt = "spread",
+      .doc = "spread or pack"),
+    K("vcpu-overcommit-permille", INT, vcpu_overcommit_permille, .min = 1,
+      .max = SCHED_RATIO_MAX, .dflt = "4000",
+      .doc = "vCPUs offered per 1000 processors"),
+    K("memory-overcommit-permille", INT, memory_overcommit_permille, .min = 1,
+      .max = SCHED_RATIO_MAX, .dflt = "1000",
+      .doc = "memory offered per 1000 bytes"),
+    K("disk-overcommit-permille", INT, disk_overcommit_permille, .min = 1,
+      .max = SCHED_RATIO_MAX, .dflt = "1000",
+      .doc = "disk offered per 1000 bytes"),
+    K("dashboard-dir", STRING, dashboard_dir, .dflt = PKGDATADIR "/dashboard",
+      .doc = "files of the operator's page"),
+    K("log-level", STRING, log_level, .dflt = "info",
+      .doc = "error, warn, info or debug"),
+    K("print-openapi", FLAG, print_openapi, .dflt = "no",
+      .doc = "print the OpenAPI document and exit"),
+    K("print-reference", FLAG, print_reference, .dflt = "no",
+      .doc = "print the API reference and exit"),
+};
+const size_t ctl_config_keys_n = ARRAY_SIZE(ctl_config_keys);
+
+int
+ctl_config_load(int argc, char *const *argv, struct ctl_config *ret,
+                struct err *reterr)
+{
+    enum log_level level = LOG_LEVEL_INFO;
+    int r = conf_load(ctl_config_keys, ctl_config_keys_n, argc, argv,
+                      "virga-controllerd", SYSCONFDIR "/virga/controllerd.conf",
+                      ret, reterr);
+
+    if (r != 0)
+        return r;
+    if (log_level_parse(ret->log_level, &level) < 0)
+        return err_set(reterr, -EINVAL, "bad_config",
+                       "log-level: \"%s\" is not error, warn, info or debug",
+                       ret->log_level);
+    if (!streq(ret->placement, "spread") && !streq(ret->placement, "pack"))
+        return err_set(reterr, -EINVAL, "bad_config",
+                       "placement: \"%s\" is not spread or pack",
+                       ret->placement);
+    if (ret->state_dir[0] != '/')
+        return err_set(reterr, -EINVAL, "bad_config",
+                       "state-dir: \"%s\" must be an absolute path",
+                       ret->state_dir);
+    log_setup("controllerd", level);
+    return 0;
+}

@@ -1,0 +1,293 @@
+/* controllerd/ctl.h - the controller's parts and a request on its way through.
+ * Role:      what every file of the daemon shares. A request becomes a
+ *            struct call: matched, authenticated, authorised, decoded, handled
+ *            and answered; handlers see structs, never HTTP or JSON.
+ * Ownership: struct ctl lives as long as the process; a call as long as its
+ *            HTTP request.
+ * Threads:   a call has one owner at a time: the HTTP thread, or (between
+ *            suspend and resume) the writer or the waiter lists. */
+#ifndef CONTROLLERD_CTL_H
+#define CONTROLLERD_CTL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/http.h"
+#include "api/routes.h"
+#include "common/db_writer.h"
+#include "common/pki.h"
+#include "controllerd/store/store.h"
+#include "scheduler/sched.h"
+
+#define REQUEST_ID_SIZE 65
+
+struct ctl_config {
+    char *state_dir, *listen, *server_names, *log_level, *placement,
+        *dashboard_dir;
+    int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
+        request_timeout_us;
+    int64_t vcpu_overcommit_permille, memory_overcommit_permille,
+        disk_overcommit_permille;
+    int64_t print_openapi, print_reference;
+};
+
+struct auth;
+struct waiters;
+struct nodes;
+struct consoles;
+
+struct ctl {
+    struct ctl_config cfg;
+    char *db_path, *image_dir;
+    struct pki_ca *ca;
+    struct http_server *http;
+    struct db_writer *writer;
+    struct auth *auth;
+    struct waiters *waiters;
+    struct nodes *nodes;
+    struct consoles *consoles;
+    /* Claims and capacity; the writer changes it, readers take the lock. */
+    pthread_mutex_t sched_lock;
+    struct sched *sched;
+    char default_project[ID_SIZE];
+    int64_t seq; /* last change number; the writer's only */
+    _Atomic bool stopping;
+    /* Requests under way, and those of them at the writer; see
+     * dispatch_drain(). */
+    pthread_mutex_t drain_lock;
+    pthread_cond_t drained;
+    int64_t active, submitted;
+    int64_t started_mono_us;
+};
+
+/* Who calls. */
+struct principal {
+    char token_id[ID_SIZE], token_name[64];
+    char project_id[ID_SIZE]; /* "" for operators */
+    enum api_role role;
+    char node_id[ID_SIZE]; /* of an agent */
+};
+
+struct call;
+
+/* What a handler returns besides negative errno (with c->err set). */
+enum {
+    CALL_DONE = 0,
+    CALL_WAIT = 1,
+    CALL_WRITE = 2, /* plain(): go on with write() */
+};
+
+struct handler {
+    /* Without database, on the HTTP thread. */
+    int (*plain)(struct call *c);
+    /* With a reader's connection, on the HTTP thread; again after a wait. */
+    int (*read)(struct call *c, struct db *db);
+    /* Inside the writer's transaction. Its reply goes out once the commit is
+     * on disk. */
+    int (*write)(struct call *c, struct db *db);
+    /* write() succeeded but the commit failed: undo what is in memory. */
+    void (*undo)(struct call *c);
+    /* After the commit, on the writer's thread. */
+    void (*committed)(struct call *c);
+    /* BODY_STREAM: before the body, for each part of it, and after it on a
+     * thread that may block; then write() runs. */
+    int (*stream_begin)(struct call *c, struct db *db);
+    int (*stream_data)(struct call *c, const void *data, size_t n);
+    int (*stream_finish)(struct call *c);
+};
+
+struct call {
+    struct ctl *ctl;
+    struct http_req *rq;
+    struct api_match m;
+    const struct handler *h;
+    struct principal who;
+    char request_id[REQUEST_ID_SIZE];
+    void *in; /* decoded body */
+    struct err err;
+    /* The writer's job. */
+    struct db_job job;
+    bool submitted;
+    int result;
+    /* Long polls. */
+    int64_t deadline_us; /* monotonic; 0 until the first wait */
+    struct call *wait_next;
+    uint64_t wait_key;
+    int phase; /* the handler's own */
+    /* The handler's own between its functions; freed with the call. */
+    void *work;
+    void (*work_free)(void *work);
+    char notify_node[ID_SIZE], notify_operation[ID_SIZE];
+    char question[ID_SIZE];
+    char session[ID_SIZE + 1];
+    struct sched_resources claim;
+    char claim_node[ID_SIZE];
+};
+
+extern const struct handler handlers[N_ROUTES];
+extern const struct http_ops ctl_http_ops;
+
+/* ---- stopping (dispatch.c) ---- */
+
+/* After stopping was set: returns when every write has been committed and
+ * every request answered; a client that does not take or finish its own is
+ * given up after limit_us. */
+void dispatch_drain(struct ctl *ctl, int64_t limit_us);
+
+/* ---- replies (reply.c) ---- */
+
+/* status 0 takes the route's. */
+void reply_object(struct call *c, const struct codec_table *t, const void *obj);
+void reply_empty(struct call *c);
+void reply_text(struct call *c, const char *content_type, const char *text);
+/* A page: items were asked for with limit + 1; id_offset is that of the
+ * char *id member, from which the next page's token is made. */
+void reply_page(struct call *c, const struct codec_table *t,
+                struct codec_list *items, int limit, size_t id_offset);
+void reply_problem(struct call *c, int number, const struct err *e);
+/* For failures before there is a call. */
+int http_status_of(int number, const char *code);
+void call_location(struct call *c, const char *path, const char *id);
+
+/* ---- query parameters (query.c) ---- */
+
+/* limit and page_token; after[] gets an id or "". */
+int query_page(struct call *c, int *ret_limit, char after[ID_SIZE]);
+int query_int(struct call *c, const char *name, int64_t min, int64_t max,
+              int64_t dflt, int64_t *ret);
+int query_duration(struct call *c, const char *name, int64_t max_us,
+                   int64_t *ret_us);
+int query_time(struct call *c, const char *name, int64_t dflt, int64_t *ret_us);
+
+/* The project a call may see: NULL for operators (all). */
+const char *call_project(const struct call *c);
+/* The project it acts in: an operator's is the default project. */
+const char *call_acting_project(const struct call *c);
+/* ?project= of operators resolved to an id; for tenants their own. */
+int call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
+                        const char **ret);
+int not_found(struct call *c, const char *what, const char *ref);
+/* Turns a store error into c->err. */
+int store_error(struct call *c, struct db *db, int r);
+
+/* ---- long polls (waiters.c) ---- */
+
+int waiters_start(struct ctl *ctl) _must_check_;
+void waiters_stop(struct ctl *ctl);
+uint64_t waiters_key(const char *id);
+/* To be read before the condition is checked. */
+uint64_t waiters_version(struct ctl *ctl, uint64_t key);
+/* Suspends until notify or the call's deadline; CALL_WAIT. When something was
+ * notified since `version` the call wakes at once. */
+int waiters_wait(struct call *c, uint64_t key, uint64_t version);
+void waiters_notify(struct ctl *ctl, uint64_t key);
+
+/* ---- authentication (auth.c) ---- */
+
+int auth_start(struct ctl *ctl, struct db *db, struct err *reterr) _must_check_;
+void auth_stop(struct ctl *ctl);
+int auth_token(struct call *c) _must_check_;
+int auth_node(struct call *c) _must_check_;
+/* Keep the cache equal to the rows; called after commits. */
+void auth_add(struct ctl *ctl, const struct store_token *t);
+void auth_remove(struct ctl *ctl, const char *token_id);
+void auth_remove_project(struct ctl *ctl, const char *project_id);
+/* "vt1.<secret>"; hash is what is stored. */
+#define TOKEN_TEXT_SIZE 80
+void auth_new_secret(char text[TOKEN_TEXT_SIZE], unsigned char hash[HASH_LEN]);
+
+/* ---- nodes at run time (nodes.c) ---- */
+
+int nodes_start(struct ctl *ctl, struct db *db,
+                struct err *reterr) _must_check_;
+void nodes_stop(struct ctl *ctl);
+/* Row into the scheduler and the certificate list; after commit. */
+void nodes_set(struct ctl *ctl, const struct store_node *n);
+void nodes_remove(struct ctl *ctl, const char *node_id);
+/* The certificate's node, if this fingerprint is the one on record. */
+bool nodes_authentic(struct ctl *ctl, const char *node_id,
+                     const char *fingerprint);
+void nodes_seen(struct ctl *ctl, const char *node_id);
+bool nodes_up(struct ctl *ctl, const char *node_id);
+/* Fills state, claims and limits of a row for the API. */
+void nodes_fill(struct ctl *ctl, struct api_node *n);
+/* Marks silent nodes down; from the timer, every second. */
+void nodes_tick(struct ctl *ctl);
+
+/* A question to a node: nodes_ask() posts it and suspends the call
+ * (CALL_WAIT); when the handler runs again, nodes_asked() gives CALL_WAIT, an
+ * error (also after the timeout), or 0 with c->work a struct node_answer. */
+struct node_answer {
+    int status; /* 200, or that of the problem */
+    struct buf body;
+    int64_t log_offset, log_end;
+    char *session; /* of a console */
+};
+int nodes_ask(struct call *c, const char *node_id, enum api_request_kind kind,
+              const char *instance_id, int64_t offset, int64_t limit);
+int nodes_asked(struct call *c);
+/* When a call ends in any way. */
+void nodes_drop(struct call *c);
+/* The agent's side: questions not yet handed over, appended to ret. */
+void nodes_take_requests(struct ctl *ctl, const char *node_id,
+                         struct codec_list *ret);
+/* Whether a call waits for this node's answer. */
+bool nodes_question_open(struct ctl *ctl, const char *node_id,
+                         const char *request_id);
+/* Hands the answer to the waiting call; -ENOENT when nobody waits. */
+int nodes_answer(struct ctl *ctl, const char *node_id, const char *request_id,
+                 struct node_answer *a);
+
+/* ---- consoles (console.c) ---- */
+
+int consoles_start(struct ctl *ctl, struct err *reterr) _must_check_;
+void consoles_stop(struct ctl *ctl);
+/* Makes a session of this id, which waits for both of its ends. */
+void console_expect(struct ctl *ctl, const char *id);
+/* token: the session's id behind 'c' (client) or 'a' (agent). */
+void console_upgraded(struct http_upgraded *u, void *token, void *arg);
+
+/* ---- uploads (image_check.c) ---- */
+
+/* Removes what a killed upload or delete left among the image files; before
+ * the API is open. */
+int image_sweep(struct ctl *ctl, struct db *db,
+                struct err *reterr) _must_check_;
+/* Looks whether a file is what the part says, and how large a disk is for the
+ * guest. -EINVAL with the reason; never trusts a length in the file. */
+int image_check(enum api_part part, enum api_format format, int fd,
+                int64_t size_bytes, int64_t *ret_virtual_bytes,
+                struct err *reterr) _must_check_;
+
+/* ---- instance life (ops/) ---- */
+
+/* The next change number; also counts the instance's generation up. */
+void op_change(struct ctl *ctl, struct store_instance *i);
+/* Inserts a running operation on the instance and makes it the latest; one
+ * that still runs is cancelled (a delete overtakes everything). */
+int op_begin(struct db *db, struct store_instance *i, const char *kind,
+             const char *step, const char *request_id,
+             struct api_operation *ret) _must_check_;
+/* Ends the instance's latest operation if it still runs; its id goes to
+ * finished (strings) for the waiters. code NULL: it succeeded. */
+int op_finish(struct db *db, const struct store_instance *i, const char *step,
+              const char *code, const char *message,
+              struct codec_list *finished) _must_check_;
+
+/* What must happen after the commit of a report. */
+struct observed {
+    struct codec_list finished; /* ids of operations */
+    struct codec_list released; /* struct released, below */
+    bool wake_node;             /* its desired state changed */
+};
+struct released {
+    char node_id[ID_SIZE];
+    struct sched_resources r;
+};
+void observed_free(void *p);
+/* Applies a node's observations above node->observed_seq, in order: states,
+ * usage, operations. The caller stores the node's row. */
+int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
+               const struct api_report *rp, struct observed *ret) _must_check_;
+
+#endif

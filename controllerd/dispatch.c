@@ -1,0 +1,460 @@
+/* dispatch.c - a request's way: match, authenticate, authorise, decode,
+ * handle, answer.
+ *
+ *   begin()  --refused--> reply
+ *      | body
+ *   handle() --plain/read--> reply, or CALL_WAIT (waiters.c, nodes.c), then
+ *      |                     handle() again
+ *      +------write--> suspended; job_run() in the writer's transaction,
+ *                      job_done() after the commit; handle() again: reply */
+#include <config.h>
+
+#include "controllerd/ctl.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define KEY_MAX 128
+
+/* ---- a reader's connection for each HTTP thread ---- */
+
+static pthread_key_t reader_key;
+static pthread_once_t reader_once = PTHREAD_ONCE_INIT;
+
+static void
+reader_close(void *db)
+{
+    db_close(db);
+}
+
+static void
+reader_init(void)
+{
+    pthread_key_create(&reader_key, reader_close);
+}
+
+static struct db *
+reader(struct call *c)
+{
+    struct db *db;
+
+    pthread_once(&reader_once, reader_init);
+    db = pthread_getspecific(reader_key);
+    if (!db && store_open(c->ctl->db_path, false, &db, &c->err) == 0)
+        pthread_setspecific(reader_key, db);
+    return db;
+}
+
+/* ---- what is under way ---- */
+
+static void
+count_active(struct ctl *ctl, int active, int submitted)
+{
+    pthread_mutex_lock(&ctl->drain_lock);
+    ctl->active += active;
+    ctl->submitted += submitted;
+    pthread_cond_broadcast(&ctl->drained);
+    pthread_mutex_unlock(&ctl->drain_lock);
+}
+
+/* From here on nothing more is submitted: start_write() looks at stopping
+ * after it was counted. */
+void
+dispatch_drain(struct ctl *ctl, int64_t limit_us)
+{
+    struct timespec ts;
+
+    pthread_mutex_lock(&ctl->drain_lock);
+    while (ctl->submitted)
+        pthread_cond_wait(&ctl->drained, &ctl->drain_lock);
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += limit_us / US_PER_S;
+    while (ctl->active &&
+           pthread_cond_timedwait(&ctl->drained, &ctl->drain_lock, &ts) == 0)
+        ;
+    pthread_mutex_unlock(&ctl->drain_lock);
+}
+
+/* ---- begin ---- */
+
+static void
+set_request_id(struct call *c)
+{
+    const char *given = http_header(c->rq, "X-Request-Id");
+    size_t n = given ? strlen(given) : 0;
+
+    if (n > 0 && n < sizeof(c->request_id) &&
+        strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "0123456789._-") == n)
+        memcpy(c->request_id, given, n + 1);
+    else
+        id_new(c->request_id);
+}
+
+struct query_check {
+    struct call *c;
+    int r;
+};
+
+static bool
+check_one_query(const char *name, const char *value, void *arg)
+{
+    struct query_check *q = arg;
+    char pointer[80];
+
+    for (const struct api_query *k = q->c->m.route->query; k && k->name; k++)
+        if (strcmp(k->name, name) == 0)
+            return true;
+    snprintf(pointer, sizeof(pointer), "?%.64s", name);
+    q->r = err_field(&q->c->err, pointer, "unknown_parameter",
+                     "is not a parameter of this path");
+    return true;
+}
+
+static int
+check_request(struct call *c)
+{
+    struct query_check q = {c, 0};
+    const char *type = http_header(c->rq, "Content-Type");
+    const char *key = http_header(c->rq, "Idempotency-Key");
+
+    http_each_query(c->rq, check_one_query, &q);
+    if (q.r < 0)
+        return q.r;
+    if (c->m.route->body == BODY_JSON && type &&
+        strncasecmp(type, "application/json", 16) != 0)
+        return err_set(&c->err, -EINVAL, "media_type",
+                       "the body must be application/json");
+    if (key && (!*key || strlen(key) > KEY_MAX))
+        return err_set(&c->err, -EINVAL, "bad_idempotency_key",
+                       "Idempotency-Key must have 1 to %d characters", KEY_MAX);
+    return 0;
+}
+
+static int
+route_call(struct call *c)
+{
+    api_route_match(c->rq->method, c->rq->path, &c->m);
+    if (!c->m.route) {
+        static const struct api_route none = {.status = 404};
+        bool mismatch = c->m.method_mismatch;
+
+        c->m.route = &none;
+        if (mismatch)
+            return err_set(&c->err, -EINVAL, "method_not_allowed",
+                           "%s is not for this path; it takes %s",
+                           c->rq->method, c->m.allow);
+        return err_set(&c->err, -ENOENT, "not_found", "there is no path %.200s",
+                       c->rq->path);
+    }
+    c->h = &handlers[c->m.route->id];
+    if (atomic_load(&c->ctl->stopping))
+        return err_set(&c->err, -EAGAIN, "shutting_down",
+                       "the controller is stopping");
+    if (c->m.route->auth == AUTH_TOKEN)
+        return auth_token(c);
+    if (c->m.route->auth == AUTH_NODE)
+        return auth_node(c);
+    return 0;
+}
+
+static void
+finish(struct call *c)
+{
+    http_add_header(c->rq, "X-Request-Id", "%s", c->request_id);
+    http_add_header(c->rq, "X-Content-Type-Options", "nosniff");
+    if (c->m.route->id < ROUTE_DASHBOARD)
+        http_add_header(c->rq, "Cache-Control", "no-store");
+}
+
+static void
+fail(struct call *c, int number)
+{
+    reply_problem(c, number, &c->err);
+    finish(c);
+}
+
+static void
+on_begin(struct http_req *rq, void *arg)
+{
+    struct call *c = xnew(struct call);
+
+    c->ctl = arg;
+    c->rq = rq;
+    rq->user = c;
+    count_active(c->ctl, 1, 0);
+    set_request_id(c);
+    int r = route_call(c);
+    if (r == 0)
+        r = check_request(c);
+    if (r == 0 && c->h->stream_begin) {
+        struct db *db = reader(c);
+
+        r = db ? c->h->stream_begin(c, db) : c->err.number;
+        rq->stream = r == 0;
+    }
+    if (r < 0)
+        fail(c, r);
+}
+
+static void
+on_data(struct http_req *rq, const void *data, size_t n, void *arg)
+{
+    struct call *c = rq->user;
+    int r = c->h->stream_data(c, data, n);
+
+    if (r < 0)
+        fail(c, r);
+}
+
+/* ---- the writer's job ---- */
+
+static struct call *
+call_of(struct db_job *job)
+{
+    return (struct call *)((char *)job - offsetof(struct call, job));
+}
+
+/* The Location line of the reply, for the idempotency row. */
+static char *
+location_of(struct call *c)
+{
+    const char *p = c->rq->headers.len
+                        ? strstr(buf_str(&c->rq->headers), "Location: ")
+                        : NULL;
+
+    return p ? xstrndup(p + 10, strcspn(p + 10, "\n")) : NULL;
+}
+
+static int
+replay(struct call *c, const struct store_reply *old,
+       const unsigned char hash[HASH_LEN])
+{
+    if (memcmp(old->request_hash, hash, HASH_LEN) != 0)
+        return err_set(&c->err, -EINVAL, "idempotency_key_reused",
+                       "this Idempotency-Key came with another request "
+                       "before; use a new key");
+    COUNT(idempotency_replayed);
+    buf_adds(&c->rq->reply, old->body);
+    c->rq->status = old->status;
+    if (old->location)
+        http_add_header(c->rq, "Location", "%s", old->location);
+    http_add_header(c->rq, "Idempotency-Replayed", "true");
+    c->h = NULL; /* nothing was done: nothing to undo or to tell */
+    return 0;
+}
+
+static int
+job_run(struct db *db, struct db_job *job)
+{
+    struct call *c = call_of(job);
+    const char *key = http_header(c->rq, "Idempotency-Key");
+    struct store_reply old = {0};
+    unsigned char hash[HASH_LEN];
+
+    if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.token_id[0])
+        return c->h->write(c, db);
+    struct hash *h = hash_begin();
+    hash_add(h, c->rq->path, strlen(c->rq->path) + 1);
+    hash_add(h, c->rq->body.data, c->rq->body.len);
+    hash_end(h, hash);
+    int r = store_reply_get(db, c->who.token_id, key, &old);
+    if (r == 0)
+        r = replay(c, &old, hash);
+    else if (r == -ENOENT)
+        r = c->h->write(c, db);
+    else
+        return store_error(c, db, r);
+    store_reply_release(&old);
+    if (r < 0 || !c->h)
+        return r;
+    struct store_reply row = {.status = c->rq->status,
+                              .location = location_of(c),
+                              .body = (char *)buf_str(&c->rq->reply)};
+    memcpy(row.request_hash, hash, sizeof(hash));
+    r = store_reply_insert(db, c->who.token_id, key, &row, clock_now_us());
+    free(row.location);
+    if (r < 0) {
+        if (c->h->undo)
+            c->h->undo(c);
+        return store_error(c, db, r);
+    }
+    return 0;
+}
+
+static void
+job_undo(struct db_job *job)
+{
+    struct call *c = call_of(job);
+
+    if (c->h && c->h->undo)
+        c->h->undo(c);
+}
+
+static void
+job_done(struct db_job *job, int result)
+{
+    struct call *c = call_of(job);
+
+    c->result = result;
+    if (result >= 0 && c->h) {
+        if (c->h->committed)
+            c->h->committed(c);
+        if (c->notify_node[0])
+            waiters_notify(c->ctl, waiters_key(c->notify_node));
+        if (c->notify_operation[0])
+            waiters_notify(c->ctl, waiters_key(c->notify_operation));
+    } else if (result == -ENOSPC && !c->err.number) {
+        err_set(&c->err, result, "storage_full",
+                "the controller's disk is full; nothing was changed");
+    } else if (result < 0 && !c->err.number) {
+        err_set(&c->err, result, "storage_error",
+                "the controller cannot write to its database; nothing was "
+                "changed");
+    }
+    struct ctl *ctl = c->ctl; /* the call may end once it is resumed */
+    http_resume(c->rq);
+    count_active(ctl, 0, -1);
+}
+
+static void
+submit(struct call *c)
+{
+    c->submitted = true;
+    c->job.run = job_run;
+    c->job.undo = job_undo;
+    c->job.done = job_done;
+    db_writer_submit(c->ctl->writer, &c->job);
+}
+
+static void *
+finish_stream(void *arg)
+{
+    struct call *c = arg;
+    int r = c->h->stream_finish(c);
+
+    if (r == 0) {
+        submit(c);
+    } else {
+        struct ctl *ctl = c->ctl;
+
+        c->submitted = true;
+        c->result = r;
+        http_resume(c->rq);
+        count_active(ctl, 0, -1);
+    }
+    return NULL;
+}
+
+/* ---- handle ---- */
+
+static int
+decode_body(struct call *c)
+{
+    const struct api_route *r = c->m.route;
+
+    if (!r->in || c->in)
+        return 0;
+    c->in = xcalloc(1, r->in->size);
+    int e = codec_decode(r->in, CODEC_REQUEST, buf_str(&c->rq->body),
+                         c->rq->body.len, c->in, &c->err);
+    if (e < 0)
+        freep(&c->in);
+    return e;
+}
+
+static int
+start_write(struct call *c)
+{
+    pthread_t t;
+    pthread_attr_t attr;
+
+    count_active(c->ctl, 0, 1);
+    if (atomic_load(&c->ctl->stopping)) {
+        count_active(c->ctl, 0, -1);
+        return err_set(&c->err, -EAGAIN, "shutting_down",
+                       "the controller is stopping");
+    }
+    http_suspend(c->rq);
+    if (!c->h->stream_finish) {
+        submit(c);
+        return CALL_WAIT;
+    }
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int r = pthread_create(&t, &attr, finish_stream, c);
+    pthread_attr_destroy(&attr);
+    if (r != 0) {
+        c->submitted = true;
+        c->result = err_set(&c->err, -EAGAIN, "busy", "no thread is free");
+        http_resume(c->rq);
+        count_active(c->ctl, 0, -1); /* we are its thread: it still lives */
+    }
+    return CALL_WAIT;
+}
+
+static enum http_next
+on_handle(struct http_req *rq, void *arg)
+{
+    struct call *c = rq->user;
+    struct db *db;
+    int r;
+
+    if (rq->status == 413) {
+        fail(c, err_set(&c->err, -EINVAL, "body_too_large",
+                        "the body is larger than %zu bytes", HTTP_BODY_MAX));
+        return HTTP_REPLY;
+    }
+    if (rq->status)
+        return HTTP_REPLY;
+    r = c->submitted ? c->result : decode_body(c);
+    if (r >= 0 && !c->submitted) {
+        r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
+        if (r == CALL_WRITE && c->h->write)
+            r = start_write(c);
+        else if (r == CALL_WRITE)
+            r = (db = reader(c)) ? c->h->read(c, db) : c->err.number;
+        if (r == CALL_WAIT)
+            return HTTP_WAIT;
+    }
+    if (r < 0)
+        fail(c, r);
+    else
+        finish(c);
+    return HTTP_REPLY;
+}
+
+static void
+on_end(struct http_req *rq, void *arg)
+{
+    struct call *c = rq->user;
+
+    if (!c)
+        return;
+    log_debug("request", "req=%s from=%s method=%s path=\"%.200s\" status=%d",
+              c->request_id, rq->remote, rq->method, rq->path, rq->status);
+    if (c->in) {
+        codec_clear(c->m.route->in, c->in);
+        free(c->in);
+    }
+    nodes_drop(c);
+    if (c->work && c->work_free)
+        c->work_free(c->work);
+    err_release(&c->err);
+    count_active(c->ctl, -1, 0);
+    free(c);
+}
+
+const struct http_ops ctl_http_ops = {
+    .begin = on_begin,
+    .data = on_data,
+    .handle = on_handle,
+    .end = on_end,
+    .upgraded = console_upgraded,
+};

@@ -1,0 +1,328 @@
+/* h_tenants.c - projects, tokens, flavors. */
+#include <config.h>
+
+#include "controllerd/handlers.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+static char *
+new_id(void)
+{
+    char id[ID_SIZE];
+
+    id_new(id);
+    return xstrdup(id);
+}
+
+static int
+taken(struct call *c, const char *what, const char *name)
+{
+    err_field(&c->err, "/name", "name_taken", "is taken by another %s", what);
+    return err_set(&c->err, -EEXIST, "name_taken",
+                   "there is a %s \"%s\" already", what, name);
+}
+
+int
+h_whoami(struct call *c)
+{
+    struct api_whoami w = {
+        .token_id = c->who.token_id,
+        .token_name = c->who.token_name,
+        .role = c->who.role,
+        .project_id = c->who.project_id[0] ? c->who.project_id : NULL,
+    };
+
+    reply_object(c, &table_whoami, &w);
+    return 0;
+}
+
+/* ---- projects ---- */
+
+int
+h_project_create(struct call *c, struct db *db)
+{
+    struct api_project *p = c->in;
+
+    p->id = new_id();
+    p->created_at = clock_now_us();
+    int r = store_project_insert(db, p);
+    if (r == -EEXIST)
+        return taken(c, "project", p->name);
+    if (r < 0)
+        return store_error(c, db, r);
+    reply_object(c, &table_project, p);
+    call_location(c, "/v1/projects", p->id);
+    return 0;
+}
+
+int
+h_project_list(struct call *c, struct db *db)
+{
+    struct codec_list l = {0};
+    char after[ID_SIZE];
+    int limit;
+    int r = query_page(c, &limit, after);
+
+    if (r < 0)
+        return r;
+    r = store_project_list(db, call_project(c), after, limit + 1, &l);
+    if (r == 0)
+        reply_page(c, &table_project, &l, limit,
+                   offsetof(struct api_project, id));
+    codec_list_clear(&table_project, &l);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
+
+/* 404 also for what belongs to another. */
+static int
+get_project(struct call *c, struct db *db, const char *ref,
+            struct api_project *ret)
+{
+    int r = store_project_get(db, ref, ret);
+
+    if (r < 0 && r != -ENOENT)
+        return store_error(c, db, r);
+    if (r == -ENOENT || (call_project(c) && !streq(call_project(c), ret->id)))
+        return not_found(c, "project", ref);
+    return 0;
+}
+
+int
+h_project_show(struct call *c, struct db *db)
+{
+    struct api_project p = {0};
+    int r = get_project(c, db, c->m.params[0], &p);
+
+    if (r == 0)
+        reply_object(c, &table_project, &p);
+    codec_clear(&table_project, &p);
+    return r;
+}
+
+int
+h_project_delete(struct call *c, struct db *db)
+{
+    struct api_project p = {0};
+    int r = get_project(c, db, c->m.params[0], &p);
+
+    if (r == 0 && streq(p.id, c->ctl->default_project))
+        r = err_set(&c->err, -EBUSY, "default_project",
+                    "the default project stays");
+    if (r == 0) {
+        r = store_project_delete(db, p.id);
+        if (r == -EBUSY)
+            err_set(&c->err, r, "project_in_use",
+                    "the project owns images, or has had instances whose "
+                    "usage is kept");
+        else if (r < 0)
+            store_error(c, db, r);
+    }
+    if (r == 0) {
+        c->work = TAKE_PTR(p.id);
+        c->work_free = free;
+        reply_empty(c);
+    }
+    codec_clear(&table_project, &p);
+    return r;
+}
+
+void
+h_project_deleted(struct call *c)
+{
+    auth_remove_project(c->ctl, c->work);
+}
+
+/* ---- tokens ---- */
+
+/* Whose token it will be: an operator's has no project, others need one. */
+static int
+token_project(struct call *c, struct db *db, struct api_token *t)
+{
+    struct api_project p = {0};
+    int r = 0;
+
+    if (t->role == ROLE_NONE || t->role > (int)c->who.role)
+        return err_field(&c->err, "/role", "role",
+                         "must be a role up to your own (%s)",
+                         api_role_names[c->who.role]);
+    if (t->role == ROLE_OPERATOR) {
+        if (t->project)
+            return err_field(&c->err, "/project", "project",
+                             "operator tokens have no project");
+        return 0;
+    }
+    if (t->project)
+        r = get_project(c, db, t->project, &p);
+    if (r == 0)
+        xstrset(&t->project, p.id ? p.id : call_acting_project(c));
+    if (r == -ENOENT)
+        err_field(&c->err, "/project", "not_found", "does not exist");
+    codec_clear(&table_project, &p);
+    return r;
+}
+
+int
+h_token_create(struct call *c, struct db *db)
+{
+    struct api_token *in = c->in;
+    char secret[TOKEN_TEXT_SIZE];
+
+    if (in->expires_at && in->expires_at <= clock_now_us())
+        return err_field(&c->err, "/expires_at", "past",
+                         "must be in the future");
+    int r = token_project(c, db, in);
+    if (r < 0)
+        return r;
+    struct store_token *t = xnew(struct store_token);
+    c->work = t;
+    c->work_free = free;
+    in->id = new_id();
+    in->created_at = clock_now_us();
+    auth_new_secret(secret, t->hash);
+    t->a = *in; /* borrowed: c->in lives as long as the call */
+    r = store_token_insert(db, t);
+    if (r == -EEXIST)
+        return taken(c, "token", in->name);
+    if (r < 0)
+        return store_error(c, db, r);
+    in->token = xstrdup(secret);
+    reply_object(c, &table_token, in);
+    call_location(c, "/v1/tokens", in->id);
+    return 0;
+}
+
+void
+h_token_created(struct call *c)
+{
+    auth_add(c->ctl, c->work);
+}
+
+int
+h_token_list(struct call *c, struct db *db)
+{
+    struct codec_list l = {0};
+    char after[ID_SIZE];
+    int limit;
+    int r = query_page(c, &limit, after);
+
+    if (r < 0)
+        return r;
+    r = store_token_list(db, call_project(c), after, limit + 1, &l);
+    if (r == 0)
+        reply_page(c, &table_token, &l, limit, offsetof(struct api_token, id));
+    codec_list_clear(&table_token, &l);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
+
+int
+h_token_delete(struct call *c, struct db *db)
+{
+    struct api_token t = {0};
+    int r = store_token_get(db, call_project(c), c->m.params[0], &t);
+
+    if (r == -ENOENT)
+        return not_found(c, "token", c->m.params[0]);
+    if (r == 0)
+        r = store_token_delete(db, t.id);
+    if (r < 0) {
+        codec_clear(&table_token, &t);
+        return store_error(c, db, r);
+    }
+    c->work = TAKE_PTR(t.id);
+    c->work_free = free;
+    codec_clear(&table_token, &t);
+    reply_empty(c);
+    return 0;
+}
+
+void
+h_token_deleted(struct call *c)
+{
+    auth_remove(c->ctl, c->work);
+}
+
+/* ---- flavors ---- */
+
+int
+h_flavor_create(struct call *c, struct db *db)
+{
+    struct api_flavor *f = c->in;
+
+    if (f->memory_bytes % (1 << 20))
+        return err_field(&c->err, "/memory_bytes", "multiple",
+                         "must be a multiple of 1 MiB (1048576)");
+    if (f->disk_bytes % 512)
+        return err_field(&c->err, "/disk_bytes", "multiple",
+                         "must be a multiple of 512");
+    f->id = new_id();
+    f->created_at = clock_now_us();
+    int r = store_flavor_insert(db, f);
+    if (r == -EEXIST)
+        return taken(c, "flavor", f->name);
+    if (r < 0)
+        return store_error(c, db, r);
+    reply_object(c, &table_flavor, f);
+    call_location(c, "/v1/flavors", f->id);
+    return 0;
+}
+
+int
+h_flavor_list(struct call *c, struct db *db)
+{
+    struct codec_list l = {0};
+    char after[ID_SIZE];
+    int limit;
+    int r = query_page(c, &limit, after);
+
+    if (r < 0)
+        return r;
+    r = store_flavor_list(db, after, limit + 1, &l);
+    if (r == 0)
+        reply_page(c, &table_flavor, &l, limit,
+                   offsetof(struct api_flavor, id));
+    codec_list_clear(&table_flavor, &l);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
+
+static int
+get_flavor(struct call *c, struct db *db, struct api_flavor *ret)
+{
+    int r = store_flavor_get(db, c->m.params[0], ret);
+
+    if (r == -ENOENT)
+        return not_found(c, "flavor", c->m.params[0]);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
+
+int
+h_flavor_show(struct call *c, struct db *db)
+{
+    struct api_flavor f = {0};
+    int r = get_flavor(c, db, &f);
+
+    if (r == 0)
+        reply_object(c, &table_flavor, &f);
+    codec_clear(&table_flavor, &f);
+    return r;
+}
+
+int
+h_flavor_delete(struct call *c, struct db *db)
+{
+    struct api_flavor f = {0};
+    int r = get_flavor(c, db, &f);
+
+    if (r == 0) {
+        r = store_flavor_delete(db, f.id);
+        if (r < 0)
+            store_error(c, db, r);
+        else
+            reply_empty(c);
+    }
+    codec_clear(&table_flavor, &f);
+    return r;
+}

@@ -1,0 +1,85 @@
+/* controllerd/handlers.h - every handler function, for the table in
+ * handlers.c. Each means what its route in api/routes.c says; struct handler
+ * in ctl.h says when each kind is called. */
+#ifndef CONTROLLERD_HANDLERS_H
+#define CONTROLLERD_HANDLERS_H
+
+#include "controllerd/ctl.h"
+
+/* h_service.c */
+int h_healthz(struct call *c);
+int h_readyz(struct call *c, struct db *db);
+int h_metrics(struct call *c);
+int h_openapi(struct call *c);
+int h_ca(struct call *c);
+int h_dashboard(struct call *c);
+int h_dashboard_file(struct call *c);
+
+/* h_tenants.c */
+int h_whoami(struct call *c);
+int h_project_create(struct call *c, struct db *db);
+int h_project_list(struct call *c, struct db *db);
+int h_project_show(struct call *c, struct db *db);
+int h_project_delete(struct call *c, struct db *db);
+void h_project_deleted(struct call *c);
+int h_token_create(struct call *c, struct db *db);
+void h_token_created(struct call *c);
+int h_token_list(struct call *c, struct db *db);
+int h_token_delete(struct call *c, struct db *db);
+void h_token_deleted(struct call *c);
+int h_flavor_create(struct call *c, struct db *db);
+int h_flavor_list(struct call *c, struct db *db);
+int h_flavor_show(struct call *c, struct db *db);
+int h_flavor_delete(struct call *c, struct db *db);
+
+/* h_images.c */
+int h_image_create(struct call *c, struct db *db);
+int h_image_list(struct call *c, struct db *db);
+int h_image_show(struct call *c, struct db *db);
+int h_image_delete(struct call *c, struct db *db);
+void h_image_deleted(struct call *c);
+int h_part_begin(struct call *c, struct db *db);
+int h_part_data(struct call *c, const void *data, size_t n);
+int h_part_finish(struct call *c);
+int h_part_write(struct call *c, struct db *db);
+int h_agent_image_part(struct call *c, struct db *db);
+
+/* h_instances.c */
+int h_instance_create(struct call *c, struct db *db);
+void h_instance_create_undo(struct call *c);
+int h_instance_list(struct call *c, struct db *db);
+int h_instance_show(struct call *c, struct db *db);
+int h_instance_delete(struct call *c, struct db *db);
+int h_instance_start(struct call *c, struct db *db);
+int h_instance_stop(struct call *c, struct db *db);
+int h_instance_reboot(struct call *c, struct db *db);
+int h_instance_console_log(struct call *c, struct db *db);
+int h_instance_console(struct call *c, struct db *db);
+int h_instance_stats(struct call *c, struct db *db);
+int h_operation_list(struct call *c, struct db *db);
+int h_operation_show(struct call *c, struct db *db);
+
+/* h_usage.c */
+int h_usage(struct call *c, struct db *db);
+
+/* h_nodes.c */
+int h_node_list(struct call *c, struct db *db);
+int h_node_show(struct call *c, struct db *db);
+int h_node_cordon(struct call *c, struct db *db);
+int h_node_uncordon(struct call *c, struct db *db);
+void h_node_changed(struct call *c);
+int h_node_delete(struct call *c, struct db *db);
+void h_node_deleted(struct call *c);
+int h_join_token_create(struct call *c, struct db *db);
+
+/* h_agent.c */
+int h_join(struct call *c, struct db *db);
+int h_agent_certificate(struct call *c, struct db *db);
+int h_agent_desired(struct call *c, struct db *db);
+int h_agent_heartbeat(struct call *c);
+int h_agent_report(struct call *c, struct db *db);
+void h_agent_reported(struct call *c);
+int h_agent_reply(struct call *c);
+int h_agent_console(struct call *c);
+
+#endif

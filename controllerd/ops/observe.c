@@ -1,0 +1,226 @@
+/* observe.c - what a node saw becomes state, usage and finished operations.
+ * Only observations above the node's stored sequence are applied, each once,
+ * in order, with all that follows from it in the report's one transaction:
+ * a repeated or late report changes nothing. */
+#include <config.h>
+
+#include "controllerd/ctl.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "metering/interval.h"
+
+static const struct codec_table released_table = {
+    .name = "Released", .doc = "", .size = sizeof(struct released)};
+
+void
+observed_free(void *p)
+{
+    struct observed *o = p;
+
+    codec_strings_clear(&o->finished);
+    codec_list_clear(&released_table, &o->released);
+    free(o);
+}
+
+/* The interval that the observation opens or closes; see
+ * metering/interval.h. A run that failed or is deleted has ended. */
+static int
+apply_usage(struct db *db, struct store_instance *i,
+            const struct api_observation *o, int64_t now)
+{
+    struct store_interval last;
+    struct meter_decision d;
+    int r = store_interval_last(db, i->a.id, &last);
+
+    if (r < 0)
+        return r;
+    struct meter_history h = {
+        .created_us = i->a.created_at,
+        .ended_run = (uint64_t)i->ended_run,
+        .run = (uint64_t)last.run,
+        .start_us = last.iv.start_us,
+        .end_us = last.iv.end_us,
+    };
+    int64_t run = MAX(o->run, (int64_t)1);
+    if (o->state == OBSERVED_DELETED)
+        run = MAX(run, last.run);
+    struct meter_observation m = {
+        .run = (uint64_t)run,
+        .state = o->state == OBSERVED_RUNNING ? METER_RUNNING : METER_ENDED,
+        .at_us = o->age_us > now ? 0 : now - o->age_us,
+    };
+    r = meter_decide(&h, &m, now, &d);
+    if (r < 0)
+        return r;
+    if (d.clamped)
+        COUNT(usage_time_clamped);
+    i->ended_run = (int64_t)d.ended_run;
+    if (d.action == METER_CLOSE || d.action == METER_CLOSE_AND_OPEN)
+        r = store_interval_close(db, i->a.id, last.run, d.at_us);
+    if (r == 0 &&
+        (d.action == METER_OPEN || d.action == METER_CLOSE_AND_OPEN)) {
+        struct store_interval open = {
+            .instance_id = i->a.id,
+            .project_id = i->a.project_id,
+            .run = run,
+            .iv = {.start_us = d.at_us,
+                   .vcpus = i->a.vcpus,
+                   .memory_bytes = i->a.memory_bytes,
+                   .disk_bytes = i->a.disk_bytes},
+        };
+
+        r = store_interval_open(db, &open);
+    }
+    return r;
+}
+
+static void
+set_fault(struct store_instance *i, const struct api_fault *f)
+{
+    if (i->a.fault)
+        codec_clear(&table_fault, i->a.fault);
+    freep(&i->a.fault);
+    if (!f)
+        return;
+    i->a.fault = xnew(struct api_fault);
+    i->a.fault->code = xstrdup(f->code ? f->code : "unknown");
+    i->a.fault->message = xstrdup(f->message ? f->message : "no reason given");
+}
+
+static int
+saw_running(struct db *db, struct store_instance *i,
+            const struct api_observation *o, int64_t now, struct observed *out)
+{
+    if (o->run != i->a.run || i->power != POWER_RUNNING)
+        return 0; /* an older run, or one that is being stopped */
+    i->a.state = INSTANCE_RUNNING;
+    i->a.started_at = MAX(now - o->age_us, i->a.created_at);
+    set_fault(i, NULL);
+    xstrset(&i->a.stop_reason, NULL);
+    return op_finish(db, i, "running", NULL, NULL, &out->finished);
+}
+
+static int
+saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
+            const struct api_observation *o, struct observed *out)
+{
+    bool was_stopped = i->a.state == INSTANCE_STOPPED;
+
+    if (o->run != i->a.run || i->power == POWER_DELETED)
+        return 0;
+    if (i->power == POWER_RUNNING) {
+        /* It ended by itself. What is desired follows, so that no agent ever
+         * takes the ended run for one that is still to be started. */
+        i->power = POWER_STOPPED;
+        op_change(ctl, i);
+        out->wake_node = true;
+    }
+    i->a.started_at = 0;
+    if (i->a.state == INSTANCE_ERROR)
+        return op_finish(db, i, "stopped", NULL, NULL, &out->finished);
+    i->a.state = INSTANCE_STOPPED;
+    if (!was_stopped)
+        xstrset(&i->a.stop_reason, o->reason ? o->reason : "unknown");
+    return op_finish(db, i, "stopped", NULL, NULL, &out->finished);
+}
+
+static int
+saw_failed(struct ctl *ctl, struct db *db, struct store_instance *i,
+           const struct api_observation *o, struct observed *out)
+{
+    if (o->run != i->a.run || i->power != POWER_RUNNING)
+        return 0;
+    i->power = POWER_STOPPED;
+    op_change(ctl, i);
+    out->wake_node = true;
+    i->a.state = INSTANCE_ERROR;
+    i->a.started_at = 0;
+    set_fault(i, o->problem ? o->problem : &(struct api_fault){0});
+    return op_finish(db, i, "failed", i->a.fault->code, i->a.fault->message,
+                     &out->finished);
+}
+
+static int
+saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
+{
+    if (i->power != POWER_DELETED) {
+        /* Lost with its node's state: the tenant must learn of it, and may
+         * delete it. */
+        COUNT(instance_lost);
+        set_fault(i, &(struct api_fault){(char *)"lost",
+                                         (char *)"its node has lost it"});
+        i->a.state = INSTANCE_ERROR;
+        i->a.started_at = 0;
+        return op_finish(db, i, "lost", "lost", "its node has lost it",
+                         &out->finished);
+    }
+    struct released *rel = codec_list_add(&released_table, &out->released);
+    memcpy(rel->node_id, i->a.node_id, ID_SIZE);
+    rel->r = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
+                                      i->a.disk_bytes};
+    i->a.state = INSTANCE_DELETED;
+    i->a.started_at = 0;
+    return op_finish(db, i, "deleted", NULL, NULL, &out->finished);
+}
+
+static int
+observe_one(struct ctl *ctl, struct db *db, const char *node_id,
+            const struct api_observation *o, struct observed *out)
+{
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+    int64_t now = clock_now_us();
+    int r = store_instance_get(db, NULL, NULL, o->instance_id, &i);
+
+    if (r == -ENOENT || (r == 0 && !streq(i.a.node_id, node_id))) {
+        COUNT(observation_of_unknown_instance);
+        log_limited(LOG_LEVEL_WARN, "observation of an instance not there",
+                    "node=%s inst=%s; it is skipped", node_id, o->instance_id);
+        return 0;
+    }
+    if (r == 0)
+        r = apply_usage(db, &i, o, now);
+    if (r < 0)
+        return r;
+    switch ((enum api_observed)o->state) {
+    case OBSERVED_RUNNING:
+        r = saw_running(db, &i, o, now, out);
+        break;
+    case OBSERVED_STOPPED:
+        r = saw_stopped(ctl, db, &i, o, out);
+        break;
+    case OBSERVED_FAILED:
+        r = saw_failed(ctl, db, &i, o, out);
+        break;
+    case OBSERVED_DELETED:
+        r = saw_deleted(db, &i, out);
+        break;
+    }
+    if (r < 0)
+        return r;
+    return store_instance_update(db, &i,
+                                 i.a.state == INSTANCE_DELETED ? now : 0);
+}
+
+int
+op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
+           const struct api_report *rp, struct observed *ret)
+{
+    const struct api_observation *o = rp->observations.items;
+
+    for (size_t k = 0; k < rp->observations.n; k++) {
+        if (o[k].seq <= node->observed_seq) {
+            COUNT(observation_repeated);
+            continue;
+        }
+        int r = observe_one(ctl, db, node->a.id, &o[k], ret);
+        if (r < 0)
+            return r;
+        node->observed_seq = o[k].seq;
+    }
+    return 0;
+}

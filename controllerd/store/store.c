@@ -1,0 +1,56 @@
+/* store.c - opening the controller's database; see store.h. */
+#include <config.h>
+
+#include "controllerd/store/store-private.h"
+
+#include "common/mem.h"
+
+extern const struct db_migration controller_migrations[];
+extern const size_t controller_migrations_n;
+
+static struct store_statements *const all[] = {
+    &store_tenant_sql,    &store_image_sql, &store_instance_sql,
+    &store_operation_sql, &store_node_sql,  &store_usage_sql,
+};
+
+int
+store_open(const char *path, bool writable, struct db **ret, struct err *reterr)
+{
+    struct db *db _cleanup_(db_closep) = NULL;
+    int r = db_open(path, writable ? DB_DURABLE : DB_READ_ONLY, &db, reterr);
+
+    if (r == 0 && writable)
+        r = db_migrate(db, controller_migrations, controller_migrations_n,
+                       reterr);
+    for (size_t i = 0; i < ARRAY_SIZE(all) && r == 0; i++) {
+        unsigned base = 0;
+
+        r = db_prepare_more(db, all[i]->sql, all[i]->n, &base, reterr);
+        atomic_store_explicit(&all[i]->base, base, memory_order_relaxed);
+    }
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(db);
+    return 0;
+}
+
+int
+store_probe(struct db *db)
+{
+    return db_exec(db,
+                   "UPDATE projects SET created_at = created_at "
+                   "WHERE id = (SELECT id FROM projects LIMIT 1)",
+                   NULL);
+}
+
+char *
+store_text(struct db *db, unsigned stmt, int col)
+{
+    return xstrdup(db_text(db, stmt, col));
+}
+
+int
+store_changed(int r)
+{
+    return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}

@@ -1,0 +1,305 @@
+/* test-agentd-image.c - what the cache takes for a part, root disks, join
+ * tokens and settings: the places where others' bytes come in. */
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agentd/config.h"
+#include "agentd/disk.h"
+#include "agentd/image.h"
+#include "agentd/join.h"
+#include "common/fs.h"
+#include "common/hash.h"
+#include "common/mem.h"
+#include "common/proc.h"
+
+static int
+setup(void **state)
+{
+    char *dir = xstrdup("/tmp/virga-image-XXXXXX");
+
+    assert_non_null(mkdtemp(dir));
+    *state = dir;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    int r = fs_remove_tree(*state, NULL);
+
+    free(*state);
+    return r;
+}
+
+/* A file with these bytes, and its description as a part. */
+static int
+make(const char *dir, const void *data, size_t n, int name, int format,
+     char hex[HASH_HEX_SIZE], struct api_image_part *ret)
+{
+    char *path _cleanup_(freep) = xasprintf("%s/part", dir);
+
+    assert_int_equal(fs_write_atomic(path, data, n, 0600, NULL), 0);
+    hash_sha256_hex(data, n, hex);
+    *ret = (struct api_image_part){.name = name,
+                                   .format = format,
+                                   .size_bytes = (int64_t)n,
+                                   .sha256 = hex};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void
+image_verify__good_part_passes(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct api_image_part part;
+    char hex[HASH_HEX_SIZE];
+    int fd _cleanup_(closep) =
+        make(*state, "kernel", 6, PART_KERNEL, FORMAT_RAW, hex, &part);
+
+    assert_int_equal(image_verify(fd, &part, &e), 0);
+}
+
+static void
+image_verify__wrong_bytes_are_refused(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct api_image_part part;
+    char hex[HASH_HEX_SIZE];
+    int fd _cleanup_(closep) =
+        make(*state, "kernel", 6, PART_KERNEL, FORMAT_RAW, hex, &part);
+
+    hex[0] = hex[0] == '0' ? '1' : '0';
+    assert_int_equal(image_verify(fd, &part, &e), -EBADMSG);
+    assert_string_equal(e.code, "image_digest_mismatch");
+    part.size_bytes = 7;
+    assert_int_equal(image_verify(fd, &part, &e), -EBADMSG);
+    assert_string_equal(e.code, "image_unreadable");
+}
+
+static void
+image_verify__disk_naming_another_file_is_refused(void **state)
+{
+    struct api_image_part part;
+    char hex[HASH_HEX_SIZE];
+    /* Magic, version 3; then the backing file's offset at byte 8 and the
+     * incompatible features at byte 72. */
+    unsigned char h[104] = {'Q', 'F', 'I', 0xfb, 0, 0, 0, 3};
+
+    for (int i = 0; i < 3; i++) {
+        struct err e _cleanup_(err_release) = {0};
+
+        h[15] = i == 1 ? 104 : 0;
+        h[79] = i == 2 ? 4 : 0;
+        int fd _cleanup_(closep) = make(*state, h, sizeof(h), PART_DISK,
+                                        FORMAT_QCOW2, hex, &part);
+        assert_int_equal(image_verify(fd, &part, &e), i ? -EBADMSG : 0);
+        if (i)
+            assert_string_equal(e.code, "image_unsafe");
+    }
+    struct err e _cleanup_(err_release) = {0};
+    int fd _cleanup_(closep) =
+        make(*state, "raw", 3, PART_DISK, FORMAT_QCOW2, hex, &part);
+    assert_int_equal(image_verify(fd, &part, &e), -EBADMSG);
+    assert_string_equal(e.code, "image_unreadable");
+}
+
+static bool
+have_qemu_img(void)
+{
+    const char *argv[] = {"qemu-img", "--version", NULL};
+
+    return proc_run(argv, 10000, NULL, NULL) == 0;
+}
+
+static void
+disk_info(const char *dir, struct buf *ret)
+{
+    char *path _cleanup_(freep) = xasprintf("%s/" DISK_FILE, dir);
+    const char *argv[] = {"qemu-img",      "info", "--output=json", "-f",
+                          "qcow2",         path,   NULL};
+    struct err e _cleanup_(err_release) = {0};
+
+    if (proc_run(argv, 10000, ret, &e) < 0)
+        fail_msg("%s", e.message);
+}
+
+static void
+disk_ensure__overlay_names_its_format_and_grows(void **state)
+{
+    char *base _cleanup_(freep) = xasprintf("%s/base", (char *)*state);
+    struct err e _cleanup_(err_release) = {0};
+    struct buf info _cleanup_(buf_release) = {0};
+    struct api_image_part part = {.name = PART_DISK,
+                                  .format = FORMAT_RAW,
+                                  .size_bytes = 1 << 20,
+                                  .virtual_bytes = 1 << 20};
+    char *zeros _cleanup_(freep) = xcalloc(1, 1 << 20);
+
+    if (!have_qemu_img()) {
+        print_message("# SKIP no qemu-img here\n");
+        skip();
+    }
+    /* A raw disk that looks like a qcow2: only the named format saves us. */
+    memcpy(zeros, "QFI\xfb\0\0\0\3", 8);
+    assert_int_equal(fs_write_atomic(base, zeros, 1 << 20, 0600, NULL), 0);
+    assert_int_equal(disk_ensure(*state, base, &part, 8 << 20, &e), 0);
+    disk_info(*state, &info);
+    assert_non_null(strstr(buf_str(&info), "\"virtual-size\": 8388608"));
+    assert_non_null(
+        strstr(buf_str(&info), "\"backing-filename-format\": \"raw\""));
+    /* A second call leaves it alone, even with other wishes. */
+    assert_int_equal(disk_ensure(*state, NULL, NULL, 1 << 20, &e), 0);
+}
+
+static void
+disk_ensure__failure_leaves_nothing(void **state)
+{
+    char *path _cleanup_(freep) = xasprintf("%s/" DISK_FILE, (char *)*state);
+    char *tmp _cleanup_(freep) =
+        xasprintf("%s/" DISK_FILE ".tmp", (char *)*state);
+    struct err e _cleanup_(err_release) = {0};
+    struct api_image_part part = {.name = PART_DISK,
+                                  .format = FORMAT_QCOW2,
+                                  .virtual_bytes = 1 << 20};
+
+    assert_int_equal(disk_ensure(*state, "/nonexistent/base", &part, 1 << 19,
+                                 &e),
+                     -EINVAL);
+    assert_string_equal(e.code, "disk_too_small");
+    assert_int_equal(disk_ensure(*state, "/nonexistent/base", &part, 1 << 20,
+                                 &e),
+                     -EIO);
+    assert_string_equal(e.code, "disk_failed");
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(tmp, F_OK), 0);
+}
+
+static void
+join_token_parse__only_the_exact_form(void **state)
+{
+    static const char hash[] = "0123456789abcdef0123456789abcdef"
+                               "0123456789abcdef0123456789abcdef";
+    static const char *const heads[] = {
+        "", "vj1", "vj1.", "vj2.a.b.", "vj1.a.", "vj1..b.", "vj1.a..",
+        "vj1.a.b.c.", "vj1.a b.c.", "xvj1.a.b.",
+    };
+    struct err e _cleanup_(err_release) = {0};
+    struct join_token t;
+    char text[400];
+
+    snprintf(text, sizeof(text), "vj1.id.secret.%s", hash);
+    assert_int_equal(join_token_parse(text, &t, &e), 0);
+    assert_string_equal(t.ca_hash, hash);
+    assert_string_equal(t.text, text);
+    text[strlen(text) - 1] = '\0';
+    assert_int_equal(join_token_parse(text, &t, NULL), -EINVAL);
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        snprintf(text, sizeof(text), "%s%s", heads[i], hash);
+        if (join_token_parse(text, &t, NULL) != -EINVAL)
+            fail_msg("\"%s\" was taken", text);
+    }
+    memset(text, 'a', sizeof(text));
+    memcpy(text, "vj1.", 4);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(join_token_parse(text, &t, NULL), -EINVAL);
+}
+
+static void
+config_label__any_host_name_gives_a_label(void **state)
+{
+    static const char *const cases[][2] = {
+        {"node-1", "node-1"},     {"Node_1.example.org", "node-1"},
+        {"", "node"},             {"---", "node"},
+        {".local", "node"},       {"a__b", "a-b"},
+        {"-x-", "x"},             {"\xc3\xa4pfel", "pfel"},
+        {"01890a5d-ac96-774b-bcce-b302099a8057", "node"},
+    };
+    char out[64], longest[100];
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        config_label(cases[i][0], out);
+        assert_string_equal(out, cases[i][1]);
+    }
+    memset(longest, 'a', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    config_label(longest, out);
+    assert_int_equal(strlen(out), 63);
+}
+
+static int
+load(const char *const *args, size_t n, struct err *e)
+{
+    char *argv[16] = {(char *)"virga-agentd"};
+    struct agent_config cfg = {0};
+
+    for (size_t i = 0; i < n; i++)
+        argv[i + 1] = (char *)args[i];
+    int r = config_load((int)n + 1, argv, &cfg, e);
+    if (r == 0)
+        config_release(&cfg);
+    return r;
+}
+
+static void
+config_load__bad_settings_are_named(void **state)
+{
+    static const struct {
+        const char *arg, *word;
+    } cases[] = {
+        {"--driver=xen", "driver"},
+        {"--accel=hvf", "accel"},
+        {"--guest-network=bridge", "guest-network"},
+        {"--name=Bad_Name", "name"},
+        {"--controller=http://x:1", "controller"},
+        {"--workers=0", "workers"},
+        {"--heartbeat=1ms", "heartbeat"},
+        {"--log-level=loud", "log-level"},
+        {"--memory=lots", "memory"},
+        {"--color=red", "color"},
+        {"--state-dir=/a/path/that/is/much/too/long/for/unix/sockets/to/have/"
+         "room",
+         "state-dir"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err e _cleanup_(err_release) = {0};
+        const char *args[] = {"--controller=https://127.0.0.1:1",
+                              cases[i].arg};
+
+        assert_int_equal(load(args, 2, &e), -EINVAL);
+        if (!strstr(e.message, cases[i].word))
+            fail_msg("%s: %s", cases[i].arg, e.message);
+    }
+    struct err e _cleanup_(err_release) = {0};
+    assert_int_equal(load(NULL, 0, &e), -EINVAL);
+    assert_non_null(strstr(e.message, "controller"));
+    const char *good[] = {"--controller=https://127.0.0.1:1"};
+    assert_int_equal(load(good, 1, NULL), 0);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(image_verify__good_part_passes),
+        T(image_verify__wrong_bytes_are_refused),
+        T(image_verify__disk_naming_another_file_is_refused),
+        T(disk_ensure__overlay_names_its_format_and_grows),
+        T(disk_ensure__failure_leaves_nothing),
+        cmocka_unit_test(join_token_parse__only_the_exact_form),
+        cmocka_unit_test(config_label__any_host_name_gives_a_label),
+        cmocka_unit_test(config_load__bad_settings_are_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
