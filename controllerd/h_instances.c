@@ -441,8 +441,8 @@ h_instance_stats(struct call *c, struct db *db)
     if (r != 0)
         return r;
     struct node_answer *a = c->work;
-    r = codec_decode(&table_stats, CODEC_REQUEST, buf_str(&a->body),
-                     a->body.len, &s, &c->err);
+    r = codec_decode(&table_stats, CODEC_PEER, buf_str(&a->body), a->body.len,
+                     &s, &c->err);
     if (r < 0) {
         err_prefix(&c->err, "the node's answer");
         return -EIO;

@@ -60,8 +60,9 @@ struct world {
 static void
 problem(struct http_req *rq, int status, const char *code)
 {
-    buf_addf(&rq->reply, "{\"status\":%d,\"detail\":\"no: %s\",\"code\":\"%s\"}",
-             status, code, code);
+    buf_addf(&rq->reply,
+             "{\"status\":%d,\"detail\":\"no: %s\",\"code\":\"%s\"}", status,
+             code, code);
     rq->content_type = "application/problem+json";
     rq->status = status;
 }
@@ -305,8 +306,8 @@ spawn_agent(struct world *w)
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_addopen(&fa, 2, w->log_path,
                                      O_WRONLY | O_CREAT | O_APPEND, 0600);
-    int r = posix_spawn(&w->pid, argv[0], &fa, NULL, (char *const *)argv,
-                        environ);
+    int r =
+        posix_spawn(&w->pid, argv[0], &fa, NULL, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&fa);
     assert_int_equal(r, 0);
 }
@@ -518,8 +519,8 @@ agentd__joins_once_and_reports_its_host(void **state)
 {
     struct world *w = *state;
     struct stat st;
-    char *key _cleanup_(freep) = xasprintf("%s/identity/node.key",
-                                           w->state_dir);
+    char *key _cleanup_(freep) =
+        xasprintf("%s/identity/node.key", w->state_dir);
 
     spawn_agent(w);
     WAIT_FOR(w, reported);
@@ -736,9 +737,11 @@ ask(struct world *w, enum api_request_kind kind, const char *id, char *rid)
 {
     pthread_mutex_lock(&w->lock);
     id_new(rid);
-    w->request = (struct api_node_request){
-        .id = rid, .kind = kind, .instance_id = (char *)id, .offset = -1,
-        .limit = 100};
+    w->request = (struct api_node_request){.id = rid,
+                                           .kind = kind,
+                                           .instance_id = (char *)id,
+                                           .offset = -1,
+                                           .limit = 100};
     w->answer_type[0] = '\0';
     w->request_waits = true;
     pthread_cond_broadcast(&w->changed);
