@@ -77,9 +77,10 @@ is_panicked(int state, int reason)
 }
 
 static void
-put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
+put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end,
+        int64_t at_us)
 {
-    int r = lv_end_put(d->ends, id, run, end);
+    int r = lv_end_put(d->ends, id, run, &(struct lv_end){end, at_us});
 
     if (r < 0) {
         COUNT(lv_end_lost);
@@ -91,7 +92,7 @@ put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
 }
 
 void
-lv_note_end(struct lv *d, virDomainPtr dom, const char *id)
+lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us)
 {
     struct lv_meta m;
     int state, reason;
@@ -103,7 +104,7 @@ lv_note_end(struct lv *d, virDomainPtr dom, const char *id)
         return;
     end = end_of_shutoff(reason);
     if (end != HV_END_UNKNOWN)
-        put_end(d, id, m.run, end);
+        put_end(d, id, m.run, end, at_us);
 }
 
 static int
@@ -120,7 +121,7 @@ on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
     pthread_mutex_unlock(&events_lock);
     if (event == VIR_DOMAIN_EVENT_STOPPED) {
         pthread_mutex_lock(&d->lock);
-        lv_note_end(d, dom, id);
+        lv_note_end(d, dom, id, clock_now_us());
         pthread_mutex_unlock(&d->lock);
     }
     lv_bound_log();
@@ -161,7 +162,7 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
 {
     char id[VIR_UUID_STRING_BUFLEN];
     struct lv_meta m;
-    enum hv_end end;
+    struct lv_end end;
     int state, reason;
 
     if (virDomainGetUUIDString(dom, id) < 0 ||
@@ -171,9 +172,9 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
         return 0;
     for (size_t i = 0; i < d->n_dead; i++)
         if (streq(d->dead[i], id))
-            put_end(d, id, m.run, HV_END_CRASHED);
+            put_end(d, id, m.run, HV_END_CRASHED, 0);
     if (is_panicked(state, reason)) {
-        put_end(d, id, m.run, HV_END_CRASHED);
+        put_end(d, id, m.run, HV_END_CRASHED, 0);
         /* libvirt may have come to the same conclusion just now. */
         if (virDomainDestroy(dom) < 0 && virDomainIsActive(dom) == 1)
             return lv_error(e, "cannot end the panicked VM %s", id);
@@ -181,7 +182,7 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
     }
     if (state != VIR_DOMAIN_SHUTOFF)
         return 0;
-    lv_note_end(d, dom, id);
+    lv_note_end(d, dom, id, 0);
     /* The death of the process broke off this start: hv_start() has never
      * returned, so there is nothing to tell. */
     if (!m.started_us && lv_end_get(d->ends, id, m.run, &end) == -ENOENT &&
@@ -494,6 +495,7 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
 {
     char id[VIR_UUID_STRING_BUFLEN];
     struct hv_vm vm = {0};
+    struct lv_end end;
     int state, reason;
     struct lv_meta m;
 
@@ -509,8 +511,18 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
     switch (state) {
     case VIR_DOMAIN_SHUTOFF:
         vm.state = HV_STOPPED;
-        if (!vm.ours || lv_end_get(d->ends, id, m.run, &vm.end) < 0)
-            vm.end = end_of_shutoff(reason);
+        vm.end = end_of_shutoff(reason);
+        if (!vm.ours)
+            break;
+        /* Its event may be still to come: what is told now must be what is
+         * told for ever after. */
+        pthread_mutex_lock(&d->lock);
+        lv_note_end(d, dom, id, clock_now_us());
+        if (lv_end_get(d->ends, id, m.run, &end) == 0) {
+            vm.end = end.end;
+            vm.ended_us = end.ended_us;
+        }
+        pthread_mutex_unlock(&d->lock);
         break;
     case VIR_DOMAIN_PAUSED:
     case VIR_DOMAIN_PMSUSPENDED:

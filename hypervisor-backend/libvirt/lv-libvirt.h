@@ -52,9 +52,9 @@ struct lv {
 bool lv_is_starting(struct lv *d, const char *id);
 /* -ENOENT: the domain carries no metadata of ours. */
 int lv_read_meta(virDomainPtr dom, struct lv_meta *ret) _must_check_;
-/* Stores what libvirt knows of a domain's end, if it has ended. Under the
- * lock. */
-void lv_note_end(struct lv *d, virDomainPtr dom, const char *id);
+/* Stores what libvirt knows of a domain's end, if it has ended; at_us is when,
+ * or 0. Under the lock. */
+void lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us);
 
 /* ---- lv-start.c ---- */
 int lv_start(void *p, const struct hv_spec *spec, struct err *e) _must_check_;
