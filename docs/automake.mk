@@ -8,3 +8,6 @@ EXTRA_DIST += \
 dist_man_MANS += \
 	docs/man/virga-conf.5 \
 	docs/man/virga-controllerd.8
+
+integ_tests += tests/integ/61-docs.t
+EXTRA_DIST += tests/integ/61-docs.t
