@@ -73,7 +73,9 @@ enum codec_mode {
     /* Between our daemons, whose versions may differ: as strict, but fields
      * that this side does not know are skipped. */
     CODEC_PEER,
-    CODEC_REPLY, /* from a server we trust: unknown fields are skipped */
+    /* From a server we trust: unknown fields are skipped, and bounds are its
+     * own business. Types and forms (name, id, time) are checked. */
+    CODEC_REPLY,
 };
 
 /* JSON text into *out, which must be zeroed or cleared. On failure *out is

@@ -8,7 +8,7 @@
 dist_check_SCRIPTS += tests/check-schemas
 TESTS += tests/check-schemas
 dist_noinst_SCRIPTS += tests/run-fuzz tests/coverage tests/analyze
-EXTRA_DIST += tests/tsan.supp tests/analyze.h
+EXTRA_DIST += tests/tsan.supp tests/analyze.h tests/analyze.supp
 
 FUZZ_SECONDS = 10
 FUZZ_NAMES = $(fuzz_names)
@@ -27,16 +27,16 @@ sub_configure = $(MKDIR_P) $$dir && cd $$dir && \
 
 .PHONY: check-asan check-tsan fuzz coverage analyze
 check-asan:
-	dir=build-asan; options='--enable-werror \
-		--enable-sanitizers=address,undefined'; \
+	dir=build-asan; \
+	options='--enable-werror --enable-sanitizers=address,undefined'; \
 	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
 check-tsan:
 	dir=build-tsan; options='--enable-werror --enable-sanitizers=thread'; \
 	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
 
 fuzz:
-	dir=build-fuzz; options='CC=clang --enable-fuzzers \
-		--enable-sanitizers=address,undefined'; \
+	dir=build-fuzz; options='CC=clang --enable-fuzzers'; \
+	options="$$options --enable-sanitizers=address,undefined"; \
 	$(sub_configure) && $(MAKE) $(fuzz_targets) && \
 	$(san_env) $(SHELL) $(abs_srcdir)/tests/run-fuzz $(abs_srcdir) \
 		$(FUZZ_SECONDS) $(FUZZ_NAMES)

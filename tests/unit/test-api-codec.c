@@ -357,7 +357,8 @@ decode_reply__unknown_fields_and_bounds_are_forgiven(void **state)
 {
     static const char json[] =
         "{\"id\":\"0197b3a0-0000-7000-8000-000000000000\",\"new\":{\"a\":[]},"
-        "\"n\":99,\"words\":[\"a\",\"b\",\"c\"]}";
+        "\"n\":99,\"words\":[\"a\",\"b\",\"c\"],\"parts\":[],"
+        "\"string\":\"longer than it may be\"}";
     struct err e _cleanup_(err_release) = {0};
     struct thing t = {0};
 
