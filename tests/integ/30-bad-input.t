@@ -111,7 +111,7 @@ for what, code, body, pointer in [
          "/flavor"),
         ("flavor an object", "invalid", with_(flavor={}), "/flavor"),
         ("a list", "invalid", [], ""),
-        ("a string", "invalid", b'"x"', ""),
+        ("a string", "bad_json", b'"x"', None),
         ("nothing", "invalid", b"", "/name"),
         ("half of it", "bad_json", json.dumps(GOOD).encode()[:-4], None),
         ("something behind it", "bad_json", json.dumps(GOOD).encode() + b"x",
@@ -123,10 +123,7 @@ for what, code, body, pointer in [
         ("a lone surrogate", "bad_json", b'{"name":"\\ud800"}', None),
         ("100,000 brackets", "bad_json", b"[" * 100000, None),
         ("nested objects", "bad_json",
-         b'{"name":' * 5000 + b"1" + b"}" * 5000, None),
-        ("two megabytes of nothing in brackets", None, None, None)]:
-    if code is None:
-        continue
+         b'{"name":' * 5000 + b"1" + b"}" * 5000, None)]:
     unchanged(
         "body: " + what + ": 400", lambda: (
             lambda r: (
@@ -351,6 +348,7 @@ def idempotency():
     before = cloud.rows()
     a = cloud.call("POST", "/v1/instances", body, headers=key)
     expect(a.status, 201, repr(a))
+    cloud.operation(a.json["operation_id"])
     one = cloud.rows()
     expect(one["instances"], before["instances"] + 1, "instances")
     b = cloud.call("POST", "/v1/instances", body, headers=key)
@@ -361,7 +359,6 @@ def idempotency():
     is_problem(cloud.call("POST", "/v1/flavors", dict(SIZE, name="other"),
                           headers=key), 422, "idempotency_key_reused")
     expect(cloud.rows(), one, "rows after the replay")
-    cloud.operation(a.json["operation_id"])
     cloud.act("DELETE", "/v1/instances/idem")
     # Another token's key is another key.
     other = cloud.must(201, "POST", "/v1/tokens",
@@ -835,8 +832,6 @@ def agent_fails(status, *words, token=None, options=(), name="bad"):
         expect(w in text, True, "%s in %s" % (w, text))
 
 
-unchanged("agent with a join token of another cloud: exit 1", agent_fails, 1,
-          "not the one that the join token was made for")if False else None
 unchanged("agent with a join token of another cloud: exit 1", lambda:
           agent_fails(1, "cannot join", "CA", token=foreign_token))
 unchanged("agent with a used join token: exit 1", lambda: agent_fails(
@@ -1022,10 +1017,10 @@ def bad_ca():
     got, text = run([program(CONTROLLERD), "--state-dir", where, "--listen",
                      "127.0.0.1:0"])
     expect(got, 1, text)
-    expect("ca." in text, True, text)
+    expect(where + "/pki" in text and "CA" in text, True, text)
 
 
-case("a damaged CA: exit 1, the file is named", bad_ca)
+case("a damaged CA: exit 1, the folder is named", bad_ca)
 
 # ---- full disks ----
 
@@ -1186,7 +1181,12 @@ def store_file(image_id, part):
 
 def on_qemu():
     at = mount("qemu", 96 * MIB) if PRIVATE else os.path.join(T, "qemu")
-    a = cloud.agent("n4", "libvirt", state_dir=at, options=["--accel", "tcg"])
+
+    def start():
+        return cloud.agent("n4", "libvirt", state_dir=at,
+                           options=["--accel", "tcg"])
+
+    node4 = [start()]
     cloud.must(200, "POST", "/v1/nodes/n1/cordon")
 
     def runs(name, image_name):
@@ -1239,27 +1239,37 @@ def on_qemu():
         expect(os.path.islink(path), False, "a link is followed")
 
     def cache_flipped():
-        """Same size, another byte: seen, or healed."""
+        """Same size, another byte."""
         i = cloud.image("flipped", {"kernel": tiny_kernel()})
         runs("flipped", "flipped")
         ends("flipped")
         path = at + "/images/" + i + "/kernel"
         overwrite(path, 3000, b"!")
-        r = cloud.must(201, "POST", "/v1/instances",
-                       with_(name="flipped", image="flipped"))
-        o = cloud.operation(r["operation_id"])
-        with open(path, "rb") as f:
-            good = f.read() == tiny_kernel()
-        expect(good or o["state"] == "failed", True,
-               "the damaged part was booted")
+        runs("flipped", "flipped")
+        with open(path, "rb") as part:
+            expect(part.read() == tiny_kernel(), True,
+                   "the part is whole again")
+        ends("flipped")
+        # Also when nobody has looked at it since the agent began.
+        expect(node4.pop().end(), 0, "exit status")
+        overwrite(path, 3000, b"!")
+        node4.append(start())
+        runs("flipped", "flipped")
+        with open(path, "rb") as part:
+            expect(part.read() == tiny_kernel(), True,
+                   "the part is whole again")
         ends("flipped")
 
     def no_room():
         i = cloud.image("large", {"kernel": tiny_kernel(),
                                   "initrd": b"z" * (40 * MIB)})
         expect(error_of("large"), "no_space")
-        expect([f for _, _, fs in os.walk(at + "/images/" + i) for f in fs
-                if f != "kernel"], [], "files in the agent's cache")
+
+        def parts():  # the kernel may still be on its way
+            return sorted(f for _, _, fs in os.walk(at + "/images/" + i)
+                          for f in fs)
+        wait_for(10, lambda: parts() == ["kernel"])
+        expect(parts(), ["kernel"], "files in the agent's cache")
         expect(run(["mount", "-o", "remount,size=%d" % (400 * MIB), at])[0],
                0, "remount")
         wait_for(10, lambda: cloud.operation(cloud.must(
@@ -1275,13 +1285,13 @@ def on_qemu():
     case("a part cut short in the controller's store: error", store_short)
     case("a part cut short or replaced in the agent's cache: fetched again",
          cache_damaged)
-    case("a part with another byte in the agent's cache is not booted",
+    case("a part with another byte in the agent's cache: fetched again",
          cache_flipped)
     if PRIVATE:
         case("no room for an image on the node: error no_space, then runs",
              no_room)
-    expect(a.alive(), True, "the agent lives")
-    expect(a.end(), 0, "exit status")
+    expect(node4[0].alive(), True, "the agent lives")
+    expect(node4[0].end(), 0, "exit status")
     expect(guests_left(), [], "guests")
 
 
