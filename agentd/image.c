@@ -1,13 +1,16 @@
+/* clang-format off */
 /* image.c - the image cache; see image.h.
  *
  *                      image_get            fetcher             all good
  *   (no entry, no file) ───────► QUEUED ───────────► FETCHING ──────────► file
- *                                  ▲                    │ │ there, └── passing
- * trouble ─┘ │               entry (waits, doubles)   └► FAILED       gone A
- * FAILED entry answers those who waited, for FAILED_US; the next to ask after
- * that starts over. A file is taken for good only if this process has read all
- * of it and it is as it was then; FETCHING looks at one that is there before it
- * asks the controller. */
+ *                                  ▲                    │ │               there,
+ *                                  └── passing trouble ─┘ │               entry
+ *                                      (waits, doubles)   └► FAILED       gone
+ * A FAILED entry answers those who waited, for FAILED_US; the next to ask
+ * after that starts over. A file is taken for good only if this process has
+ * read all of it and it is as it was then; FETCHING looks at one that is there
+ * before it asks the controller. */
+/* clang-format on */
 #include <config.h>
 
 #include "agentd/image.h"
@@ -383,6 +386,9 @@ download(struct link_client *lc, const char *image_id,
         return err_set(reterr, -EBADMSG, "image_unreadable",
                        "the image's %s is larger than %" PRId64 " bytes",
                        api_part_names[part->name], part->size_bytes);
+    if (r < 0)
+        err_prefix(reterr, "cannot fetch the image's %s",
+                   api_part_names[part->name]);
     return r;
 }
 

@@ -41,10 +41,8 @@ node_open(struct node *n, const char *sim_options)
         r = state_open(db, &n->st, &e);
     if (r < 0)
         fail_msg("%s", e.message);
-    struct core_config cc = {.st = n->st,
-                             .dir = n->dir,
-                             .workers = 4,
-                             .stop_grace_us = n->grace_us};
+    struct core_config cc = {
+        .st = n->st, .dir = n->dir, .workers = 4, .stop_grace_us = n->grace_us};
     n->core = core_new(&cc);
     struct hv_config hc = {.driver = "sim",
                            .state_dir = n->dir,
