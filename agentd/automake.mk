@@ -47,3 +47,6 @@ tests_unit_test_agentd_image_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-agentd-core
 tests_unit_test_agentd_core_SOURCES = tests/unit/test-agentd-core.c
 tests_unit_test_agentd_core_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-agentd-wire
+tests_unit_test_agentd_wire_SOURCES = tests/unit/test-agentd-wire.c
+tests_unit_test_agentd_wire_LDADD = $(API_LIBS) $(UNIT_LIBS)

@@ -156,9 +156,8 @@ config_load(int argc, char *const *argv, struct agent_config *ret,
 {
     struct agent_config cfg = {0};
     char host[256] = "";
-    int r =
-        conf_load(keys, ARRAY_SIZE(keys), argc, argv, "virga-agentd",
-                  SYSCONFDIR "/virga/agentd.conf", &cfg, reterr);
+    int r = conf_load(keys, ARRAY_SIZE(keys), argc, argv, "virga-agentd",
+                      SYSCONFDIR "/virga/agentd.conf", &cfg, reterr);
 
     if (r == 0)
         r = check(&cfg, reterr);

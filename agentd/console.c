@@ -130,8 +130,7 @@ static int
 to_vm(struct session *s)
 {
     while (s->to_vm.len) {
-        ssize_t n =
-            send(s->vm_fd, s->to_vm.data, s->to_vm.len, MSG_NOSIGNAL);
+        ssize_t n = send(s->vm_fd, s->to_vm.data, s->to_vm.len, MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR)
             continue;

@@ -56,12 +56,12 @@ struct core {
 
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    struct inst *table;         /* by id */
-    struct inst *head, **tail;  /* the queue */
-    struct inst **heap;         /* timers, soonest first; from index 1 */
-    size_t n_heap, cap_heap;    /* n_heap: the last index in use */
-    size_t active;              /* queued or busy */
-    struct inst *deleted;       /* PHASE_DELETED, not acknowledged yet */
+    struct inst *table;          /* by id */
+    struct inst *head, **tail;   /* the queue */
+    struct inst **heap;          /* timers, soonest first; from index 1 */
+    size_t n_heap, cap_heap;     /* n_heap: the last index in use */
+    size_t active;               /* queued or busy */
+    struct inst *deleted;        /* PHASE_DELETED, not acknowledged yet */
     struct codec_list strangers; /* ids of VMs that nobody asked for */
     uint64_t full_round, sweep_round;
     bool stop;

@@ -402,8 +402,7 @@ core_free(struct core *c)
 
 /* Ids of those that a full listing, now at its end, did not name. */
 static size_t
-collect_gone(struct core *c, const struct api_desired *d,
-             char (**ret)[ID_SIZE])
+collect_gone(struct core *c, const struct api_desired *d, char (**ret)[ID_SIZE])
 {
     const struct api_desired_instance *items = d->instances.items;
     struct inst *in, *tmp;
@@ -441,9 +440,9 @@ core_apply(struct core *c, struct api_desired *d, bool first)
         pthread_mutex_unlock(&c->lock);
     }
     /* A listing that was cut short starts over: its seq counts at the end. */
-    int r = state_store_desired(
-        c->cfg.st, items, d->instances.n, (const char(*)[ID_SIZE])gone, n_gone,
-        d->full && d->more ? -1 : d->seq);
+    int r = state_store_desired(c->cfg.st, items, d->instances.n,
+                                (const char(*)[ID_SIZE])gone, n_gone,
+                                d->full && d->more ? -1 : d->seq);
     if (r == 0) {
         pthread_mutex_lock(&c->lock);
         for (size_t i = 0; i < d->instances.n; i++)

@@ -25,7 +25,7 @@ enum core_network { NETWORK_ISOLATED, NETWORK_NAT, NETWORK_NONE };
 
 struct core_config {
     struct state *st;
-    const char *dir;            /* state folder, absolute; copied */
+    const char *dir; /* state folder, absolute; copied */
     unsigned workers;
     int64_t stop_grace_us;
     enum core_network network;

@@ -2,11 +2,10 @@
  *
  *                      image_get            fetcher             all good
  *   (no entry, no file) ───────► QUEUED ───────────► FETCHING ──────────► file
- *                                  ▲                    │ │               there,
- *                                  └── passing trouble ─┘ │               entry
- *                                      (waits, doubles)   └► FAILED       gone
- * A FAILED entry answers those who waited, for FAILED_US; the next to ask
- * after that starts over. */
+ *                                  ▲                    │ │ there, └── passing
+ * trouble ─┘ │               entry (waits, doubles)   └► FAILED       gone A
+ * FAILED entry answers those who waited, for FAILED_US; the next to ask after
+ * that starts over. */
 #include <config.h>
 
 #include "agentd/image.h"
@@ -91,8 +90,7 @@ check_qcow2(int fd, struct err *reterr)
         return err_set(reterr, -EBADMSG, "image_unreadable",
                        "the image's disk is not in the format qcow2");
     if (h.backing_offset != 0 ||
-        (be32toh(h.version) >= 3 &&
-         (be64toh(h.incompatible) & external_data)))
+        (be32toh(h.version) >= 3 && (be64toh(h.incompatible) & external_data)))
         return err_set(reterr, -EBADMSG, "image_unsafe",
                        "the image's disk refers to another file, which is not "
                        "allowed");
@@ -281,9 +279,8 @@ static int
 download(struct link_client *lc, const char *image_id,
          const struct api_image_part *part, int fd, struct err *reterr)
 {
-    char *path _cleanup_(freep) =
-        xasprintf("/v1/agent/images/%s/parts/%s", image_id,
-                  api_part_names[part->name]);
+    char *path _cleanup_(freep) = xasprintf(
+        "/v1/agent/images/%s/parts/%s", image_id, api_part_names[part->name]);
     struct httpc_reply reply = {0};
     struct httpc_request rq = HTTPC_REQUEST("GET", path);
     struct watch w = {.lc = lc, .max = part->size_bytes};
@@ -300,6 +297,9 @@ download(struct link_client *lc, const char *image_id,
         return err_set(reterr, -EBADMSG, "image_unreadable",
                        "the image's %s is larger than %" PRId64 " bytes",
                        api_part_names[part->name], part->size_bytes);
+    if (r < 0)
+        err_prefix(reterr, "cannot fetch the image's %s",
+                   api_part_names[part->name]);
     return r;
 }
 

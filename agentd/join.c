@@ -191,7 +191,7 @@ static int
 decode_joined(const struct httpc_reply *reply, const char *ca,
               struct api_joined *ret, struct err *reterr)
 {
-    int r = codec_decode(&table_joined, CODEC_REQUEST, buf_str(&reply->body),
+    int r = codec_decode(&table_joined, CODEC_PEER, buf_str(&reply->body),
                          reply->body.len, ret, reterr);
 
     if (r == 0)
@@ -220,9 +220,8 @@ join_try(const char *dir, const char *url, const char *name,
         r = ensure_request(dir, name, &csr, reterr);
     if (r < 0)
         return r;
-    struct api_join join = {.token = (char *)token->text,
-                            .name = (char *)name,
-                            .csr = csr.data};
+    struct api_join join = {
+        .token = (char *)token->text, .name = (char *)name, .csr = csr.data};
     codec_encode(&table_join, &join, &body);
     struct httpc_config cfg = {.base_url = url,
                                .user_agent = "virga-agentd/" PACKAGE_VERSION,

@@ -39,7 +39,7 @@ bool join_may_retry(int r);
 
 /* Fetches a fresh certificate when two thirds of the old one's life are over.
  * 1 when it did, 0 when there is time. */
-int join_renew(const char *identity_dir, struct link *l,
-               struct link_client *lc, struct err *reterr) _must_check_;
+int join_renew(const char *identity_dir, struct link *l, struct link_client *lc,
+               struct err *reterr) _must_check_;
 
 #endif

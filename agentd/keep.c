@@ -72,8 +72,8 @@ tick(struct keeper *k)
         int r = state_set_alive(a->st, clock_now_us());
 
         if (r < 0)
-            log_limited(LOG_LEVEL_WARN, "cannot note the time",
-                        "error=\"%s\"", strerrordesc_np(-r));
+            log_limited(LOG_LEVEL_WARN, "cannot note the time", "error=\"%s\"",
+                        strerrordesc_np(-r));
     }
 }
 

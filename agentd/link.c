@@ -95,8 +95,8 @@ link_wait_us(struct link *l, int64_t us)
                           .tv_nsec = at % US_PER_S * 1000};
 
     pthread_mutex_lock(&l->lock);
-    while (!l->down && pthread_cond_timedwait(&l->down_cond, &l->lock, &ts) !=
-                           ETIMEDOUT)
+    while (!l->down &&
+           pthread_cond_timedwait(&l->down_cond, &l->lock, &ts) != ETIMEDOUT)
         continue;
     bool down = l->down;
     pthread_mutex_unlock(&l->lock);

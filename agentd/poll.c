@@ -30,8 +30,8 @@ ask(struct poller *p, struct api_desired *ret, struct err *e)
     char path[128];
 
     if (p->after >= 0)
-        snprintf(path, sizeof(path),
-                 "/v1/agent/desired?since=0&after=%" PRId64, p->after);
+        snprintf(path, sizeof(path), "/v1/agent/desired?since=0&after=%" PRId64,
+                 p->after);
     else
         snprintf(path, sizeof(path),
                  "/v1/agent/desired?since=%" PRId64 "&wait=%ds", p->since,
@@ -42,7 +42,7 @@ ask(struct poller *p, struct api_desired *ret, struct err *e)
     int r = link_call(p->lc, &rq, &reply, e);
     if (r < 0)
         return r;
-    return codec_decode(&table_desired, CODEC_REQUEST, buf_str(&reply.body),
+    return codec_decode(&table_desired, CODEC_PEER, buf_str(&reply.body),
                         reply.body.len, ret, e);
 }
 

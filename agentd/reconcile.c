@@ -79,16 +79,11 @@ const char *
 agent_action_name(enum agent_action a)
 {
     static const char *const names[] = {
-        [ACT_NONE] = "none",
-        [ACT_START] = "start",
-        [ACT_ADOPT] = "adopt",
-        [ACT_STOP] = "stop",
-        [ACT_KILL] = "kill",
-        [ACT_END] = "end",
-        [ACT_FORGET] = "forget",
-        [ACT_TELL_STOPPED] = "tell-stopped",
-        [ACT_CLEAN] = "clean",
-        [ACT_QUARANTINE] = "quarantine",
+        [ACT_NONE] = "none",     [ACT_START] = "start",
+        [ACT_ADOPT] = "adopt",   [ACT_STOP] = "stop",
+        [ACT_KILL] = "kill",     [ACT_END] = "end",
+        [ACT_FORGET] = "forget", [ACT_TELL_STOPPED] = "tell-stopped",
+        [ACT_CLEAN] = "clean",   [ACT_QUARANTINE] = "quarantine",
         [ACT_REFUSE] = "refuse",
     };
 

@@ -55,8 +55,7 @@ fill_host(struct agent *a, struct api_host *h, struct err *e)
         return err_errno(e, -errno, "%s", a->cfg.state_dir);
     int64_t fs_size = (int64_t)(sv.f_blocks * sv.f_frsize);
     int64_t fs_free = (int64_t)(sv.f_bavail * sv.f_frsize);
-    int64_t memory =
-        (int64_t)hh.memory_bytes - a->cfg.reserved_memory_bytes;
+    int64_t memory = (int64_t)hh.memory_bytes - a->cfg.reserved_memory_bytes;
     h->driver = xstrdup(hv_driver_name(a->hv));
     h->accel = xstrdup(hh.accel);
     h->agent_version = xstrdup(PACKAGE_VERSION);
@@ -88,8 +87,8 @@ post(struct reporter *rp, const struct api_report *report, int64_t *ret_ack,
     rq.max_reply = (size_t)1 << 20;
     int r = link_call(rp->lc, &rq, &reply, e);
     if (r == 0)
-        r = codec_decode(&table_report_ack, CODEC_REQUEST,
-                         buf_str(&reply.body), reply.body.len, &ack, e);
+        r = codec_decode(&table_report_ack, CODEC_PEER, buf_str(&reply.body),
+                         reply.body.len, &ack, e);
     if (r == 0)
         *ret_ack = ack.seq;
     codec_clear(&table_report_ack, &ack);
@@ -124,8 +123,7 @@ acknowledged(struct reporter *rp, int64_t ack, int64_t sent, struct err *e)
         return err_errno(e, r, "cannot store the acknowledgement");
     if (rp->met && ack < sent)
         return err_set(e, -EAGAIN, "not_acknowledged",
-                       "the controller stored up to %" PRId64
-                       " of %" PRId64,
+                       "the controller stored up to %" PRId64 " of %" PRId64,
                        ack, sent);
     return 0;
 }

@@ -37,11 +37,11 @@ struct requests {
     struct agent *a;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct request *running;      /* lock */
+    struct request *running;       /* lock */
     unsigned n_consoles, n_others; /* lock */
-    bool stop;                    /* lock */
-    char recent[RECENT][ID_SIZE]; /* the poller */
-    unsigned recent_at;           /* the poller */
+    bool stop;                     /* lock */
+    char recent[RECENT][ID_SIZE];  /* the poller */
+    unsigned recent_at;            /* the poller */
 };
 
 /* ---- answers ---- */
@@ -79,7 +79,7 @@ reply_problem(struct request *rq, struct link_client *lc, int r,
         .title = (char *)(missing ? "Conflict" : "Service Unavailable"),
         .status = missing ? 409 : 503,
         .detail = (char *)(*e->message ? e->message : strerrordesc_np(-r)),
-        .code = (char *)(missing     ? "not_running"
+        .code = (char *)(missing    ? "not_running"
                          : *e->code ? e->code
                                     : "node_failed"),
     };
@@ -103,9 +103,9 @@ answer_log(struct request *rq, struct link_client *lc, struct err *e)
     if (!dir)
         return err_set(e, -ENOENT, "not_found",
                        "the node does not have this instance");
-    int r = hv_console_log(rq->all->a->hv, dir, &offset,
-                           (size_t)MIN(limit, (int64_t)LOG_MAX), &body, &end,
-                           e);
+    int r =
+        hv_console_log(rq->all->a->hv, dir, &offset,
+                       (size_t)MIN(limit, (int64_t)LOG_MAX), &body, &end, e);
     if (r < 0)
         return r;
     snprintf(offset_line, sizeof(offset_line), "Virga-Log-Offset: %" PRId64,
@@ -160,8 +160,8 @@ replace_older(struct request *rq)
         if (!older)
             break;
         console_end(&older->console);
-        waited_out = pthread_cond_timedwait(&all->changed, &all->lock, &ts) ==
-                     ETIMEDOUT;
+        waited_out =
+            pthread_cond_timedwait(&all->changed, &all->lock, &ts) == ETIMEDOUT;
     }
     pthread_mutex_unlock(&all->lock);
 }
@@ -177,8 +177,8 @@ answer_console(struct request *rq, struct link_client *lc, struct err *e)
                        "the node does not have this instance");
     replace_older(rq);
     snprintf(path, sizeof(path), "/v1/agent/console/%s", rq->id);
-    int r = console_run(&rq->console, rq->all->a->hv, rq->instance_id, lc,
-                        path, &began, e);
+    int r = console_run(&rq->console, rq->all->a->hv, rq->instance_id, lc, path,
+                        &began, e);
     return began ? 0 : r;
 }
 
@@ -289,8 +289,9 @@ requests_take(struct requests *all, const struct api_node_request *r)
     }
     if (e < 0) {
         COUNT(agent_request_dropped);
-        log_limited(LOG_LEVEL_WARN, "a request is dropped, the client asks "
-                                    "again",
+        log_limited(LOG_LEVEL_WARN,
+                    "a request is dropped, the client asks "
+                    "again",
                     "inst=%s error=\"%s\"", r->instance_id,
                     strerrordesc_np(-e));
     }

@@ -192,8 +192,7 @@ get_parts(struct pass *p, struct files *f, struct err *e)
             return err_set(e, -EINVAL, "image_unreadable",
                            "the image has its %s twice",
                            api_part_names[parts[i].name]);
-        int r = image_get(p->c->images, im->id, &parts[i], p->in->id, slot,
-                          e);
+        int r = image_get(p->c->images, im->id, &parts[i], p->in->id, slot, e);
         if (r == -EINPROGRESS)
             waiting = r; /* but ask for the other parts as well */
         else if (r < 0)
@@ -248,8 +247,8 @@ start_vm(struct pass *p, const struct files *f, struct err *e)
     const struct api_desired_instance *d = &p->spec->d;
     struct hv_disk disk = {.path = f->disk, .format = "qcow2"};
     char mac[18];
-    struct hv_nic nic = {
-        .mac = mac, .isolated = p->c->cfg.network == NETWORK_ISOLATED};
+    struct hv_nic nic = {.mac = mac,
+                         .isolated = p->c->cfg.network == NETWORK_ISOLATED};
     struct hv_spec spec = {
         .id = d->id,
         .name = d->name,

@@ -70,7 +70,10 @@ struct codec_table {
 
 enum codec_mode {
     CODEC_REQUEST, /* strict: only CODEC_IN fields, unknown ones refused */
-    CODEC_REPLY,   /* from a server we trust: unknown fields are skipped */
+    /* Between our daemons, whose versions may differ: as strict, but fields
+     * that this side does not know are skipped. */
+    CODEC_PEER,
+    CODEC_REPLY, /* from a server we trust: unknown fields are skipped */
 };
 
 /* JSON text into *out, which must be zeroed or cleared. On failure *out is

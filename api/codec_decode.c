@@ -122,7 +122,7 @@ decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
     if (n < (size_t)f->min)
         return err_field(e, ptr, "too_few", "must have at least %lld items",
                          (long long)f->min);
-    if (mode == CODEC_REQUEST && n > max)
+    if (mode != CODEC_REPLY && n > max)
         return err_field(e, ptr, "too_many", "must have at most %zu items",
                          max);
     for (size_t i = 0; i < n; i++) {
@@ -158,7 +158,7 @@ decode_value(const struct codec_field *f, enum codec_mode mode, const json_t *v,
         if (!json_is_integer(v))
             return err_field(e, ptr, "type", "must be a whole number");
         *(int64_t *)slot = json_integer_value(v);
-        if (mode == CODEC_REQUEST && (f->min || f->max) &&
+        if (mode != CODEC_REPLY && (f->min || f->max) &&
             (*(int64_t *)slot < f->min || *(int64_t *)slot > f->max))
             return err_field(e, ptr, "range", "must be %lld to %lld",
                              (long long)f->min, (long long)f->max);
@@ -251,13 +251,13 @@ decode_object(const struct codec_table *t, enum codec_mode mode,
         const json_t *v = json_object_get(j, f->name);
         void *slot = (char *)out + f->offset;
 
-        if (mode == CODEC_REQUEST && !(f->flags & CODEC_IN))
+        if (mode != CODEC_REPLY && !(f->flags & CODEC_IN))
             continue;
-        if (mode == CODEC_REQUEST)
+        if (mode != CODEC_REPLY)
             set_default(f, slot);
         pointer_to(at, ptr, f->name);
         if (!v || json_is_null(v)) {
-            if (mode == CODEC_REQUEST && (f->flags & CODEC_REQUIRED))
+            if (mode != CODEC_REPLY && (f->flags & CODEC_REQUIRED))
                 r = err_field(e, at, "required", "is required");
             continue;
         }

@@ -47,6 +47,7 @@ struct request {
     bool too_big;
     void *upgrade_token;
     bool upgrade;
+    bool replied; /* a response was handed to the library */
 };
 
 static struct request *
@@ -187,6 +188,11 @@ queue_reply(struct request *r)
     struct http_req *rq = &r->rq;
     struct MHD_Response *resp;
 
+    /* While the server stops, the library forgets the response it was given
+     * and asks again; the contents went with the first one. */
+    if (r->replied)
+        return MHD_NO;
+    r->replied = true;
     if (r->upgrade && rq->status == MHD_HTTP_SWITCHING_PROTOCOLS) {
         resp = MHD_create_response_for_upgrade(on_upgrade, NULL);
     } else if (rq->reply_fd >= 0) {

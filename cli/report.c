@@ -45,8 +45,17 @@ hint_of_exit(const struct cli *c, struct buf *out)
         hint_not_found(c, out);
         break;
     case EXIT_CONFLICT:
-        if (k && cli_cmd_find(k->group, "show") && !strstr(f->err.code, "name"))
+        if (k && streq(f->err.code, "wrong_state") &&
+            cli_cmd_find(k->group, "show"))
             buf_addf(out, "\"virga %s show\" tells its state", k->group);
+        break;
+    case EXIT_INVALID:
+        for (size_t i = 0; i < f->err.n_details; i++) {
+            if (!streq(f->err.details[i].code, "not_found"))
+                continue;
+            hint_not_found(c, out);
+            break;
+        }
         break;
     case EXIT_DENIED:
         if (f->status == 401)
@@ -112,7 +121,9 @@ cli_report(const struct cli *c, struct buf *out)
         char *line _cleanup_(freep) = xasprintf(
             "  %s: %s", *d->pointer ? d->pointer : "(body)", d->message);
 
-        add_line(out, line);
+        /* A single fault is often the whole message already. */
+        if (!streq(line + 2, f->err.message))
+            add_line(out, line);
     }
     if (f->status)
         hint_of_exit(c, &hint);
@@ -124,7 +135,7 @@ cli_report(const struct cli *c, struct buf *out)
         buf_adds(out, "hint: ");
         add_line(out, buf_str(&hint));
     }
-    if (f->status >= 500 && *f->request_id) {
+    if (f->status == 500 && *f->request_id) {
         buf_adds(out, "request: ");
         add_line(out, f->request_id);
     }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/mem.h"
 
 void
@@ -105,17 +106,19 @@ err_errno(struct err *e, int number, const char *what, ...)
 void
 err_prefix(struct err *e, const char *fmt, ...)
 {
-    char old[sizeof(e->message)];
+    struct buf b _cleanup_(buf_release) = {0};
     va_list ap;
 
     if (!e)
         return;
-    memcpy(old, e->message, sizeof(old));
     va_start(ap, fmt);
-    int n = vsnprintf(e->message, sizeof(e->message), fmt, ap);
+    buf_vaddf(&b, fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof(e->message))
-        snprintf(e->message + n, sizeof(e->message) - (size_t)n, ": %s", old);
+    buf_adds(&b, ": ");
+    buf_adds(&b, e->message);
+    size_t n = MIN(b.len, sizeof(e->message) - 1);
+    memcpy(e->message, b.data, n);
+    e->message[n] = '\0';
 }
 
 void

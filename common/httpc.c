@@ -386,6 +386,8 @@ httpc_raw_open(struct httpc *c, struct httpc_raw **ret, struct err *reterr)
     set_common(c, h);
     curl_easy_setopt(h, CURLOPT_URL, c->base_url);
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, words);
+    /* Upgrades belong to HTTP/1.1; ALPN must not offer anything else. */
+    curl_easy_setopt(h, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(h, CURLOPT_CONNECT_ONLY, 1L);
     CURLcode code = curl_easy_perform(h);
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, NULL);

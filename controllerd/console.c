@@ -128,10 +128,12 @@ relay_frames(struct session *s, int from)
 {
     struct end *e = &s->ends[from], *o = &s->ends[!from];
     struct ws_frame f;
-    int n;
+    int n = -EAGAIN;
 
-    /* Both ends are clients of ours: they mask, we do not. */
-    while (o->out.len < OUT_MAX && (n = ws_decode(&e->in, true, &f)) > 0) {
+    /* Both ends are clients of ours: they mask, we do not. Its own pongs can
+     * fill an end's queue as well. */
+    while (o->out.len < OUT_MAX && e->out.len < OUT_MAX &&
+           (n = ws_decode(&e->in, true, &f)) > 0) {
         switch (f.opcode) {
         case WS_CLOSE:
             e->closed = true;
@@ -148,7 +150,7 @@ relay_frames(struct session *s, int from)
         }
         buf_consume(&e->in, (size_t)n);
     }
-    if (o->out.len < OUT_MAX && n < 0 && n != -EAGAIN) {
+    if (n < 0 && n != -EAGAIN) {
         COUNT(console_protocol_error);
         e->closed = true;
     }
@@ -180,6 +182,7 @@ write_end(struct session *s, int k)
     if (w > 0) {
         buf_consume(&e->out, (size_t)w);
         relay_frames(s, !k); /* there is room again */
+        relay_frames(s, k);
     } else if (w < 0 && errno != EAGAIN && errno != EINTR) {
         e->closed = true;
     }
@@ -237,7 +240,8 @@ prepare(struct consoles *cs, struct pollfd **fds, struct session ***owners)
             short ev = 0;
 
             relay_frames(s, k); /* what came with the upgrade */
-            if (!e->closed && s->ends[!k].out.len < OUT_MAX)
+            if (!e->closed && s->ends[!k].out.len < OUT_MAX &&
+                e->out.len < OUT_MAX)
                 ev |= POLLIN;
             if (e->out.len)
                 ev |= POLLOUT;

@@ -362,8 +362,9 @@ decode_body(struct call *c)
     if (!r->in || c->in)
         return 0;
     c->in = xcalloc(1, r->in->size);
-    int e = codec_decode(r->in, CODEC_REQUEST, buf_str(&c->rq->body),
-                         c->rq->body.len, c->in, &c->err);
+    enum codec_mode mode = r->auth == AUTH_NODE ? CODEC_PEER : CODEC_REQUEST;
+    int e = codec_decode(r->in, mode, buf_str(&c->rq->body), c->rq->body.len,
+                         c->in, &c->err);
     if (e < 0)
         freep(&c->in);
     return e;

@@ -60,6 +60,31 @@ image_disk_bytes(const struct api_image *i)
     return 0;
 }
 
+/* Soon after a start most agents have yet to report, and "no room" may only
+ * mean that: the client is asked to come again. */
+static int
+no_capacity(struct call *c, const struct sched_request *rq)
+{
+    struct ctl *ctl = c->ctl;
+    struct sched_explain why = {0};
+    char node[ID_SIZE];
+
+    COUNT(create_no_capacity);
+    if (clock_mono_us() - ctl->started_mono_us > ctl->cfg.node_lapse_us)
+        return -ENOSPC;
+    pthread_mutex_lock(&ctl->sched_lock);
+    int r = sched_place(ctl->sched, rq, node, &why, NULL);
+    pthread_mutex_unlock(&ctl->sched_lock);
+    size_t down = why.count[SCHED_DOWN];
+    sched_explain_release(&why);
+    if (r == -ENOSPC && down)
+        return err_set(&c->err, -EAGAIN, "nodes_settling",
+                       "the controller has just started and %zu nodes have "
+                       "yet to report; try again",
+                       down);
+    return -ENOSPC;
+}
+
 /* Chooses a node and claims its room; h_instance_create_undo() gives it back
  * if the transaction does not come to its end. */
 static int
@@ -82,7 +107,7 @@ place(struct call *c, const struct sched_resources *need)
     else
         c->claim = *need;
     if (r == -ENOSPC)
-        COUNT(create_no_capacity);
+        r = no_capacity(c, &rq);
     return r;
 }
 
@@ -416,8 +441,8 @@ h_instance_stats(struct call *c, struct db *db)
     if (r != 0)
         return r;
     struct node_answer *a = c->work;
-    r = codec_decode(&table_stats, CODEC_REQUEST, buf_str(&a->body),
-                     a->body.len, &s, &c->err);
+    r = codec_decode(&table_stats, CODEC_PEER, buf_str(&a->body), a->body.len,
+                     &s, &c->err);
     if (r < 0) {
         err_prefix(&c->err, "the node's answer");
         return -EIO;

@@ -81,47 +81,16 @@ server_certificate(struct ctl *ctl, const char *dir, char **ret_cert,
 
 /* ---- first start ---- */
 
-struct first {
-    struct db_job job;
-    struct ctl *ctl;
-    struct store_token token;
-    char secret[TOKEN_TEXT_SIZE];
-};
-
-/* The default project and the first operator token. */
-static int
-first_run(struct db *db, struct db_job *job)
-{
-    struct first *f = (struct first *)job;
-    char pid[ID_SIZE], tid[ID_SIZE];
-    struct api_project p = {
-        .id = pid, .name = (char *)"default", .created_at = clock_now_us()};
-
-    id_new(pid);
-    id_new(tid);
-    int r = store_project_insert(db, &p);
-    if (r < 0)
-        return r;
-    f->token.a = (struct api_token){.id = tid,
-                                    .name = (char *)"admin",
-                                    .role = ROLE_OPERATOR,
-                                    .created_at = p.created_at};
-    r = store_token_insert(db, &f->token);
-    if (r == 0)
-        memcpy(f->ctl->default_project, pid, ID_SIZE);
-    f->token.a.id = NULL;
-    return r;
-}
-
-/* The token's text is on disk before its row: a start that is cut short in
- * between makes a new one. */
+/* The default project and the first operator token. The token's text is on
+ * disk before its row: a start that is cut short in between makes a new one. */
 static int
 first_start(struct ctl *ctl, struct db *db, struct err *reterr)
 {
     char *path _cleanup_(freep) =
         xasprintf("%s/admin.token", ctl->cfg.state_dir);
+    char pid[ID_SIZE], tid[ID_SIZE], secret[TOKEN_TEXT_SIZE];
     struct api_project p = {0};
-    struct first f = {.job = {.run = first_run}, .ctl = ctl};
+    struct store_token t = {0};
     int r = store_project_get(db, "default", &p);
 
     if (r == 0) {
@@ -131,21 +100,25 @@ first_start(struct ctl *ctl, struct db *db, struct err *reterr)
     }
     if (r != -ENOENT)
         return db_err(db, r, reterr);
-    auth_new_secret(f.secret, f.token.hash);
-    char *line _cleanup_(freep) = xasprintf("%s\n", f.secret);
+    id_new(pid);
+    id_new(tid);
+    auth_new_secret(secret, t.hash);
+    p = (struct api_project){
+        .id = pid, .name = (char *)"default", .created_at = clock_now_us()};
+    t.a = (struct api_token){.id = tid,
+                             .name = (char *)"admin",
+                             .role = ROLE_OPERATOR,
+                             .created_at = p.created_at};
+    char *line _cleanup_(freep) = xasprintf("%s\n", secret);
     r = fs_write_atomic(path, line, strlen(line), 0600, reterr);
-    if (r == 0)
-        r = db_exec(db, "BEGIN IMMEDIATE", reterr);
-    if (r == 0) {
-        r = first_run(db, &f.job);
-        if (r < 0)
-            db_err(db, r, reterr);
-    }
-    if (r == 0)
-        r = db_exec(db, "COMMIT", reterr);
-    if (r == 0)
-        log_info("first start: operator token made", "file=%s", path);
-    return r;
+    if (r < 0)
+        return r;
+    r = store_first(db, &p, &t);
+    if (r < 0)
+        return db_err(db, r, reterr);
+    memcpy(ctl->default_project, pid, ID_SIZE);
+    log_info("first start: operator token made", "file=%s", path);
+    return 0;
 }
 
 /* ---- expiry, once a minute on the writer ---- */

@@ -12,7 +12,7 @@ shift
 echo "/* Made by schemas/embed.sh from SQL migrations; do not edit. */"
 echo "#include <config.h>"
 echo "#include \"common/db.h\""
-echo "extern const struct db_migration $name[];"
+echo "extern const struct db_migration ${name}[];"
 echo "extern const size_t ${name}_n;"
 n=0
 for file in "$@"; do
@@ -31,11 +31,11 @@ for file in "$@"; do
         exit 1
     fi
     echo "/* $number */"
-    echo "static const unsigned char sql_$n[] = {"
+    echo "static const unsigned char sql_${n}[] = {"
     od -An -v -tu1 "$file" | sed 's/  *\([0-9][0-9]*\)/\1,/g'
     echo "0};"
 done
-echo "const struct db_migration $name[] = {"
+echo "const struct db_migration ${name}[] = {"
 i=0
 while [ "$i" -lt "$n" ]; do
     i=$((i + 1))

@@ -22,7 +22,8 @@ EXTRA_DIST += $(demo_image_files) tools/lib.sh tools/count-tests
 tool_tests = \
 	tests/integ/10-demo-image.t \
 	tests/integ/11-count-tests.t \
-	tests/integ/12-quickstart.t
+	tests/integ/12-quickstart.t \
+	tests/integ/13-shellcheck.t
 integ_tests += $(tool_tests)
 EXTRA_DIST += tests/integ/tap.sh $(tool_tests)
 

@@ -7,8 +7,9 @@
 #include "common/mem.h"
 
 static int
-load_row(struct db *db, void (*fn)(struct api_desired_instance *,
-                                   const struct agent_local *, void *),
+load_row(struct db *db,
+         void (*fn)(struct api_desired_instance *, const struct agent_local *,
+                    void *),
          void *arg, struct err *reterr)
 {
     const char *id = db_text(db, ST_INSTANCE_LIST, 0);
@@ -37,8 +38,9 @@ load_row(struct db *db, void (*fn)(struct api_desired_instance *,
 }
 
 int
-state_load(struct state *st, void (*fn)(struct api_desired_instance *,
-                                        const struct agent_local *, void *),
+state_load(struct state *st,
+           void (*fn)(struct api_desired_instance *, const struct agent_local *,
+                      void *),
            void *arg, struct err *reterr)
 {
     pthread_mutex_lock(&st->lock);
@@ -116,9 +118,9 @@ run_change(struct db *db, struct db_job *job)
     }
     if (c->local.phase == PHASE_DELETED)
         c->local.deleted_seq = seq;
-    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiz", c->id,
-               (int64_t)c->local.phase, c->local.run, c->local.started_us,
-               c->local.told_seq, c->local.deleted_seq);
+    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiz", c->id, (int64_t)c->local.phase,
+               c->local.run, c->local.started_us, c->local.told_seq,
+               c->local.deleted_seq);
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 

@@ -16,8 +16,7 @@ state_spool_add(struct db *db, const char *id, const struct state_note *note,
     int r = db_get(db, ST_SPOOL_ADD, "siiiisss", id, note->run,
                    (int64_t)note->state, note->at_us,
                    state_boot_us() - MAX(age, INT64_C(0)), note->reason,
-                   problem ? note->code : NULL,
-                   problem ? note->message : NULL);
+                   problem ? note->code : NULL, problem ? note->message : NULL);
 
     if (r == 0)
         *ret = db_int(db, ST_SPOOL_ADD, 0);

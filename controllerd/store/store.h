@@ -48,6 +48,10 @@ int store_token_each(struct db *db,
                      void (*fn)(const struct store_token *t, void *arg),
                      void *arg) _must_check_;
 
+/* The rows of a first start, in one transaction. */
+int store_first(struct db *db, const struct api_project *p,
+                const struct store_token *t) _must_check_;
+
 /* ---- flavors ---- */
 int store_flavor_insert(struct db *db, const struct api_flavor *f) _must_check_;
 int store_flavor_get(struct db *db, const char *ref,

@@ -213,6 +213,24 @@ store_token_each(struct db *db,
     return r;
 }
 
+int
+store_first(struct db *db, const struct api_project *p,
+            const struct store_token *t)
+{
+    int r = db_exec(db, "BEGIN IMMEDIATE", NULL);
+
+    if (r < 0)
+        return r;
+    r = store_project_insert(db, p);
+    if (r == 0)
+        r = store_token_insert(db, t);
+    if (r == 0)
+        r = db_exec(db, "COMMIT", NULL);
+    if (r < 0 && db_in_transaction(db) && db_exec(db, "ROLLBACK", NULL) < 0)
+        return -EIO;
+    return r;
+}
+
 /* ---- flavors ---- */
 
 int

@@ -211,7 +211,7 @@ lv_start(void *p, const struct hv_spec *spec, struct err *e)
 
         /* Its end, if it came so soon, was not noted while it was hidden. */
         if (dom)
-            lv_note_end(d, dom, spec->id);
+            lv_note_end(d, dom, spec->id, clock_now_us());
     }
     pthread_mutex_unlock(&d->lock);
     return r;

@@ -99,8 +99,8 @@ image_verify__disk_naming_another_file_is_refused(void **state)
 
         h[15] = i == 1 ? 104 : 0;
         h[79] = i == 2 ? 4 : 0;
-        int fd _cleanup_(closep) = make(*state, h, sizeof(h), PART_DISK,
-                                        FORMAT_QCOW2, hex, &part);
+        int fd _cleanup_(closep) =
+            make(*state, h, sizeof(h), PART_DISK, FORMAT_QCOW2, hex, &part);
         assert_int_equal(image_verify(fd, &part, &e), i ? -EBADMSG : 0);
         if (i)
             assert_string_equal(e.code, "image_unsafe");
@@ -124,8 +124,8 @@ static void
 disk_info(const char *dir, struct buf *ret)
 {
     char *path _cleanup_(freep) = xasprintf("%s/" DISK_FILE, dir);
-    const char *argv[] = {"qemu-img",      "info", "--output=json", "-f",
-                          "qcow2",         path,   NULL};
+    const char *argv[] = {"qemu-img", "info", "--output=json", "-f", "qcow2",
+                          path,       NULL};
     struct err e _cleanup_(err_release) = {0};
 
     if (proc_run(argv, 10000, ret, &e) < 0)
@@ -167,17 +167,14 @@ disk_ensure__failure_leaves_nothing(void **state)
     char *tmp _cleanup_(freep) =
         xasprintf("%s/" DISK_FILE ".tmp", (char *)*state);
     struct err e _cleanup_(err_release) = {0};
-    struct api_image_part part = {.name = PART_DISK,
-                                  .format = FORMAT_QCOW2,
-                                  .virtual_bytes = 1 << 20};
+    struct api_image_part part = {
+        .name = PART_DISK, .format = FORMAT_QCOW2, .virtual_bytes = 1 << 20};
 
-    assert_int_equal(disk_ensure(*state, "/nonexistent/base", &part, 1 << 19,
-                                 &e),
-                     -EINVAL);
+    assert_int_equal(
+        disk_ensure(*state, "/nonexistent/base", &part, 1 << 19, &e), -EINVAL);
     assert_string_equal(e.code, "disk_too_small");
-    assert_int_equal(disk_ensure(*state, "/nonexistent/base", &part, 1 << 20,
-                                 &e),
-                     -EIO);
+    assert_int_equal(
+        disk_ensure(*state, "/nonexistent/base", &part, 1 << 20, &e), -EIO);
     assert_string_equal(e.code, "disk_failed");
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_not_equal(access(tmp, F_OK), 0);
@@ -189,8 +186,8 @@ join_token_parse__only_the_exact_form(void **state)
     static const char hash[] = "0123456789abcdef0123456789abcdef"
                                "0123456789abcdef0123456789abcdef";
     static const char *const heads[] = {
-        "", "vj1", "vj1.", "vj2.a.b.", "vj1.a.", "vj1..b.", "vj1.a..",
-        "vj1.a.b.c.", "vj1.a b.c.", "xvj1.a.b.",
+        "",        "vj1",     "vj1.",       "vj2.a.b.",   "vj1.a.",
+        "vj1..b.", "vj1.a..", "vj1.a.b.c.", "vj1.a b.c.", "xvj1.a.b.",
     };
     struct err e _cleanup_(err_release) = {0};
     struct join_token t;
@@ -217,10 +214,14 @@ static void
 config_label__any_host_name_gives_a_label(void **state)
 {
     static const char *const cases[][2] = {
-        {"node-1", "node-1"},     {"Node_1.example.org", "node-1"},
-        {"", "node"},             {"---", "node"},
-        {".local", "node"},       {"a__b", "a-b"},
-        {"-x-", "x"},             {"\xc3\xa4pfel", "pfel"},
+        {"node-1", "node-1"},
+        {"Node_1.example.org", "node-1"},
+        {"", "node"},
+        {"---", "node"},
+        {".local", "node"},
+        {"a__b", "a-b"},
+        {"-x-", "x"},
+        {"\xc3\xa4pfel", "pfel"},
         {"01890a5d-ac96-774b-bcce-b302099a8057", "node"},
     };
     char out[64], longest[100];
@@ -272,8 +273,7 @@ config_load__bad_settings_are_named(void **state)
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err e _cleanup_(err_release) = {0};
-        const char *args[] = {"--controller=https://127.0.0.1:1",
-                              cases[i].arg};
+        const char *args[] = {"--controller=https://127.0.0.1:1", cases[i].arg};
 
         assert_int_equal(load(args, 2, &e), -EINVAL);
         if (!strstr(e.message, cases[i].word))

@@ -27,8 +27,7 @@ perform(struct world *w, enum agent_action a)
     case ACT_START:
         assert_int_equal(w->vm.state, VM_ABSENT);
         assert_false(w->seen_running & 1u << w->want.run);
-        if (w->local.phase != PHASE_STARTING ||
-            w->local.run != w->want.run) {
+        if (w->local.phase != PHASE_STARTING || w->local.run != w->want.run) {
             w->local.phase = PHASE_STARTING;
             w->local.run = w->want.run;
         } else {
@@ -152,8 +151,7 @@ each_world(void (*fn)(struct world w))
                                                      .force = force},
                                             .local = {.phase = phase,
                                                       .run = run,
-                                                      .told_seq =
-                                                          told ? 7 : 6},
+                                                      .told_seq = told ? 7 : 6},
                                             .vm = {.state = vm,
                                                    .run = vm_run,
                                                    .ours = ours},
@@ -199,8 +197,7 @@ check_start(struct world w)
         return;
     assert_int_equal(w.want.power, POWER_RUNNING);
     assert_int_equal(w.vm.state, VM_ABSENT);
-    assert_true(w.want.run > w.local.run ||
-                w.local.phase == PHASE_STARTING);
+    assert_true(w.want.run > w.local.run || w.local.phase == PHASE_STARTING);
 }
 
 static void
@@ -245,8 +242,7 @@ static const struct row rows[] = {
     {"reboot", POWER_RUNNING, 2, 0, PHASE_STARTED, 1, VM_RUNS, 1, ACT_STOP},
     {"reset", POWER_RUNNING, 2, 1, PHASE_STARTED, 1, VM_RUNS, 1, ACT_KILL},
     {"stop", POWER_STOPPED, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1, ACT_STOP},
-    {"force stop", POWER_STOPPED, 1, 1, PHASE_STARTED, 1, VM_RUNS, 1,
-     ACT_KILL},
+    {"force stop", POWER_STOPPED, 1, 1, PHASE_STARTED, 1, VM_RUNS, 1, ACT_KILL},
     {"stop before any start", POWER_STOPPED, 1, 0, PHASE_NEW, 0, VM_ABSENT, 0,
      ACT_TELL_STOPPED},
     {"stop while starting", POWER_STOPPED, 1, 0, PHASE_STARTING, 1, VM_RUNS, 1,
@@ -302,8 +298,7 @@ agent_end_reason__says_who_ended_it(void **state)
 
     for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
         vm.end = want[i].end;
-        assert_string_equal(agent_end_reason(&on, &l, &vm, false),
-                            want[i].on);
+        assert_string_equal(agent_end_reason(&on, &l, &vm, false), want[i].on);
         assert_string_equal(agent_end_reason(&off, &l, &vm, false),
                             want[i].off);
         assert_string_equal(agent_end_reason(&next, &l, &vm, false),

@@ -477,6 +477,14 @@ report__says_what_to_do(void **state)
         {{500, NULL, "{\"detail\":\"broken\",\"request_id\":\"r-77\"}"},
          "virga: broken\nrequest: r-77\n",
          1},
+        {{409, NULL, PROBLEM(409, "wrong_state", "it runs")},
+         "virga: it runs\nhint: \"virga node show\" tells its state\n",
+         4},
+        {{400, NULL,
+          "{\"detail\":\"/image: gone\",\"errors\":[{\"pointer\":"
+          "\"/image\",\"code\":\"not_found\",\"message\":\"gone\"}]}"},
+         "virga: /image: gone\nhint: \"virga node list\" shows",
+         7},
         {{500, NULL, "<html>"}, "status 500 and no explanation", 1},
         {{200, NULL, "<html>"}, "the controller's reply is not understood", 1},
     };
