@@ -96,7 +96,7 @@ void codec_strings_clear(struct codec_list *l);
 /* One line of JSON appended to out. */
 void codec_encode(const struct codec_table *t, const void *obj,
                   struct buf *out);
-/* Only the CODEC_IN fields that are not empty: a request's body. */
+/* A request's body: the CODEC_IN fields that are required or not empty. */
 void codec_encode_request(const struct codec_table *t, const void *obj,
                           struct buf *out);
 /* s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */

@@ -432,8 +432,7 @@ def check_usage(cloud, since, runs, tolerance, diag):
         "SELECT instance_id, run, start_us, end_us FROM usage_intervals "
         "ORDER BY instance_id, run")
     billed = {(i, run): (start, end) for i, run, start, end in rows}
-    worst = [0.0, 0.0]
-    drift = 0
+    lag = [[], []]
     for key, (start, end) in billed.items():
         if key not in runs:
             bad.append(f"{key} is billed and never ran")
@@ -448,13 +447,11 @@ def check_usage(cloud, since, runs, tolerance, diag):
             continue
         for n, (got, want) in enumerate(((start, run.start),
                                          (end, run.end))):
-            off = abs(got - want) / 1e6
-            worst[n] = max(worst[n], off)
-            if off > tolerance:
+            off = (got - want) / 1e6
+            lag[n].append(off)
+            if abs(off) > tolerance:
                 bad.append(f"{key}: {'end' if n else 'start'} is off by "
-                           f"{(got - want) / 1e6:.3f} s ({run.why}, "
-                           f"{run.node})")
-        drift += (end - start) - (run.end - run.start)
+                           f"{off:.3f} s ({run.why}, {run.node})")
     before = None
     for i, run, start, end in rows:
         if end is not None and end < start:
@@ -462,8 +459,10 @@ def check_usage(cloud, since, runs, tolerance, diag):
         if before and before[0] == i and start < before[3]:
             bad.append(f"({i}, {run}) overlaps run {before[1]}")
         before = (i, run, start, end if end is not None else 1 << 62)
-    diag(f"usage: {len(billed)} intervals; start off by {worst[0]:.3f} s, "
-         f"end by {worst[1]:.3f} s at most; sum off by {drift / 1e6:.3f} s")
+    diag(f"usage: {len(billed)} intervals; " + "; ".join(
+        f"{what} late by {sum(x) / max(len(x), 1):.3f} s, at most "
+        f"{max(map(abs, x), default=0):.3f} s"
+        for what, x in zip(("starts", "ends"), lag)))
     return bad + check_sums(rows, since)
 
 

@@ -56,6 +56,10 @@ clock_parse__malformed_is_refused(void **state)
         "2026-11-22T00:00:00.Z",
         "2026-11-22T00:00:00Zx",
         "2026-11-22T00:00:00+24:00",
+        /* within the four digits, but not in UTC */
+        "0000-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:60Z",
     };
     int64_t v;
 
