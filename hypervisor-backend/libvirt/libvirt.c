@@ -97,14 +97,16 @@ lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us)
     struct lv_meta m;
     int state, reason;
     enum hv_end end;
+    int64_t seen_us;
 
     if (lv_is_starting(d, id) || lv_read_meta(dom, &m) < 0 ||
         virDomainGetState(dom, &state, &reason, 0) < 0 ||
         state != VIR_DOMAIN_SHUTOFF)
         return;
     end = end_of_shutoff(reason);
+    seen_us = lv_watch_ended(id, m.run);
     if (end != HV_END_UNKNOWN)
-        put_end(d, id, m.run, end, at_us);
+        put_end(d, id, m.run, end, seen_us ? seen_us : at_us);
 }
 
 static int
@@ -180,8 +182,10 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
             return lv_error(e, "cannot end the panicked VM %s", id);
         return 0;
     }
-    if (state != VIR_DOMAIN_SHUTOFF)
+    if (state != VIR_DOMAIN_SHUTOFF) {
+        lv_watch(d->root, id, m.run);
         return 0;
+    }
     lv_note_end(d, dom, id, 0);
     /* The death of the process broke off this start: hv_start() has never
      * returned, so there is nothing to tell. */
