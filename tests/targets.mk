@@ -45,7 +45,7 @@ coverage:
 	dir=build-coverage; options='--enable-coverage'; \
 	$(sub_configure) && find . -name '*.gcda' -delete && \
 	$(MAKE) check TESTS="$(SAN_TESTS)" && \
-	$(SHELL) $(abs_srcdir)/tests/coverage .
+	$(SHELL) $(abs_srcdir)/tests/coverage $(abs_srcdir) .
 
 analyze:
 	srcdir=$(abs_srcdir) $(SHELL) $(srcdir)/tests/analyze \
