@@ -59,7 +59,7 @@ unit_tests += tests/unit/test-controllerd-store-rows
 tests_unit_test_controllerd_store_rows_SOURCES = \
 	tests/unit/test-controllerd-store-rows.c
 tests_unit_test_controllerd_store_rows_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
-EXTRA_DIST += tests/data/controller-schema.sql
+EXTRA_DIST += tests/data/controller-schema.sql tests/unit/store-fixture.h
 
 include $(top_srcdir)/tests/fuzz/fuzz.mk
 include $(top_srcdir)/tests/targets.mk

@@ -8,7 +8,7 @@
 dist_check_SCRIPTS += tests/check-schemas
 TESTS += tests/check-schemas
 dist_noinst_SCRIPTS += tests/run-fuzz tests/coverage tests/analyze
-EXTRA_DIST += tests/tsan.supp tests/analyze.h tests/analyze.supp
+EXTRA_DIST += tests/analyze.h tests/analyze.supp
 
 FUZZ_SECONDS = 10
 FUZZ_NAMES = $(fuzz_names)
@@ -18,7 +18,7 @@ SAN_TESTS = $(unit_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 || \
 
 san_env = ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:abort_on_error=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$(abs_srcdir)/tests/tsan.supp
+	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
 # Configures $$dir once; its own rules follow later changes.
 sub_configure = $(MKDIR_P) $$dir && cd $$dir && \
