@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-import lib_traffic as traffic
+import lib_checks as checks
 from lib_cloud import (BUILD, SLOW, SRC, Cloud, Tap, reap_orphans,
                        wait_until)
 
@@ -59,7 +59,7 @@ def seconds(text):
 
 class Guests:
     def __init__(self):
-        self.since = traffic.now_text()
+        self.since = checks.now_text()
         self.cloud = Cloud(tap, ["--node-lapse", "10s"])
         self.cloud.start_controller()
         self.api = self.cloud.api()
@@ -135,7 +135,7 @@ class Guests:
 
     def usage(self, name):
         i = self.show(name)["id"]
-        return traffic.usage(self.api, self.since).items[i]
+        return checks.usage(self.api, self.since).items[i]
 
     def gone(self, pid, timeout=40):
         return wait_until(timeout, lambda: pid not in
@@ -317,17 +317,17 @@ def main():
         stranger(g)
 
         g.api.must("DELETE", "/v1/instances/one")
-        tap.none(traffic.settle(cloud), "everything is deleted")
+        tap.none(checks.settle(cloud), "everything is deleted")
         tap.ok(wait_until(20, lambda: not qemus(g.agent.state)),
                "no QEMU is left")
-        tap.none(traffic.check_claims(cloud),
+        tap.none(checks.check_claims(cloud),
                  "nothing is claimed any more")
-        said = traffic.usage(g.api, g.since)
+        said = checks.usage(g.api, g.since)
         tap.none(cloud.end_in_order(), "no daemon failed or ended by itself")
         rows = cloud.controller_rows(
             "SELECT instance_id, run, start_us, end_us FROM usage_intervals "
             "ORDER BY instance_id, run")
-        tap.none(traffic.check_sums(rows, said),
+        tap.none(checks.check_sums(rows, said),
                  "usage is the sum of its intervals")
         tap.ok(sorted(r[1] for r in rows) == [1, 1, 2, 2, 3],
                "one interval for each run", rows)
