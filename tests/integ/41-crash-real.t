@@ -18,8 +18,7 @@ sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
 import lib_checks as checks
-from lib_cloud import (BUILD, SLOW, SRC, Cloud, Tap, reap_orphans,
-                       wait_until)
+from lib_cloud import BUILD, SLOW, SRC, Cloud, Tap, wait_until
 
 tap = Tap()
 for program in ("virga-controllerd", "virga-agentd", "virga"):
@@ -260,7 +259,6 @@ def main():
     if not tap.ok(made.returncode == 0, "the demo image is made",
                   made.stdout.decode(errors="replace")[-2000:]):
         tap.done()
-    reap_orphans("qemu-system")
     g = Guests()
     cloud = g.cloud
     try:
