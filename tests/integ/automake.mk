@@ -5,6 +5,7 @@ chaos_tests = \
 	tests/integ/42-lost-and-repeated.t
 integ_tests += $(chaos_tests)
 EXTRA_DIST += $(chaos_tests) \
+	tests/integ/lib_checks.py \
 	tests/integ/lib_cloud.py \
 	tests/integ/lib_proxy.py \
 	tests/integ/lib_traffic.py
