@@ -63,3 +63,5 @@ EXTRA_DIST += tests/data/controller-schema.sql
 
 include $(top_srcdir)/tests/fuzz/fuzz.mk
 include $(top_srcdir)/tests/targets.mk
+
+include $(top_srcdir)/tests/integ/automake.mk
