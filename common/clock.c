@@ -71,7 +71,7 @@ put_digits(char *p, unsigned v, int width)
 char *
 clock_format(int64_t us, char *out)
 {
-    int64_t s = us >= 0 ? us / US_PER_S : (us - (US_PER_S - 1)) / US_PER_S;
+    int64_t s = us / US_PER_S - (us % US_PER_S < 0); /* rounded down */
     int64_t days = s >= 0 ? s / 86400 : (s - 86399) / 86400, y;
     unsigned frac = (unsigned)(us - s * US_PER_S);
     unsigned sod = (unsigned)(s - days * 86400), m, d;

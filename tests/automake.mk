@@ -64,4 +64,3 @@ EXTRA_DIST += tests/data/controller-schema.sql
 include $(top_srcdir)/tests/fuzz/fuzz.mk
 include $(top_srcdir)/tests/targets.mk
 
-include $(top_srcdir)/tests/integ/automake.mk

@@ -8,7 +8,7 @@
 dist_check_SCRIPTS += tests/check-schemas
 TESTS += tests/check-schemas
 dist_noinst_SCRIPTS += tests/run-fuzz tests/coverage tests/analyze
-EXTRA_DIST += tests/tsan.supp
+EXTRA_DIST += tests/tsan.supp tests/analyze.h
 
 FUZZ_SECONDS = 10
 FUZZ_NAMES = $(fuzz_names)

@@ -1,4 +1,4 @@
-# tests/integ/ - whole clouds: real guests, bad input, tenants, the command
+# tests/integ/ - tests of whole daemons, in bash (cloud.sh) and Python.
 cloud_tests = \
 	tests/integ/20-e2e-libvirt.t \
 	tests/integ/21-quickstart.t \
@@ -8,3 +8,13 @@ cloud_tests = \
 integ_tests += $(cloud_tests)
 EXTRA_DIST += $(cloud_tests) tests/integ/cloud.sh tests/integ/cloud.py \
 	tests/integ/pty-talk.py
+
+chaos_tests = \
+	tests/integ/40-chaos-sim.t \
+	tests/integ/41-crash-real.t \
+	tests/integ/42-lost-and-repeated.t
+integ_tests += $(chaos_tests)
+EXTRA_DIST += $(chaos_tests) \
+	tests/integ/lib_cloud.py \
+	tests/integ/lib_proxy.py \
+	tests/integ/lib_traffic.py
