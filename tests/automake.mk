@@ -63,3 +63,4 @@ EXTRA_DIST += tests/data/controller-schema.sql tests/unit/store-fixture.h
 
 include $(top_srcdir)/tests/fuzz/fuzz.mk
 include $(top_srcdir)/tests/targets.mk
+

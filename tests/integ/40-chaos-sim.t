@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+import lib_checks as checks
 import lib_traffic as traffic
 from lib_cloud import BUILD, SLOW, Cloud, Tap, wait_until
 
@@ -64,7 +65,7 @@ class Replayer:
 
 def chaos():
     rng = random.Random(SEED)
-    since = traffic.now_text()
+    since = checks.now_text()
     cloud = Cloud(tap, ["--node-lapse", "20s", "--request-timeout", "2s"])
     cloud.start_controller()
     traffic.prepare(cloud)
@@ -125,15 +126,15 @@ def chaos():
              + traffic.figures(clients))
     tap.diag(f"{sum(r.sent for r in replayers)} old observations repeated")
     settled = time.monotonic()
-    tap.none(traffic.settle(cloud), "chaos: every operation ends")
+    tap.none(checks.settle(cloud), "chaos: every operation ends")
     tap.diag(f"settled after {time.monotonic() - settled:.1f} s")
-    tap.none(traffic.same_running(cloud),
+    tap.none(checks.same_running(cloud),
              "chaos: what runs is what the API says is running")
-    tap.none(traffic.check_states(cloud, clients, by_itself=True),
+    tap.none(checks.check_states(cloud, clients, by_itself=True),
              "chaos: the last acknowledged request of each instance counts")
-    tap.none(traffic.check_claims(cloud),
+    tap.none(checks.check_claims(cloud),
              "chaos: claims are the sum of the instances, none quarantined")
-    traffic.finish(cloud, tap, clients, since, "chaos")
+    checks.finish(cloud, tap, clients, since, "chaos")
     tap.diag(f"in all {time.monotonic() - begun:.1f} s")
 
 
@@ -155,7 +156,7 @@ class Puppet:
 
 def replay():
     rng = random.Random(SEED)
-    since = traffic.now_text()
+    since = checks.now_text()
     cloud = Cloud(tap, name="b")
     cloud.start_controller()
     traffic.prepare(cloud)
@@ -182,15 +183,15 @@ def replay():
     ack = node.say(obs(1, a, 1, "running", 0.2))
     tap.ok(ack == 1 and seen(a)["state"] == "running",
            "replay: a report is applied", ack, seen(a))
-    first = traffic.usage(api, since).items[a]["first_start"]
+    first = checks.usage(api, since).items[a]["first_start"]
     again = node.repeat([obs(1, a, 1, "running", 0.2)])
-    item = traffic.usage(api, since).items[a]
+    item = checks.usage(api, since).items[a]
     tap.ok(again == 1 and item["first_start"] == first and
            item["intervals"] == 1, "replay: told twice, it counts once",
            again, item, first)
     node.say(obs(2, b, 1, "running"),
              obs(3, a, 1, "stopped", 0.1))
-    whole = traffic.usage(api, since).items[a]
+    whole = checks.usage(api, since).items[a]
     tap.ok(seen(a)["state"] == "stopped" and not whole["open"],
            "replay: the end closes the interval", seen(a), whole)
     # Late news under new numbers: of a run that is over, and of a second
@@ -198,17 +199,17 @@ def replay():
     api.must("POST", f"/v1/instances/{a}/start")
     node.say(obs(4, a, 1, "running"), obs(5, a, 1, "stopped"))
     tap.ok(seen(a)["state"] == "starting" and
-           traffic.usage(api, since).items[a]["running_seconds"] ==
+           checks.usage(api, since).items[a]["running_seconds"] ==
            whole["running_seconds"],
            "replay: late news of an old run change nothing", seen(a))
     node.say(obs(6, a, 2, "running"))
     node.say(obs(7, a, 2, "stopped"), obs(8, b, 1, "stopped"))
-    billed = traffic.usage(api, since)
+    billed = checks.usage(api, since)
     ack = node.say(obs(12, b, 1, "running", 3), obs(10, b, 1, "stopped"))
     tap.ok(ack == 12 and seen(b)["state"] == "stopped" and
-           traffic.usage(api, since) == billed,
+           checks.usage(api, since) == billed,
            "replay: gaps and numbers out of order do no harm", ack, seen(b))
-    before = (seen(a), seen(b), traffic.usage(api, since))
+    before = (seen(a), seen(b), checks.usage(api, since))
     said = 0
     for _ in range(100):
         some = rng.choice(node.history)
@@ -220,7 +221,7 @@ def replay():
                          run=rng.randint(1, 9)) for o in some]
         node.repeat(some)
         said += len(some)
-    after = (seen(a), seen(b), traffic.usage(api, since))
+    after = (seen(a), seen(b), checks.usage(api, since))
     tap.ok(before == after, f"replay: {said} old observations in any order "
            "change nothing", before, after)
     cloud.controller.kill()
@@ -228,7 +229,7 @@ def replay():
     wait_until(20, cloud.answers)
     for some in rng.sample(node.history, len(node.history)):
         node.repeat(some)
-    after = (seen(a), seen(b), traffic.usage(api, since))
+    after = (seen(a), seen(b), checks.usage(api, since))
     tap.ok(before == after, "replay: nor do they after the controller's "
            "restart", before, after)
     ops = api.list("/v1/operations")
@@ -238,7 +239,7 @@ def replay():
     rows = cloud.controller_rows(
         "SELECT instance_id, run, start_us, end_us FROM usage_intervals "
         "ORDER BY instance_id, run")
-    tap.none(traffic.check_sums(rows, after[2]),
+    tap.none(checks.check_sums(rows, after[2]),
              "replay: the sums are those of the intervals")
     tap.ok([r[:2] for r in rows] == sorted([(a, 1), (a, 2), (b, 1)]),
            "replay: one interval for each run", rows)

@@ -17,9 +17,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-import lib_traffic as traffic
-from lib_cloud import (BUILD, SLOW, SRC, Cloud, Tap, reap_orphans,
-                       wait_until)
+import lib_checks as checks
+from lib_cloud import BUILD, SLOW, SRC, Cloud, Tap, wait_until
 
 tap = Tap()
 for program in ("virga-controllerd", "virga-agentd", "virga"):
@@ -59,7 +58,7 @@ def seconds(text):
 
 class Guests:
     def __init__(self):
-        self.since = traffic.now_text()
+        self.since = checks.now_text()
         self.cloud = Cloud(tap, ["--node-lapse", "10s"])
         self.cloud.start_controller()
         self.api = self.cloud.api()
@@ -135,7 +134,7 @@ class Guests:
 
     def usage(self, name):
         i = self.show(name)["id"]
-        return traffic.usage(self.api, self.since).items[i]
+        return checks.usage(self.api, self.since).items[i]
 
     def gone(self, pid, timeout=40):
         return wait_until(timeout, lambda: pid not in
@@ -260,7 +259,6 @@ def main():
     if not tap.ok(made.returncode == 0, "the demo image is made",
                   made.stdout.decode(errors="replace")[-2000:]):
         tap.done()
-    reap_orphans("qemu-system")
     g = Guests()
     cloud = g.cloud
     try:
@@ -317,17 +315,17 @@ def main():
         stranger(g)
 
         g.api.must("DELETE", "/v1/instances/one")
-        tap.none(traffic.settle(cloud), "everything is deleted")
+        tap.none(checks.settle(cloud), "everything is deleted")
         tap.ok(wait_until(20, lambda: not qemus(g.agent.state)),
                "no QEMU is left")
-        tap.none(traffic.check_claims(cloud),
+        tap.none(checks.check_claims(cloud),
                  "nothing is claimed any more")
-        said = traffic.usage(g.api, g.since)
+        said = checks.usage(g.api, g.since)
         tap.none(cloud.end_in_order(), "no daemon failed or ended by itself")
         rows = cloud.controller_rows(
             "SELECT instance_id, run, start_us, end_us FROM usage_intervals "
             "ORDER BY instance_id, run")
-        tap.none(traffic.check_sums(rows, said),
+        tap.none(checks.check_sums(rows, said),
                  "usage is the sum of its intervals")
         tap.ok(sorted(r[1] for r in rows) == [1, 1, 2, 2, 3],
                "one interval for each run", rows)

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
+import lib_checks as checks
 import lib_traffic as traffic
 from lib_cloud import BUILD, SLOW, Cloud, Tap
 from lib_proxy import Proxy
@@ -29,7 +30,7 @@ if not os.access(os.path.join(BUILD, "virga-controllerd"), os.X_OK):
     tap.skip_all(f"no virga-controllerd in {BUILD}")
 tap.diag(f"CHAOS_SEED={SEED}")
 rng = random.Random(SEED)
-since = traffic.now_text()
+since = checks.now_text()
 cloud = Cloud(tap, ["--request-timeout", "2s"])
 cloud.start_controller()
 traffic.prepare(cloud)
@@ -64,15 +65,15 @@ tap.diag(f"{time.monotonic() - begun:.1f} s; agents: {to_agents.cuts} cuts "
          f"{to_clients.cuts} in {to_clients.connections}; "
          + traffic.figures(clients))
 settled = time.monotonic()
-tap.none(traffic.settle(cloud), "cuts: every operation ends")
+tap.none(checks.settle(cloud), "cuts: every operation ends")
 tap.diag(f"settled after {time.monotonic() - settled:.1f} s")
-tap.none(traffic.same_running(cloud),
+tap.none(checks.same_running(cloud),
          "cuts: what runs is what the API says is running")
-tap.none(traffic.check_states(cloud, clients, by_itself=True),
+tap.none(checks.check_states(cloud, clients, by_itself=True),
          "cuts: the last acknowledged request of each instance counts")
-tap.none(traffic.check_claims(cloud),
+tap.none(checks.check_claims(cloud),
          "cuts: claims are the sum of the instances, none quarantined")
 tap.ok(sum(c.api.lost for c in clients) > 20 and to_agents.cuts > 20,
        "cuts: replies were lost")
-traffic.finish(cloud, tap, clients, since, "cuts")
+checks.finish(cloud, tap, clients, since, "cuts")
 tap.done()

@@ -13,6 +13,8 @@
 #                                 plain HTTP: body in $body, its status in
 #                                 $http; the JSON text is printed by
 #   field JQ-EXPRESSION           an expression over $body, raw
+#   operation_ends                waits for the operation in $body, prints its
+#                                 state
 #   guest_pid INSTANCE-ID         the hypervisor process of a guest
 #   guests_left                   hypervisor processes that use $T
 # shellcheck shell=bash disable=SC2034 # variables are for the tests
@@ -156,10 +158,10 @@ rest_ok() {
     return 1
 }
 
-# operation_ends: waits for the operation in $body as a client does, by its
-# own long poll; prints how it ended. It may take several.
+# Waits for the operation in $body as a client does, by its own long poll;
+# prints how it ended.
 operation_ends() {
-    local id deadline=$(($(date +%s) + ${1:-120}))
+    local id deadline=$(($(date +%s) + 120))
 
     id=$(field '.operation_id // .id')
     until rest GET "/v1/operations/$id?wait=20s" &&

@@ -11,7 +11,6 @@ fails.
 """
 
 import atexit
-import ctypes
 import http.client
 import json
 import os
@@ -292,32 +291,6 @@ class Cloud:
         for d in self.daemons:
             bad += d.bad_exits + d.sanitizer_reports()
         return bad
-
-
-PR_SET_CHILD_SUBREAPER = 36
-
-
-def reap_orphans(comm):
-    """Orphaned processes called comm become this process's children and are
-    reaped at once, as a good init does. libvirt calls a VM ended when its
-    process is gone, and the init of a container may take seconds for that."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0,
-                                               0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-    def main():
-        while True:
-            try:
-                pid = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid
-                with open(f"/proc/{pid}/comm", encoding="ascii") as f:
-                    ours = f.read().startswith(comm)
-                if ours:
-                    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
-                else:
-                    time.sleep(0.01)  # somebody else waits for it
-            except OSError:  # no child; or it is gone already
-                time.sleep(0.02)
-    threading.Thread(target=main, daemon=True).start()
 
 
 class GaveUp(Exception):
