@@ -278,6 +278,13 @@ reporter_stop(struct reporter *rp)
     pthread_cond_signal(&rp->wake);
     pthread_mutex_unlock(&rp->lock);
     pthread_join(rp->thread, NULL);
+}
+
+void
+reporter_free(struct reporter *rp)
+{
+    if (!rp)
+        return;
     link_client_free(rp->lc);
     pthread_cond_destroy(&rp->wake);
     pthread_mutex_destroy(&rp->lock);
