@@ -260,7 +260,7 @@ class Cloud:
                 os.path.join(agent.identity, "node.key"))
 
     def rows(self, path, sql, *args):
-        """Of a database that nobody has open any more."""
+        """Read-only; a daemon may have it open."""
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
             return db.execute(sql, args).fetchall()
