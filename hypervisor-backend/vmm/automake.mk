@@ -14,3 +14,5 @@ tests_unit_test_vmm_gmem_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-bus
 tests_unit_test_vmm_bus_SOURCES = tests/unit/test-vmm-bus.c
 tests_unit_test_vmm_bus_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+
+include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk

@@ -1,0 +1,11 @@
+# PCI, virtio and its devices; above bus.c and gmem.c of libvmm.a
+noinst_LIBRARIES += libvmmdev.a
+libvmmdev_a_SOURCES = \
+	hypervisor-backend/vmm/pci.c hypervisor-backend/vmm/pci.h \
+	hypervisor-backend/vmm/msix.c hypervisor-backend/vmm/msix.h \
+	hypervisor-backend/vmm/virtq.c hypervisor-backend/vmm/virtq.h \
+	hypervisor-backend/vmm/virtio.c hypervisor-backend/vmm/virtio.h \
+	hypervisor-backend/vmm/virtio_pci.c \
+	hypervisor-backend/vmm/virtio_pci.h \
+	hypervisor-backend/vmm/be_loop.c hypervisor-backend/vmm/be_loop.h
+VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
