@@ -266,13 +266,13 @@ bar_read(void *self, unsigned bar, uint64_t offset, unsigned size)
     if (msix_read(t->msix, offset, size, &value))
         return value;
     switch (offset & ~UINT64_C(0xfff)) {
-    case VIRTIO_PCI_COMMON:
+    case VPCI_COMMON:
         return common_read(t->v, offset, size);
-    case VIRTIO_PCI_ISR:
+    case VPCI_ISR:
         /* Section 4.1.4.5: reading clears. */
-        return offset == VIRTIO_PCI_ISR ? atomic_exchange(&t->isr, 0) : 0;
-    case VIRTIO_PCI_DEVICE:
-        return virtio_config_read(t->v, offset - VIRTIO_PCI_DEVICE, size);
+        return offset == VPCI_ISR ? atomic_exchange(&t->isr, 0) : 0;
+    case VPCI_DEVICE:
+        return virtio_config_read(t->v, offset - VPCI_DEVICE, size);
     default:
         return UINT64_MAX;
     }
@@ -288,16 +288,16 @@ bar_write(void *self, unsigned bar, uint64_t offset, unsigned size,
     if (msix_write(t->msix, offset, size, value))
         return;
     switch (offset & ~UINT64_C(0xfff)) {
-    case VIRTIO_PCI_COMMON:
+    case VPCI_COMMON:
         common_write(t, offset, size, value);
         break;
-    case VIRTIO_PCI_DEVICE:
-        virtio_config_write(t->v, offset - VIRTIO_PCI_DEVICE, size, value);
+    case VPCI_DEVICE:
+        virtio_config_write(t->v, offset - VPCI_DEVICE, size, value);
         break;
-    case VIRTIO_PCI_NOTIFY:
+    case VPCI_NOTIFY:
         /* The address says which queue, the value does not matter. */
-        virtio_notify(t->v, (unsigned)(offset - VIRTIO_PCI_NOTIFY) /
-                                VIRTIO_PCI_NOTIFY_STEP);
+        virtio_notify(t->v,
+                      (unsigned)(offset - VPCI_NOTIFY) / VPCI_NOTIFY_STEP);
         break;
     default:
         break;
@@ -318,8 +318,7 @@ cfg_access(struct virtio_pci *t, unsigned offset, unsigned size, uint32_t *at,
     memcpy(at, cap + VIRTIO_PCI_CAP_OFFSET, sizeof(*at));
     memcpy(len, cap + VIRTIO_PCI_CAP_LENGTH, sizeof(*len));
     if (cap[VIRTIO_PCI_CAP_BAR] != 0 || (*len != 1 && *len != 2 && *len != 4) ||
-        *at % *len || *at >= VIRTIO_PCI_BAR_SIZE ||
-        *len > VIRTIO_PCI_BAR_SIZE - *at) {
+        *at % *len || *at >= VPCI_BAR_SIZE || *len > VPCI_BAR_SIZE - *at) {
         COUNT(vmm_virtio_odd_access);
         return false;
     }
@@ -372,7 +371,7 @@ bar_mapped(void *self, unsigned bar, uint64_t base)
         return;
     for (unsigned i = 0; i < t->v->n_queues; i++) {
         int fd = t->v->queues[i].kick.fd;
-        uint64_t at = VIRTIO_PCI_NOTIFY + i * VIRTIO_PCI_NOTIFY_STEP;
+        uint64_t at = VPCI_NOTIFY + i * VPCI_NOTIFY_STEP;
 
         if (t->ioevents & (1U << i))
             e->del(e->self, t->base + at, fd);
@@ -425,7 +424,7 @@ may_dma(void *self)
 static int
 add_cap(struct virtio_pci *t, uint8_t type, uint32_t at, uint32_t len)
 {
-    uint32_t step = VIRTIO_PCI_NOTIFY_STEP;
+    uint32_t step = VPCI_NOTIFY_STEP;
     uint8_t body[18] = {0}, writable[18] = {0};
     /* Notify and configuration access have four more bytes. */
     bool more =
@@ -452,13 +451,12 @@ add_caps(struct virtio_pci *t)
         uint8_t type;
         uint32_t at, len;
     } caps[] = {
-        {VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_PCI_COMMON,
+        {VIRTIO_PCI_CAP_COMMON_CFG, VPCI_COMMON,
          sizeof(struct virtio_pci_common_cfg)},
-        {VIRTIO_PCI_CAP_ISR_CFG, VIRTIO_PCI_ISR, 1},
-        {VIRTIO_PCI_CAP_DEVICE_CFG, VIRTIO_PCI_DEVICE,
-         MAX(t->v->config_size, 4U)},
-        {VIRTIO_PCI_CAP_NOTIFY_CFG, VIRTIO_PCI_NOTIFY,
-         t->v->n_queues * VIRTIO_PCI_NOTIFY_STEP},
+        {VIRTIO_PCI_CAP_ISR_CFG, VPCI_ISR, 1},
+        {VIRTIO_PCI_CAP_DEVICE_CFG, VPCI_DEVICE, MAX(t->v->config_size, 4U)},
+        {VIRTIO_PCI_CAP_NOTIFY_CFG, VPCI_NOTIFY,
+         t->v->n_queues * VPCI_NOTIFY_STEP},
         {VIRTIO_PCI_CAP_PCI_CFG, 0, 0},
     };
     int r = -EINVAL;
@@ -497,12 +495,12 @@ virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
         free(t);
         return r;
     }
-    r = pci_dev_bar(t->dev, 0, VIRTIO_PCI_BAR_SIZE);
+    r = pci_dev_bar(t->dev, 0, VPCI_BAR_SIZE);
     if (r >= 0)
         r = add_caps(t);
     if (r >= 0)
-        r = msix_new(p, t->dev, v->n_queues + 1, 0, VIRTIO_PCI_MSIX,
-                     VIRTIO_PCI_PBA, &t->msix);
+        r = msix_new(p, t->dev, v->n_queues + 1, 0, VPCI_MSIX, VPCI_PBA,
+                     &t->msix);
     if (r < 0) {
         pci_del(t->dev);
         free(t);

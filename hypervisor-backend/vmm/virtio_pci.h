@@ -16,14 +16,14 @@
 #include "hypervisor-backend/vmm/virtio.h"
 
 /* BAR 0, one page for each. */
-#define VIRTIO_PCI_COMMON 0x0000
-#define VIRTIO_PCI_ISR 0x1000
-#define VIRTIO_PCI_DEVICE 0x2000
-#define VIRTIO_PCI_NOTIFY 0x3000
-#define VIRTIO_PCI_MSIX 0x4000
-#define VIRTIO_PCI_PBA 0x5000
-#define VIRTIO_PCI_BAR_SIZE 0x8000
-#define VIRTIO_PCI_NOTIFY_STEP 4 /* queue n is notified at n * this */
+#define VPCI_COMMON 0x0000
+#define VPCI_ISR 0x1000
+#define VPCI_DEVICE 0x2000
+#define VPCI_NOTIFY 0x3000
+#define VPCI_MSIX 0x4000
+#define VPCI_PBA 0x5000
+#define VPCI_BAR_SIZE 0x8000
+#define VPCI_NOTIFY_STEP 4 /* queue n is notified at n * this */
 
 struct virtio_pci;
 
