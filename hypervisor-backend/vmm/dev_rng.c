@@ -67,7 +67,7 @@ queue(void *self, unsigned q)
     struct dev_rng *d = self;
     struct virtq_chain c = {.iov = d->iov, .room = ARRAY_SIZE(d->iov)};
 
-    virtio_each(d->v, q, &c, request);
+    virtio_each(d->v, q, &c, NULL, request);
 }
 
 static bool

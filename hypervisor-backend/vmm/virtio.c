@@ -397,25 +397,30 @@ virtio_flush(struct virtio *v, unsigned q)
 
 void
 virtio_each(struct virtio *v, unsigned q, struct virtq_chain *c,
+            bool (*ready)(void *self, unsigned q, struct virtq_chain *c),
             bool (*fn)(void *self, unsigned q, struct virtq_chain *c))
 {
     struct virtq *vq = &v->queues[q].vq;
     unsigned left = VIRTIO_BATCH;
-    bool more;
+    bool more = true;
 
-    do {
+    while (left && more && virtio_live(v)) {
         virtq_disarm(vq);
-        int r;
-
-        while (left && (r = virtio_pop(v, q, c)) > 0) {
-            left--;
+        for (; left; left--) {
+            if (ready && !ready(v->self, q, c)) {
+                virtio_flush(v, q);
+                return;
+            }
+            if (virtio_pop(v, q, c) <= 0)
+                break;
             if (!fn(v->self, q, c)) {
                 virtio_flush(v, q);
                 return;
             }
         }
-        more = left ? virtq_arm(vq) : true;
-    } while (more && left && virtio_live(v));
+        if (left)
+            more = virtq_arm(vq);
+    }
     virtio_flush(v, q);
     if (more && virtio_live(v))
         io_kick(v->queues[q].kick.fd);

@@ -124,9 +124,11 @@ void virtio_config_changed(struct virtio *v);
 
 /* The common loop of queue(): takes chains and hands each to fn until the
  * queue is empty (then it is armed), VIRTIO_BATCH were taken (then it is
- * kicked again) or fn returns false (then the device must call queue() again
- * itself). Flushes. chain's iov and room are the caller's. */
+ * kicked again), or ready (may be NULL) or fn returns false (then the device
+ * must call queue() again itself). ready runs before each chain is taken and
+ * may change c->iov. Flushes. chain's iov and room are the caller's. */
 void virtio_each(struct virtio *v, unsigned q, struct virtq_chain *c,
+                 bool (*ready)(void *self, unsigned q, struct virtq_chain *c),
                  bool (*fn)(void *self, unsigned q, struct virtq_chain *c));
 
 #endif

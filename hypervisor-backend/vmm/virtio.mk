@@ -9,6 +9,9 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/virtio_pci.h \
 	hypervisor-backend/vmm/rate.c hypervisor-backend/vmm/rate.h \
 	hypervisor-backend/vmm/be_loop.c hypervisor-backend/vmm/be_loop.h \
+	hypervisor-backend/vmm/be_timer.c hypervisor-backend/vmm/be_timer.h \
+	hypervisor-backend/vmm/be_file.c hypervisor-backend/vmm/be_file.h \
+	hypervisor-backend/vmm/dev_blk.c hypervisor-backend/vmm/dev_blk.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
 
@@ -28,3 +31,6 @@ tests_unit_test_vmm_virtio_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-rng
 tests_unit_test_vmm_rng_SOURCES = tests/unit/test-vmm-rng.c $(VMM_GUEST)
 tests_unit_test_vmm_rng_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-blk
+tests_unit_test_vmm_blk_SOURCES = tests/unit/test-vmm-blk.c $(VMM_GUEST)
+tests_unit_test_vmm_blk_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

@@ -36,7 +36,7 @@ echo_queue(void *self, unsigned q)
     struct echo *e = self;
     struct virtq_chain c = {.iov = e->iov, .room = ARRAY_SIZE(e->iov)};
 
-    virtio_each(e->v, q, &c, echo_one);
+    virtio_each(e->v, q, &c, NULL, echo_one);
 }
 
 static bool
