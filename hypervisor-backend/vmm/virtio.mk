@@ -12,6 +12,8 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/be_timer.c hypervisor-backend/vmm/be_timer.h \
 	hypervisor-backend/vmm/be_file.c hypervisor-backend/vmm/be_file.h \
 	hypervisor-backend/vmm/dev_blk.c hypervisor-backend/vmm/dev_blk.h \
+	hypervisor-backend/vmm/be_tap.c hypervisor-backend/vmm/be_tap.h \
+	hypervisor-backend/vmm/dev_net.c hypervisor-backend/vmm/dev_net.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
 
@@ -34,3 +36,6 @@ tests_unit_test_vmm_rng_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-blk
 tests_unit_test_vmm_blk_SOURCES = tests/unit/test-vmm-blk.c $(VMM_GUEST)
 tests_unit_test_vmm_blk_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-net
+tests_unit_test_vmm_net_SOURCES = tests/unit/test-vmm-net.c $(VMM_GUEST)
+tests_unit_test_vmm_net_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
