@@ -2,7 +2,8 @@
  *
  * To the guest: buffers are taken from the ring ahead of time, until one
  * frame of the largest size fits, and the tap is read straight into them.
- * One more segment of our own behind them catches what does not fit.
+ * One more segment of our own behind them catches what does not fit; with
+ * merged buffers such a frame waits for more of them.
  *
  * Invariants (under the device's lock):
  *  1. rx[0 .. n_rx) are chains taken and not filled, their segments lie one
@@ -57,6 +58,8 @@ struct dev_net {
     struct dev_net_stats stats;
     unsigned n_rx, n_rx_iov;
     uint64_t rx_room;
+    size_t held;    /* bytes of a frame that waits for more buffers, or 0 */
+    size_t held_at; /* so many are in the buffers, the rest is in spill */
     struct rx_chain rx[RX_CHAINS];
     struct iovec rx_iov[RX_SEGS + 1];
     struct iovec tx_iov[QUEUE_SIZE + 1];
@@ -119,7 +122,8 @@ frame_max(const struct dev_net *d)
     return HEADER + ETHERNET + (mtu > 1500 ? mtu : 1500U);
 }
 
-/* Takes buffers until a frame fits. False if there are not enough yet. */
+/* Takes buffers until a frame of the largest size fits, or all there are.
+ * False: not enough for the frame that waits, or none at all. */
 static bool
 gather(struct dev_net *d)
 {
@@ -132,26 +136,32 @@ gather(struct dev_net *d)
             .iov = d->rx_iov + d->n_rx_iov,
             .room = (uint16_t)(RX_SEGS - d->n_rx_iov),
         };
-        struct rx_chain *n = &d->rx[d->n_rx];
+        bool full = d->n_rx == RX_CHAINS || c.room < QUEUE_SIZE;
 
-        if (d->n_rx && (!merge || d->rx_room >= need || d->n_rx == RX_CHAINS ||
-                        c.room < QUEUE_SIZE))
-            return true;
+        if (d->n_rx && (!merge || d->rx_room >= need || full))
+            break;
         int r = virtio_pop(d->v, RX, &c);
         if (r < 0)
             return false;
         if (r == 0)
-            /* All that the guest has: it will not become more. */
-            return d->n_rx && vq->in_flight == vq->setup.size;
+            break;
         if (c.n_out || c.in_len < HEADER) {
             virtio_fail(d->v, "receive buffer that holds no frame");
             return false;
         }
-        *n = (struct rx_chain){c.head, c.n_in, c.in_len};
-        d->n_rx++;
+        d->rx[d->n_rx++] = (struct rx_chain){c.head, c.n_in, c.in_len};
         d->n_rx_iov += c.n_in;
         d->rx_room += c.in_len;
     }
+    if (d->held && d->rx_room < d->held) {
+        if (vq->in_flight < vq->setup.size && d->n_rx < RX_CHAINS)
+            return false;
+        /* It will never have that much. */
+        COUNT(vmm_net_rx_dropped);
+        d->stats.rx_dropped++;
+        d->held = 0;
+    }
+    return d->n_rx > 0;
 }
 
 static void
@@ -188,6 +198,18 @@ deliver(struct dev_net *d, size_t n)
     forget_rx(d, used, segs);
 }
 
+/* A frame that was larger than the buffers of then: its end is in spill. */
+static void
+deliver_held(struct dev_net *d)
+{
+    struct virtq_chain all = {.iov = d->rx_iov, .n_in = (uint16_t)d->n_rx_iov};
+    size_t n = d->held;
+
+    d->held = 0;
+    virtq_copy_in(&all, d->held_at, d->spill, n - d->held_at);
+    deliver(d, n);
+}
+
 /* One frame. False: nothing more for now. */
 static bool
 receive(struct dev_net *d)
@@ -206,6 +228,11 @@ receive(struct dev_net *d)
     if (n <= 0) {
         lost_tap(d, n ? errno : 0);
         return false;
+    }
+    if (n > HEADER && (uint64_t)n > room && merge) {
+        d->held = (size_t)n;
+        d->held_at = (size_t)room;
+        return true;
     }
     if (n <= HEADER || (uint64_t)n > room) {
         COUNT(vmm_net_rx_dropped);
@@ -246,7 +273,9 @@ run_rx(struct dev_net *d)
             poll = false;
             break;
         }
-        if (!receive(d))
+        if (d->held)
+            deliver_held(d);
+        else if (!receive(d))
             break;
     }
     virtio_flush(v, RX);
@@ -467,6 +496,7 @@ reset(void *self)
     struct dev_net *d = self;
 
     d->n_rx = d->n_rx_iov = 0;
+    d->held = 0;
     d->rx_room = 0;
     poll_for(d, 0);
     return true;

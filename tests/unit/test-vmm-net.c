@@ -338,6 +338,7 @@ static void
 receive__small_ring_does_not_hang(void **state)
 {
     struct fixture *f = *state;
+    struct dev_net_stats st;
     struct vring_used_elem e;
 
     guest_negotiate(&f->g, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4));
@@ -345,9 +346,40 @@ receive__small_ring_does_not_hang(void **state)
     guest_queue(&f->g, 1, 4);
     guest_driver_ok(&f->g);
     offer_rx(f, 4, 1536); /* all that the ring holds, less than one frame */
-    peer_send(f, 60, 'a');
+    peer_send(f, 65000, 'a');
+    peer_send(f, 60, 'b');
     e = guest_wait(&f->g, &f->g.q[0]);
     assert_int_equal(e.len, HEADER + 60);
+    dev_net_stats(f->d, &st);
+    assert_int_equal(st.rx_dropped, 1);
+}
+
+static void
+receive__large_frame_waits_for_buffers(void **state)
+{
+    struct fixture *f = *state;
+    struct vring_used_elem e;
+    uint8_t *p = guest_at(&f->g, f->rx, 4096);
+    uint32_t total = 0;
+
+    guest_start(&f->g, F(MRG_RXBUF) | F(GUEST_CSUM) | F(GUEST_TSO4), 2);
+    offer_rx(f, 1, 100);
+    peer_send(f, 250, 'a');
+    guest_settle(&f->g);
+    assert_false(guest_used(&f->g, &f->g.q[0], &e));
+    for (unsigned i = 1; i < 3; i++) {
+        struct guest_seg s = {f->rx + i * 100, 100, true};
+
+        guest_send(&f->g, &f->g.q[0], &s, 1);
+        guest_settle(&f->g);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        total += guest_wait(&f->g, &f->g.q[0]).len;
+    assert_int_equal(total, HEADER + 250);
+    assert_int_equal(p[10], 3);
+    for (unsigned i = HEADER; i < total; i++)
+        assert_int_equal(p[i], 'a');
+    assert_int_equal(p[total], 0);
 }
 
 static void
@@ -525,6 +557,7 @@ main(void)
         T(receive__too_large_is_dropped_whole),
         T(receive__merges_buffers),
         T(receive__small_ring_does_not_hang),
+        T(receive__large_frame_waits_for_buffers),
         T(receive__bad_buffer_needs_reset),
         T(tap__that_goes_away_is_a_link_down),
         cmocka_unit_test(rate__limits_each_way),
