@@ -2,18 +2,35 @@
 # libvmm.a holds what tests link as well.
 noinst_LIBRARIES += libvmm.a
 libvmm_a_SOURCES = \
-	hypervisor-backend/vmm/bus.c hypervisor-backend/vmm/bus.h \
-	hypervisor-backend/vmm/gmem.c hypervisor-backend/vmm/gmem.h \
 	hypervisor-backend/vmm/acpi.c hypervisor-backend/vmm/acpi.h \
 	hypervisor-backend/vmm/aml.c hypervisor-backend/vmm/aml.h \
 	hypervisor-backend/vmm/boot.c hypervisor-backend/vmm/boot.h \
-	hypervisor-backend/vmm/boot-private.h \
 	hypervisor-backend/vmm/boot_bzimage.c \
 	hypervisor-backend/vmm/boot_elf.c \
-	hypervisor-backend/vmm/platform.h \
-	hypervisor-backend/vmm/irq.h
+	hypervisor-backend/vmm/bus.c hypervisor-backend/vmm/bus.h \
+	hypervisor-backend/vmm/cpuid.c hypervisor-backend/vmm/cpuid.h \
+	hypervisor-backend/vmm/gmem.c hypervisor-backend/vmm/gmem.h \
+	hypervisor-backend/vmm/i8042.c hypervisor-backend/vmm/i8042.h \
+	hypervisor-backend/vmm/irq_kvm.c hypervisor-backend/vmm/irq_kvm.h \
+	hypervisor-backend/vmm/kvm.c hypervisor-backend/vmm/kvm.h \
+	hypervisor-backend/vmm/metrics.c hypervisor-backend/vmm/metrics.h \
+	hypervisor-backend/vmm/msr.c hypervisor-backend/vmm/msr.h \
+	hypervisor-backend/vmm/pm.c hypervisor-backend/vmm/pm.h \
+	hypervisor-backend/vmm/rtc.c hypervisor-backend/vmm/rtc.h \
+	hypervisor-backend/vmm/serial.c hypervisor-backend/vmm/serial.h \
+	hypervisor-backend/vmm/vcpu.c hypervisor-backend/vmm/vcpu.h \
+	hypervisor-backend/vmm/vm.c hypervisor-backend/vmm/vm.h \
+	hypervisor-backend/vmm/boot-private.h \
+	hypervisor-backend/vmm/end.h hypervisor-backend/vmm/irq.h \
+	hypervisor-backend/vmm/platform.h
 # Nothing of libcommon that needs a library of its own.
 VMM_LIBS = libvmm.a libcommon.a
+
+bin_PROGRAMS += virga-vmm
+virga_vmm_SOURCES = \
+	hypervisor-backend/vmm/main.c \
+	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
+virga_vmm_LDADD = $(VMM_LIBS)
 
 unit_tests += tests/unit/test-vmm-gmem
 tests_unit_test_vmm_gmem_SOURCES = tests/unit/test-vmm-gmem.c
