@@ -44,3 +44,7 @@ tests_unit_test_vmm_boot_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-acpi
 tests_unit_test_vmm_acpi_SOURCES = tests/unit/test-vmm-acpi.c
 tests_unit_test_vmm_acpi_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/vmm/vmlinux
+tests_vmm_vmlinux_SOURCES = tests/vmm/vmlinux.c
+tests_vmm_vmlinux_LDADD = libcommon.a

@@ -15,8 +15,10 @@ enum {
     REG_ENABLE = 2,
     REG_CONTROL = 4,
     STATUS_POWER_BUTTON = 1 << 8,
-    ENABLE_MASK = 1 << 5 | 1 << 8, /* global lock, power button */
-    CONTROL_ACPI = 1 << 0,         /* the SCI is in use, always */
+    /* Global lock, power button, clock alarm: the last is never raised, but
+     * drivers check that they can enable it. */
+    ENABLE_MASK = 1 << 5 | 1 << 8 | 1 << 10,
+    CONTROL_ACPI = 1 << 0, /* the SCI is in use, always */
     CONTROL_TYPE_SHIFT = 10,
     CONTROL_TYPE_MASK = 7 << CONTROL_TYPE_SHIFT,
     CONTROL_SLEEP = 1 << 13,
