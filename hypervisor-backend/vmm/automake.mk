@@ -48,3 +48,23 @@ tests_unit_test_vmm_acpi_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/vmm/vmlinux
 tests_vmm_vmlinux_SOURCES = tests/vmm/vmlinux.c
 tests_vmm_vmlinux_LDADD = libcommon.a
+
+# Bare-metal guests; no compiler flag of the project may reach them.
+vmm_guests = tests/vmm/end.elf tests/vmm/io.elf tests/vmm/irq.elf \
+	tests/vmm/mem.elf tests/vmm/smp.elf
+SUFFIXES = .S .elf
+.S.elf:
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) -m64 -nostdlib -static -no-pie \
+		-Wl,--build-id=none -Wl,--no-warn-rwx-segments \
+		-Wl,-z,noexecstack -Wl,-e,0x100000 \
+		-Wl,-T,$(srcdir)/tests/vmm/guest.ld -o $@ $<
+$(vmm_guests): tests/vmm/guest.h tests/vmm/guest.ld
+check_DATA = $(vmm_guests)
+CLEANFILES += $(vmm_guests)
+EXTRA_DIST += tests/vmm/guest.h tests/vmm/guest.ld $(vmm_guests:.elf=.S)
+
+unit_tests += tests/unit/test-vmm-vm
+tests_unit_test_vmm_vm_SOURCES = tests/unit/test-vmm-vm.c
+tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DGUEST_DIR='"$(abs_top_builddir)/tests/vmm"'
+tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
