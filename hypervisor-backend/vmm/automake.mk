@@ -29,8 +29,9 @@ VMM_LIBS = libvmm.a libcommon.a
 bin_PROGRAMS += virga-vmm
 virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/main.c \
+	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
-virga_vmm_LDADD = $(VMM_LIBS)
+virga_vmm_LDADD = $(VMMDEV_LIBS)
 
 unit_tests += tests/unit/test-vmm-gmem
 tests_unit_test_vmm_gmem_SOURCES = tests/unit/test-vmm-gmem.c
@@ -68,3 +69,5 @@ tests_unit_test_vmm_vm_SOURCES = tests/unit/test-vmm-vm.c
 tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DGUEST_DIR='"$(abs_top_builddir)/tests/vmm"'
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+
+include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk

@@ -12,6 +12,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "hypervisor-backend/vmm/devices.h"
 #include "hypervisor-backend/vmm/metrics.h"
 #include "hypervisor-backend/vmm/platform.h"
 #include "hypervisor-backend/vmm/run.h"
@@ -33,6 +34,8 @@ struct options {
     uint64_t memory_bytes;
     struct gmem_options memory;
     bool exit_on_reset;
+    struct devices_disk disks[DEVICES_MAX_DISKS];
+    size_t n_disks;
 };
 
 static void
@@ -47,6 +50,8 @@ usage(FILE *to)
           "  --cmdline TEXT    kernel command line\n"
           "  --cpus N          1 to 64 (default 1)\n"
           "  --memory SIZE     such as 512M or 2G (default 256M)\n"
+          "  --disk PATH[,ro][,direct][,format=raw]\n"
+          "                    a file or block device; may be repeated\n"
           "  --hugepages       memory in 2 MiB pages set aside by the host\n"
           "  --ksm             let the host merge pages with equal content\n"
           "  --on-reset WHAT   restart (default) or exit\n"
@@ -92,17 +97,56 @@ parse_memory(const char *s, uint64_t *ret)
     return 0;
 }
 
+/* Cuts the options off the path: a path with a comma in it cannot be named
+ * here, which the manual says. */
+static int
+parse_disk(char *s, struct options *o)
+{
+    struct devices_disk *d = &o->disks[o->n_disks];
+    char *rest = s;
+
+    if (o->n_disks == DEVICES_MAX_DISKS)
+        return bad_option("--disk", "16 disks are the most");
+    *d = (struct devices_disk){.path = strsep(&rest, ","), .fd = -1};
+    if (!*d->path)
+        return bad_option("--disk", "a path, please");
+    while (rest) {
+        const char *word = strsep(&rest, ",");
+
+        if (streq(word, "ro"))
+            d->read_only = true;
+        else if (streq(word, "direct"))
+            d->direct = true;
+        else if (!streq(word, "format=raw"))
+            return bad_option("--disk", "options are ro, direct, format=raw");
+    }
+    o->n_disks++;
+    return 0;
+}
+
 /* 0 to go on, 1 when all is done (--help), negative when it is wrong. */
 static int
 parse(int argc, char **argv, struct options *o)
 {
-    enum { KERNEL, INITRD, CMDLINE, CPUS, MEMORY, HUGE, KSM, RESET, METRICS };
+    enum {
+        KERNEL,
+        INITRD,
+        CMDLINE,
+        CPUS,
+        MEMORY,
+        DISK,
+        HUGE,
+        KSM,
+        RESET,
+        METRICS
+    };
     static const struct option longs[] = {
         {"kernel", required_argument, NULL, KERNEL},
         {"initrd", required_argument, NULL, INITRD},
         {"cmdline", required_argument, NULL, CMDLINE},
         {"cpus", required_argument, NULL, CPUS},
         {"memory", required_argument, NULL, MEMORY},
+        {"disk", required_argument, NULL, DISK},
         {"hugepages", no_argument, NULL, HUGE},
         {"ksm", no_argument, NULL, KSM},
         {"on-reset", required_argument, NULL, RESET},
@@ -129,6 +173,9 @@ parse(int argc, char **argv, struct options *o)
             break;
         case MEMORY:
             r = parse_memory(optarg, &o->memory_bytes);
+            break;
+        case DISK:
+            r = parse_disk(optarg, o);
             break;
         case HUGE:
             o->memory.hugepages = true;
@@ -177,6 +224,32 @@ vm_freep(struct vm **vm)
     vm_free(*vm);
 }
 
+static void
+devices_freep(struct devices **d)
+{
+    devices_free(*d);
+}
+
+/* For each run anew: the last run's devices have closed theirs. */
+static int
+open_disks(struct options *o, struct err *reterr)
+{
+    for (size_t i = 0; i < o->n_disks; i++) {
+        struct devices_disk *d = &o->disks[i];
+
+        d->fd = open(d->path, (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+                                  O_NOCTTY | O_NONBLOCK);
+        if (d->fd < 0) {
+            int r = err_errno(reterr, -errno, "%s", d->path);
+
+            while (i-- > 0)
+                closep(&o->disks[i].fd);
+            return r;
+        }
+    }
+    return 0;
+}
+
 static int
 write_metrics(struct vm *vm, const char *path, struct err *reterr)
 {
@@ -190,13 +263,19 @@ write_metrics(struct vm *vm, const char *path, struct err *reterr)
 
 /* From nothing to the end of one run. */
 static int
-run_one(const struct options *o, const struct vm_config *cfg, struct run_io *io,
+run_one(struct options *o, const struct vm_config *cfg, struct run_io *io,
         enum vm_end *ret, struct err *reterr)
 {
     struct vm *vm _cleanup_(vm_freep) = NULL;
+    /* Declared after the VM, so freed before it. */
+    struct devices *devices _cleanup_(devices_freep) = NULL;
     int r;
 
     r = vm_new(cfg, &vm, reterr);
+    if (r == 0)
+        r = open_disks(o, reterr);
+    if (r == 0)
+        r = devices_new(vm, o->disks, o->n_disks, &devices, reterr);
     if (r == 0)
         r = vm_boot(vm, cfg, reterr);
     if (r == 0)
@@ -226,7 +305,7 @@ status_of(enum vm_end end)
 }
 
 static int
-run(const struct options *o, struct err *reterr)
+run(struct options *o, struct err *reterr)
 {
     int kernel _cleanup_(closep) = -1, initrd _cleanup_(closep) = -1;
     int signals _cleanup_(closep) = -1;
@@ -234,6 +313,7 @@ run(const struct options *o, struct err *reterr)
                             .memory_bytes = o->memory_bytes,
                             .memory = o->memory,
                             .kvm_fd = -1,
+                            .pci = true,
                             .cmdline = o->cmdline};
     struct run_io io = {.in = STDIN_FILENO, .out = STDOUT_FILENO};
     enum vm_end end;

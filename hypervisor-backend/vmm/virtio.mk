@@ -1,0 +1,36 @@
+# PCI, virtio and its devices; above bus.c and gmem.c of libvmm.a
+noinst_LIBRARIES += libvmmdev.a
+libvmmdev_a_SOURCES = \
+	hypervisor-backend/vmm/pci.c hypervisor-backend/vmm/pci.h \
+	hypervisor-backend/vmm/msix.c hypervisor-backend/vmm/msix.h \
+	hypervisor-backend/vmm/virtq.c hypervisor-backend/vmm/virtq.h \
+	hypervisor-backend/vmm/virtio.c hypervisor-backend/vmm/virtio.h \
+	hypervisor-backend/vmm/virtio_pci.c \
+	hypervisor-backend/vmm/virtio_pci.h \
+	hypervisor-backend/vmm/rate.c hypervisor-backend/vmm/rate.h \
+	hypervisor-backend/vmm/be_loop.c hypervisor-backend/vmm/be_loop.h \
+	hypervisor-backend/vmm/be_timer.c hypervisor-backend/vmm/be_timer.h \
+	hypervisor-backend/vmm/be_file.c hypervisor-backend/vmm/be_file.h \
+	hypervisor-backend/vmm/dev_blk.c hypervisor-backend/vmm/dev_blk.h \
+	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
+VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
+
+VMM_GUEST = tests/unit/vmm-guest.c tests/unit/vmm-guest.h
+unit_tests += tests/unit/test-vmm-pci
+tests_unit_test_vmm_pci_SOURCES = tests/unit/test-vmm-pci.c $(VMM_GUEST)
+tests_unit_test_vmm_pci_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-virtq
+tests_unit_test_vmm_virtq_SOURCES = tests/unit/test-vmm-virtq.c
+tests_unit_test_vmm_virtq_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-rate
+tests_unit_test_vmm_rate_SOURCES = tests/unit/test-vmm-rate.c
+tests_unit_test_vmm_rate_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-virtio
+tests_unit_test_vmm_virtio_SOURCES = tests/unit/test-vmm-virtio.c $(VMM_GUEST)
+tests_unit_test_vmm_virtio_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-rng
+tests_unit_test_vmm_rng_SOURCES = tests/unit/test-vmm-rng.c $(VMM_GUEST)
+tests_unit_test_vmm_rng_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-blk
+tests_unit_test_vmm_blk_SOURCES = tests/unit/test-vmm-blk.c $(VMM_GUEST)
+tests_unit_test_vmm_blk_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
