@@ -18,6 +18,8 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_balloon.h \
 	hypervisor-backend/vmm/dev_console.c \
 	hypervisor-backend/vmm/dev_console.h \
+	hypervisor-backend/vmm/dev_vsock.c \
+	hypervisor-backend/vmm/dev_vsock.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
 
@@ -49,3 +51,6 @@ tests_unit_test_vmm_balloon_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-console
 tests_unit_test_vmm_console_SOURCES = tests/unit/test-vmm-console.c $(VMM_GUEST)
 tests_unit_test_vmm_console_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-vsock
+tests_unit_test_vmm_vsock_SOURCES = tests/unit/test-vmm-vsock.c $(VMM_GUEST)
+tests_unit_test_vmm_vsock_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

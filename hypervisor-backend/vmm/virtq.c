@@ -7,8 +7,9 @@
  *     volatile loads, the copy is checked and only the copy is used.
  *  3. A walk reads at most setup.size descriptors, direct and indirect
  *     together, and at most one indirect table: a cycle ends there.
- *  4. in_flight <= size: whoever re-offers a head in flight, or moves the
- *     index by more than size, broke the ring.
+ *  4. What was taken and not published as used is at most size: whoever
+ *     re-offers a head that is still ours, or moves the index by more than
+ *     size, broke the ring.
  *  5. The sum of a chain's lengths is at most max_bytes, so it fits 32 bits;
  *     every iovec is not empty and inside one region.
  *  6. The guest sees the used index move only after the entries (release),
@@ -59,7 +60,7 @@ virtq_check(const struct virtq *q)
         return;
     assert(size && size <= VIRTQ_MAX_SIZE && (size & (size - 1)) == 0);
     assert(q->in_flight <= size);
-    assert((uint16_t)(q->next_used - q->published) <= size);
+    assert((uint16_t)(q->last_avail - q->published) <= size);
     /* What was taken and not returned is in flight. */
     assert((uint16_t)(q->last_avail - q->next_used) == q->in_flight);
     assert(q->broken == (q->fault != NULL));
@@ -217,7 +218,8 @@ virtq_pop(struct virtq *q, struct virtq_chain *c)
     waiting = load16(q->avail + 1) - q->last_avail;
     if (!waiting)
         return 0;
-    if (waiting > q->setup.size - q->in_flight)
+    /* What the guest has not seen used it cannot offer again. */
+    if (waiting > q->setup.size - (uint16_t)(q->last_avail - q->published))
         return fault(q, "available index ran too far");
     c->head = __atomic_load_n(q->avail + 2 + q->last_avail % q->setup.size,
                               __ATOMIC_RELAXED);
