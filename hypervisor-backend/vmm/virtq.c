@@ -12,8 +12,10 @@
  *     size, broke the ring.
  *  5. The sum of a chain's lengths is at most max_bytes, so it fits 32 bits;
  *     every iovec is not empty and inside one region.
- *  6. The guest sees the used index move only after the entries (release),
- *     and its event index is read only after that (full barrier).
+ *  6. The guest sees the used index move only after the entries, and its
+ *     event index or flags are read only after that; likewise avail_event
+ *     and the available index. Both are a store and a load of different
+ *     places that must not pass each other: sequentially consistent ones.
  *  7. A broken queue touches guest memory only to return chains. */
 #include <config.h>
 
@@ -32,7 +34,7 @@ _Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "x86-64 only");
 static uint16_t
 load16(const uint16_t *p)
 {
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
 
 static void *
@@ -266,9 +268,8 @@ virtq_publish(struct virtq *q)
 
     if (!q->live || q->next_used == q->published)
         return false;
-    __atomic_store_n(q->used_hdr + 1, q->next_used, __ATOMIC_RELEASE);
+    __atomic_store_n(q->used_hdr + 1, q->next_used, __ATOMIC_SEQ_CST);
     q->published = q->next_used;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!q->setup.event_idx)
         return !(load16(q->avail) & VRING_AVAIL_F_NO_INTERRUPT);
     old = q->signalled;
@@ -284,10 +285,9 @@ virtq_arm(struct virtq *q)
     if (q->setup.event_idx)
         /* avail_event follows the used ring. */
         __atomic_store_n((uint16_t *)(void *)(q->used + 4 + 8U * q->setup.size),
-                         q->last_avail, __ATOMIC_RELAXED);
+                         q->last_avail, __ATOMIC_SEQ_CST);
     else
-        __atomic_store_n(q->used_hdr, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        __atomic_store_n(q->used_hdr, 0, __ATOMIC_SEQ_CST);
     return load16(q->avail + 1) != q->last_avail;
 }
 
