@@ -69,7 +69,8 @@ unit_tests += $(vmm_fuzzers)
 endif
 VMM_FUZZ_LIBS = $(VMMDEV_LIBS) $(UNIT_LIBS)
 vmm_fuzzers = tests/fuzz/fuzz-vmm-virtq tests/fuzz/fuzz-vmm-pci \
-	tests/fuzz/fuzz-vmm-blk tests/fuzz/fuzz-vmm-net
+	tests/fuzz/fuzz-vmm-blk tests/fuzz/fuzz-vmm-net \
+	tests/fuzz/fuzz-vmm-vsock
 EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_vmm_virtq_SOURCES = tests/fuzz/fuzz-vmm-virtq.c $(VMM_FUZZ)
 tests_fuzz_fuzz_vmm_virtq_LDFLAGS = $(VMM_FUZZ_LINK)
@@ -83,3 +84,6 @@ tests_fuzz_fuzz_vmm_blk_LDADD = $(VMM_FUZZ_LIBS)
 tests_fuzz_fuzz_vmm_net_SOURCES = tests/fuzz/fuzz-vmm-net.c $(VMM_FUZZ)
 tests_fuzz_fuzz_vmm_net_LDFLAGS = $(VMM_FUZZ_LINK)
 tests_fuzz_fuzz_vmm_net_LDADD = $(VMM_FUZZ_LIBS)
+tests_fuzz_fuzz_vmm_vsock_SOURCES = tests/fuzz/fuzz-vmm-vsock.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_vsock_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_vsock_LDADD = $(VMM_FUZZ_LIBS)
