@@ -71,3 +71,7 @@ tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
+
+vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
+integ_tests += $(vmm_integ)
+EXTRA_DIST += $(vmm_integ) tests/vmm/host-init
