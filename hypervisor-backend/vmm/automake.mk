@@ -45,6 +45,12 @@ tests_unit_test_vmm_boot_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-acpi
 tests_unit_test_vmm_acpi_SOURCES = tests/unit/test-vmm-acpi.c
 tests_unit_test_vmm_acpi_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-serial
+tests_unit_test_vmm_serial_SOURCES = tests/unit/test-vmm-serial.c
+tests_unit_test_vmm_serial_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-vm-cpuid
+tests_unit_test_vmm_vm_cpuid_SOURCES = tests/unit/test-vmm-vm-cpuid.c
+tests_unit_test_vmm_vm_cpuid_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/vmm/vmlinux
 tests_vmm_vmlinux_SOURCES = tests/vmm/vmlinux.c
