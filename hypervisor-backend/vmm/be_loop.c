@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -100,14 +101,19 @@ static int
 start_thread(struct io_loop *l, const char *name)
 {
     pthread_attr_t attr;
+    sigset_t all, old;
     int r;
 
+    /* Signals are for other threads; a pipe that broke is an EPIPE here. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
     pthread_attr_init(&attr);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     pthread_attr_setstacksize(&attr, STACK_BYTES);
 #endif
     r = -pthread_create(&l->thread, &attr, run, l);
     pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r < 0)
         return r;
     pthread_setname_np(l->thread, name);

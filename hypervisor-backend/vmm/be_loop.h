@@ -7,6 +7,7 @@
  *            any thread. del waits until the handler is not running, unless
  *            it is called from the loop itself: hold no lock that a handler
  *            of this loop takes.
+ *            The thread blocks all signals (SIGPIPE too).
  * Errors:    negative errno of epoll and pthread. */
 #ifndef HYPERVISOR_BACKEND_VMM_BE_LOOP_H
 #define HYPERVISOR_BACKEND_VMM_BE_LOOP_H

@@ -12,6 +12,12 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/be_timer.c hypervisor-backend/vmm/be_timer.h \
 	hypervisor-backend/vmm/be_file.c hypervisor-backend/vmm/be_file.h \
 	hypervisor-backend/vmm/dev_blk.c hypervisor-backend/vmm/dev_blk.h \
+	hypervisor-backend/vmm/be_tap.c hypervisor-backend/vmm/be_tap.h \
+	hypervisor-backend/vmm/dev_net.c hypervisor-backend/vmm/dev_net.h \
+	hypervisor-backend/vmm/dev_balloon.c \
+	hypervisor-backend/vmm/dev_balloon.h \
+	hypervisor-backend/vmm/dev_console.c \
+	hypervisor-backend/vmm/dev_console.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
 
@@ -34,3 +40,12 @@ tests_unit_test_vmm_rng_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-blk
 tests_unit_test_vmm_blk_SOURCES = tests/unit/test-vmm-blk.c $(VMM_GUEST)
 tests_unit_test_vmm_blk_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-net
+tests_unit_test_vmm_net_SOURCES = tests/unit/test-vmm-net.c $(VMM_GUEST)
+tests_unit_test_vmm_net_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-balloon
+tests_unit_test_vmm_balloon_SOURCES = tests/unit/test-vmm-balloon.c $(VMM_GUEST)
+tests_unit_test_vmm_balloon_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-console
+tests_unit_test_vmm_console_SOURCES = tests/unit/test-vmm-console.c $(VMM_GUEST)
+tests_unit_test_vmm_console_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

@@ -234,6 +234,17 @@ virtq_pop(struct virtq *q, struct virtq_chain *c)
 }
 
 void
+virtq_unpop(struct virtq *q)
+{
+    if (!q->live)
+        return;
+    assert(q->in_flight);
+    q->last_avail--;
+    q->in_flight--;
+    CHECK(q);
+}
+
+void
 virtq_push(struct virtq *q, uint16_t head, uint32_t written)
 {
     if (!q->live)

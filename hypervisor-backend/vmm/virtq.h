@@ -59,6 +59,8 @@ void virtq_stop(struct virtq *q);
 /* 1 and a chain, 0 when the ring is empty, -EBADMSG. chain->iov and room are
  * set by the caller. */
 int virtq_pop(struct virtq *q, struct virtq_chain *c) _must_check_;
+/* Puts the chain that was popped last back, as if it had never been taken. */
+void virtq_unpop(struct virtq *q);
 /* Returns a chain; the guest sees it only after virtq_publish(). */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
 /* Shows pushed chains to the guest. Returns true if it wants an interrupt. */
