@@ -30,6 +30,7 @@ bin_PROGRAMS += virga-vmm
 virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/main.c \
 	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
+	hypervisor-backend/vmm/options.c hypervisor-backend/vmm/options.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
 virga_vmm_LDADD = $(VMMDEV_LIBS)
 
@@ -81,3 +82,13 @@ include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/vmm/host-init
+
+# With libFuzzer (CC=clang): tests/fuzz/fuzz-vmm-boot CORPUS
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-vmm-boot
+tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c
+tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
+tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+EXTRA_DIST += tests/fuzz/fuzz-vmm-boot.c
+endif
