@@ -30,6 +30,7 @@ bin_PROGRAMS += virga-vmm
 virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/main.c \
 	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
+	hypervisor-backend/vmm/options.c hypervisor-backend/vmm/options.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
 virga_vmm_LDADD = $(VMMDEV_LIBS)
 
@@ -45,6 +46,12 @@ tests_unit_test_vmm_boot_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-acpi
 tests_unit_test_vmm_acpi_SOURCES = tests/unit/test-vmm-acpi.c
 tests_unit_test_vmm_acpi_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-serial
+tests_unit_test_vmm_serial_SOURCES = tests/unit/test-vmm-serial.c
+tests_unit_test_vmm_serial_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-vm-cpuid
+tests_unit_test_vmm_vm_cpuid_SOURCES = tests/unit/test-vmm-vm-cpuid.c
+tests_unit_test_vmm_vm_cpuid_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/vmm/vmlinux
 tests_vmm_vmlinux_SOURCES = tests/vmm/vmlinux.c
@@ -71,3 +78,17 @@ tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
+
+vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
+integ_tests += $(vmm_integ)
+EXTRA_DIST += $(vmm_integ) tests/vmm/host-init
+
+# With libFuzzer (CC=clang): tests/fuzz/fuzz-vmm-boot CORPUS
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-vmm-boot
+tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c
+tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
+tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+EXTRA_DIST += tests/fuzz/fuzz-vmm-boot.c
+endif
