@@ -475,13 +475,13 @@ reset__with_io_in_flight_drains(void **state)
     struct fixture *f = *state;
     struct dev_blk_stats st;
 
+    set_header(f, VIRTIO_BLK_T_IN, 0);
     for (unsigned round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 20; i++) {
             struct guest_seg s[] = {{f->header, 16, false},
                                     {f->data + i * 65536, 65536, true},
                                     {f->status, 1, true}};
 
-            set_header(f, VIRTIO_BLK_T_IN, 0);
             guest_offer(&f->g, &f->g.q[0],
                         guest_chain(&f->g, &f->g.q[0], s, 3));
         }
