@@ -44,3 +44,5 @@ tests_unit_test_hv_sim_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-hv-libvirt
 tests_unit_test_hv_libvirt_SOURCES = tests/unit/test-hv-libvirt.c
 tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+
+include $(top_srcdir)/hypervisor-backend/vmm/automake.mk

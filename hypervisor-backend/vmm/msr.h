@@ -1,0 +1,13 @@
+/* hypervisor-backend/vmm/msr.h - model-specific registers at the start.
+ * Role:      what firmware would have set before it starts a kernel.
+ * Threads:   the vCPU's owner.
+ * Errors:    negative errno; a register that this host does not have is left
+ *            out (kernels do without). */
+#ifndef HYPERVISOR_BACKEND_VMM_MSR_H
+#define HYPERVISOR_BACKEND_VMM_MSR_H
+
+#include "common/cleanup.h"
+
+int msr_boot(int vcpu_fd) _must_check_;
+
+#endif

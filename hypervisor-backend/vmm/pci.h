@@ -1,0 +1,83 @@
+/* hypervisor-backend/vmm/pci.h - the guest's PCI bus 0: config space and BARs.
+ * Role:      host bridge in slot 0, configuration mechanism #1 (0xcf8/0xcfc)
+ *            and ECAM; 64-bit memory BARs that the guest may move; a list of
+ *            capabilities. One function a slot, no bridges, no INTx.
+ * Ownership: pci_free() frees every pci_dev that pci_del() did not; self and
+ * ops are borrowed and must outlive it. Threads:   any. config_* and bar_mapped
+ * hooks run under the bus's lock and must not call back into pci_*; bar_read
+ * and bar_write run under no lock of this module, from every vCPU at once.
+ * Errors:    -EINVAL, -ENOSPC (slots, window, capability space), -EEXIST.
+ * Source:    PCI Local Bus Specification 3.0, chapter 6; PCI Firmware 3.0
+ *            (ECAM). */
+#ifndef HYPERVISOR_BACKEND_VMM_PCI_H
+#define HYPERVISOR_BACKEND_VMM_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hypervisor-backend/vmm/bus.h"
+#include "hypervisor-backend/vmm/irq.h"
+
+#define PCI_SLOTS 32
+#define PCI_BARS 3 /* each takes two registers: 64-bit */
+#define PCI_ECAM_SIZE UINT64_C(0x100000)
+#define PCI_UNMAPPED UINT64_MAX
+
+struct pci;
+struct pci_dev;
+
+struct pci_info {
+    uint16_t vendor, device, subsys_vendor, subsys;
+    uint32_t class_code; /* class, subclass, interface: 0x060000 */
+    uint8_t revision;
+};
+
+struct pci_dev_ops {
+    const char *name;
+    uint64_t (*bar_read)(void *self, unsigned bar, uint64_t offset,
+                         unsigned size);
+    void (*bar_write)(void *self, unsigned bar, uint64_t offset, unsigned size,
+                      uint64_t value);
+    /* Bytes [offset, offset + size) are about to be read: refresh them. */
+    void (*config_read)(void *self, unsigned offset, unsigned size);
+    /* They were written, read-only bits left out. */
+    void (*config_write)(void *self, unsigned offset, unsigned size);
+    /* Answers at base now, or at PCI_UNMAPPED nowhere. */
+    void (*bar_mapped)(void *self, unsigned bar, uint64_t base);
+};
+
+/* BARs live in [window, window + size); elsewhere they do not answer. */
+int pci_new(struct bus *bus, const struct irq *irq, uint64_t window,
+            uint64_t size, struct pci **ret) _must_check_;
+void pci_free(struct pci *p);
+/* Bus 0's memory mapped config space, PCI_ECAM_SIZE bytes at base. */
+int pci_map_ecam(struct pci *p, uint64_t base) _must_check_;
+const struct irq *pci_irq(const struct pci *p);
+/* A range of n slots for irq_ops.msi_eventfd, of this bus alone. */
+unsigned pci_take_irq_slots(struct pci *p, unsigned n);
+
+/* Takes the lowest free slot. The guest sees the device after
+ * pci_dev_plug(): add BARs and capabilities before. */
+int pci_add(struct pci *p, const struct pci_info *info,
+            const struct pci_dev_ops *ops, void *self,
+            struct pci_dev **ret) _must_check_;
+void pci_dev_plug(struct pci_dev *d);
+/* Off the bus and freed; returns when no access is under way. Not from a
+ * hook or a BAR access. The guest must have been told before (hot-unplug) or
+ * never have seen it. */
+void pci_del(struct pci_dev *d);
+unsigned pci_dev_slot(const struct pci_dev *d);
+/* size: a power of two from 4 KiB. An address in the window is given. */
+int pci_dev_bar(struct pci_dev *d, unsigned bar, uint64_t size) _must_check_;
+/* body follows the two bytes of id and next; writable (may be NULL) masks
+ * what the guest may change. Returns the capability's offset. */
+int pci_dev_cap(struct pci_dev *d, uint8_t id, const void *body, size_t n,
+                const void *writable) _must_check_;
+/* The 256 bytes; only from hooks, or before the guest runs. */
+uint8_t *pci_dev_config(struct pci_dev *d);
+/* Command register bit 2: may it write memory and send messages? */
+bool pci_dev_bus_master(const struct pci_dev *d);
+/* Where a BAR answers, or PCI_UNMAPPED. */
+uint64_t pci_dev_bar_base(struct pci_dev *d, unsigned bar);
+
+#endif
