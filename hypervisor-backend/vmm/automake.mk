@@ -66,10 +66,10 @@ SUFFIXES = .S .elf
 		-Wl,--build-id=none -Wl,--no-warn-rwx-segments \
 		-Wl,-z,noexecstack -Wl,-e,0x100000 \
 		-Wl,-T,$(srcdir)/tests/vmm/guest.ld -o $@ $<
-$(vmm_guests): tests/vmm/guest.h tests/vmm/guest.ld
+$(vmm_guests): tests/vmm/guest.inc tests/vmm/guest.ld
 check_DATA = $(vmm_guests)
 CLEANFILES += $(vmm_guests)
-EXTRA_DIST += tests/vmm/guest.h tests/vmm/guest.ld $(vmm_guests:.elf=.S)
+EXTRA_DIST += tests/vmm/guest.inc tests/vmm/guest.ld $(vmm_guests:.elf=.S)
 
 unit_tests += tests/unit/test-vmm-vm
 tests_unit_test_vmm_vm_SOURCES = tests/unit/test-vmm-vm.c
@@ -83,12 +83,7 @@ vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/vmm/host-init
 
-# With libFuzzer (CC=clang): tests/fuzz/fuzz-vmm-boot CORPUS
-if FUZZERS
-noinst_PROGRAMS += tests/fuzz/fuzz-vmm-boot
-tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c
+fuzz_targets += tests/fuzz/fuzz-vmm-boot
+tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c $(fuzz_main)
 tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
-tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-else
-EXTRA_DIST += tests/fuzz/fuzz-vmm-boot.c
-endif
+tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)

@@ -55,23 +55,14 @@ unit_tests += tests/unit/test-vmm-vsock
 tests_unit_test_vmm_vsock_SOURCES = tests/unit/test-vmm-vsock.c $(VMM_GUEST)
 tests_unit_test_vmm_vsock_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 
-# Fuzz targets: libFuzzer's with --enable-fuzzers, else they replay their
-# corpus as tests.
-VMM_FUZZ = tests/fuzz/fuzz-vmm.h $(VMM_GUEST)
-if FUZZERS
-VMM_FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
-noinst_PROGRAMS += $(vmm_fuzzers)
-EXTRA_DIST += tests/fuzz/fuzz-main.c
-else
-VMM_FUZZ_LINK = $(AM_LDFLAGS)
-VMM_FUZZ += tests/fuzz/fuzz-main.c
-unit_tests += $(vmm_fuzzers)
-endif
+# Fuzz targets; see tests/fuzz/fuzz.mk.
+VMM_FUZZ = tests/fuzz/fuzz-vmm.h $(VMM_GUEST) $(fuzz_main)
+VMM_FUZZ_LINK = $(fuzz_ldflags)
+fuzz_targets += $(vmm_fuzzers)
 VMM_FUZZ_LIBS = $(VMMDEV_LIBS) $(UNIT_LIBS)
 vmm_fuzzers = tests/fuzz/fuzz-vmm-virtq tests/fuzz/fuzz-vmm-pci \
 	tests/fuzz/fuzz-vmm-blk tests/fuzz/fuzz-vmm-net \
 	tests/fuzz/fuzz-vmm-vsock
-EXTRA_DIST += tests/fuzz/corpus
 tests_fuzz_fuzz_vmm_virtq_SOURCES = tests/fuzz/fuzz-vmm-virtq.c $(VMM_FUZZ)
 tests_fuzz_fuzz_vmm_virtq_LDFLAGS = $(VMM_FUZZ_LINK)
 tests_fuzz_fuzz_vmm_virtq_LDADD = $(VMM_FUZZ_LIBS)
