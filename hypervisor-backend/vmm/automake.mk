@@ -66,10 +66,10 @@ SUFFIXES = .S .elf
 		-Wl,--build-id=none -Wl,--no-warn-rwx-segments \
 		-Wl,-z,noexecstack -Wl,-e,0x100000 \
 		-Wl,-T,$(srcdir)/tests/vmm/guest.ld -o $@ $<
-$(vmm_guests): tests/vmm/guest.h tests/vmm/guest.ld
+$(vmm_guests): tests/vmm/guest.inc tests/vmm/guest.ld
 check_DATA = $(vmm_guests)
 CLEANFILES += $(vmm_guests)
-EXTRA_DIST += tests/vmm/guest.h tests/vmm/guest.ld $(vmm_guests:.elf=.S)
+EXTRA_DIST += tests/vmm/guest.inc tests/vmm/guest.ld $(vmm_guests:.elf=.S)
 
 unit_tests += tests/unit/test-vmm-vm
 tests_unit_test_vmm_vm_SOURCES = tests/unit/test-vmm-vm.c

@@ -58,7 +58,7 @@ if ! { : <>/dev/kvm; } 2>/dev/null; then
 fi
 tap_ok "a kernel that is a folder" failed 'kernel file' run --kernel "$T"
 tap_ok "a kernel that is none" failed 'neither ELF' run \
-    --kernel "$top_srcdir/tests/vmm/guest.h"
+    --kernel "$top_srcdir/tests/vmm/guest.inc"
 tap_ok "a program as a kernel" failed 'ELF kernel' run --kernel /bin/true
 tap_ok "memory in odd bytes" failed 'multiple of' run --memory 12345 \
     --kernel "$guests/end.elf"

@@ -1,7 +1,7 @@
 /* end.S - ends the way that the command line's first letter says: p power off,
  * r reset, t triple fault, k panic, l loop
  * (counting in memory at 0x200000), h halt, f 100000 bytes at once. */
-#include "guest.h"
+#include "guest.inc"
 
 guest_main:
         PUTS("end begin\n")

@@ -1,5 +1,5 @@
 /* io.S - port and memory mapped exits, and accesses that nobody answers. */
-#include "guest.h"
+#include "guest.inc"
 
 guest_main:
         PUTS("io begin\n")

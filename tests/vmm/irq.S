@@ -1,7 +1,7 @@
 /* irq.S - timer and serial interrupts, then the power button: it prints a line
  * for each, echoes what comes in over the serial port, and powers off when
  * the button is pressed. */
-#include "guest.h"
+#include "guest.inc"
 
 #define V_TIMER 0x30
 #define V_SERIAL 0x31

@@ -1,6 +1,6 @@
 /* mem.S - a machine of 5 GiB: memory ends at the hole, goes on at 4 GiB, and
  * the two are not the same bytes. Reads the memory map that it was given. */
-#include "guest.h"
+#include "guest.inc"
 
 guest_main:
         PUTS("mem begin\n")

@@ -1,7 +1,7 @@
 /* smp.S - starts all other processors by INIT and SIPI; each adds its APIC id
  * to a set. The number of them is on the command line, as one character that
  * is '0' plus the number. Prints how many came, and the set. */
-#include "guest.h"
+#include "guest.inc"
 
 #define TRAMPOLINE 0x8000
 
