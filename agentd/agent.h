@@ -42,7 +42,9 @@ void poller_stop(struct poller *p);
 int reporter_start(struct agent *a, struct reporter **ret) _must_check_;
 /* There is something to send. Any thread; NULL is fine. */
 void reporter_wake(struct reporter *r);
+/* Ends its thread; it may still be woken until it is freed. */
 void reporter_stop(struct reporter *r);
+void reporter_free(struct reporter *r);
 
 /* Answers questions about VMs (request.c, console.c). */
 int requests_new(struct agent *a, struct requests **ret) _must_check_;

@@ -1,11 +1,16 @@
+/* clang-format off */
 /* image.c - the image cache; see image.h.
  *
  *                      image_get            fetcher             all good
  *   (no entry, no file) ───────► QUEUED ───────────► FETCHING ──────────► file
- *                                  ▲                    │ │ there, └── passing
- * trouble ─┘ │               entry (waits, doubles)   └► FAILED       gone A
- * FAILED entry answers those who waited, for FAILED_US; the next to ask after
- * that starts over. */
+ *                                  ▲                    │ │               there,
+ *                                  └── passing trouble ─┘ │               entry
+ *                                      (waits, doubles)   └► FAILED       gone
+ * A FAILED entry answers those who waited, for FAILED_US; the next to ask
+ * after that starts over. A file is taken for good only if this process has
+ * read all of it and it is as it was then; FETCHING looks at one that is there
+ * before it asks the controller. */
+/* clang-format on */
 #include <config.h>
 
 #include "agentd/image.h"
@@ -53,6 +58,15 @@ struct part {
     struct waiter *waiters;
 };
 
+/* A file whose digest this process has checked, as it was then and after we
+ * touched it: a change from outside shows. */
+struct good {
+    char key[KEY_SIZE];
+    UT_hash_handle hh;
+    ino_t ino;
+    struct timespec mtime;
+};
+
 struct image_cache {
     struct image_config cfg;
     char *dir;
@@ -61,6 +75,7 @@ struct image_cache {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct part *parts; /* lock: those that are not simply there */
+    struct good *good;  /* lock */
     bool stop;          /* lock */
 };
 
@@ -141,23 +156,80 @@ part_path(struct image_cache *ic, const char *key)
     return xasprintf("%s/%s", ic->dir, key);
 }
 
-/* A file of the right size whose first byte can be read; its digest was
- * checked before it got its name. */
 static bool
-is_there(const char *path, const struct api_image_part *part)
+is_file(int fd, const struct api_image_part *part, struct stat *st)
+{
+    return fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode) &&
+           st->st_size == part->size_bytes;
+}
+
+/* With the lock. */
+static void
+note_good(struct image_cache *ic, const char *key, const struct stat *st)
+{
+    struct good *g;
+
+    HASH_FIND_STR(ic->good, key, g);
+    if (!g) {
+        g = xnew(struct good);
+        snprintf(g->key, sizeof(g->key), "%s", key);
+        HASH_ADD_STR(ic->good, key, g);
+    }
+    g->ino = st->st_ino;
+    g->mtime = st->st_mtim;
+}
+
+/* With the lock: the file is the one whose digest was checked. */
+static bool
+is_there(struct image_cache *ic, const char *key, const char *path,
+         const struct api_image_part *part)
 {
     int fd _cleanup_(closep) = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct good *g;
     struct stat st;
     char byte;
 
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        st.st_size != part->size_bytes || pread(fd, &byte, 1, 0) != 1)
+    HASH_FIND_STR(ic->good, key, g);
+    if (!g || !is_file(fd, part, &st) || pread(fd, &byte, 1, 0) != 1 ||
+        st.st_ino != g->ino || st.st_mtim.tv_sec != g->mtime.tv_sec ||
+        st.st_mtim.tv_nsec != g->mtime.tv_nsec)
         return false;
     /* Its time says when it was last wanted. A read-only file system would
      * only make it look old. */
     if (futimens(fd, NULL) < 0)
         COUNT(image_touch_failed);
+    else if (fstat(fd, &st) == 0)
+        note_good(ic, key, &st);
     return true;
+}
+
+/* The file of an earlier process, or one that was changed: 0 when it is good
+ * after all. */
+static int
+check_again(struct image_cache *ic, const char *key, const char *path,
+            const struct api_image_part *part)
+{
+    int fd _cleanup_(closep) = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct err why _cleanup_(err_release) = {0};
+    struct stat before, after;
+
+    if (!is_file(fd, part, &before))
+        return -ENOENT;
+    int r = image_verify(fd, part, &why);
+    if (r < 0) {
+        COUNT(image_cache_damaged);
+        log_warn("a cached image is damaged, fetching it again",
+                 "part=%s error=\"%s\"", key, why.message);
+        return r;
+    }
+    if (fstat(fd, &after) < 0 ||
+        after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
+        after.st_mtim.tv_nsec != before.st_mtim.tv_nsec)
+        return -ESTALE; /* changed while it was read */
+    pthread_mutex_lock(&ic->lock);
+    note_good(ic, key, &after);
+    pthread_mutex_unlock(&ic->lock);
+    return 0;
 }
 
 static int64_t
@@ -194,6 +266,22 @@ is_fetching(struct image_cache *ic, const char *image_id)
     return found;
 }
 
+static void
+drop_good(struct image_cache *ic, const char *image_id)
+{
+    struct good *g, *tmp;
+
+    pthread_mutex_lock(&ic->lock);
+    HASH_ITER(hh, ic->good, g, tmp)
+    {
+        if (image_id && strncmp(g->key, image_id, ID_LEN) != 0)
+            continue;
+        HASH_DEL(ic->good, g);
+        free(g);
+    }
+    pthread_mutex_unlock(&ic->lock);
+}
+
 /* Removes the image that was unused the longest, if it was so since before
  * the given time. */
 static bool
@@ -224,6 +312,7 @@ remove_oldest(struct image_cache *ic, int64_t before_us)
                  oldest, e.message);
         return false;
     }
+    drop_good(ic, oldest);
     log_info("removed a cached image that nothing uses", "image=%s", oldest);
     return true;
 }
@@ -314,6 +403,9 @@ fetch(struct image_cache *ic, struct link_client *lc, const char *key,
     memcpy(image_id, key, ID_LEN);
     image_id[ID_LEN] = '\0';
     char *dir _cleanup_(freep) = part_path(ic, image_id);
+    struct stat st;
+    if (check_again(ic, key, path, part) == 0)
+        return 0;
     int r = make_room(ic, part->size_bytes, reterr);
     if (r == 0)
         r = fs_mkdirs(dir, reterr);
@@ -327,12 +419,17 @@ fetch(struct image_cache *ic, struct link_client *lc, const char *key,
     if (r == 0)
         r = image_verify(fd, part, reterr);
     if (r == 0) {
-        if (fsync(fd) < 0 || rename(tmp, path) < 0)
+        if (fsync(fd) < 0 || fstat(fd, &st) < 0 || rename(tmp, path) < 0)
             r = -errno;
         if (r == 0)
             r = fs_sync_dir(dir);
         if (r < 0)
             err_errno(reterr, r, "cannot write %s", path);
+    }
+    if (r == 0) {
+        pthread_mutex_lock(&ic->lock);
+        note_good(ic, key, &st);
+        pthread_mutex_unlock(&ic->lock);
     }
     if (r < 0 && unlink(tmp) < 0 && errno != ENOENT)
         COUNT(image_tmp_stuck);
@@ -526,7 +623,7 @@ image_get(struct image_cache *ic, const char *image_id,
         part_free(p);
         p = NULL;
     }
-    if (!p && is_there(path, part)) {
+    if (!p && is_there(ic, key, path, part)) {
         *ret_path = TAKE_PTR(path);
         r = 0;
     } else if (p && p->state == PART_FAILED) {
@@ -599,6 +696,7 @@ image_cache_free(struct image_cache *ic)
         HASH_DEL(ic->parts, p);
         part_free(p);
     }
+    drop_good(ic, NULL);
     pthread_cond_destroy(&ic->wake);
     pthread_mutex_destroy(&ic->lock);
     free(ic->threads);

@@ -226,13 +226,14 @@ take_apart(struct agent *a)
     requests_stop(a->requests);
     if (a->core)
         core_stop(a->core);
+    reporter_stop(a->reporter); /* it asks the driver about the host */
     /* Events, downloads and commits still reach the core, and the core the
      * reporter. */
     hv_close(a->hv);
     image_cache_free(a->images);
     if (a->st)
         state_flush(a->st);
-    reporter_stop(a->reporter);
+    reporter_free(a->reporter);
     state_close(a->st);
     core_free(a->core);
     link_free(a->link);

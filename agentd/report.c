@@ -27,6 +27,7 @@ struct reporter {
     pthread_cond_t wake;
     bool pending, stop; /* lock */
     bool met;           /* the spool's numbers fit the controller's */
+    bool warm;          /* the last report was answered */
     int64_t host_at_us, renew_at_us;
 };
 
@@ -136,9 +137,11 @@ report_once(struct reporter *rp, bool *ret_more, struct err *e)
     int64_t now = clock_mono_us(), ack = 0;
     int r = 0;
 
-    /* Before the two sides have met, no number means anything. */
-    bool was_met = rp->met;
-    if (was_met)
+    /* Before the two sides have met, no number means anything. And an
+     * observation's age counts from here on: it does not go over a connection
+     * that has yet to be made, or that only seems to be there. */
+    bool tell = rp->met && rp->warm;
+    if (tell)
         r = state_spool_read(rp->a->st, BATCH, &report.observations);
     if (r < 0)
         return err_errno(e, r, "cannot read the spool");
@@ -151,12 +154,13 @@ report_once(struct reporter *rp, bool *ret_more, struct err *e)
         free(((char **)report.quarantined.items)[--report.quarantined.n]);
     if (r == 0)
         r = post(rp, &report, &ack, e);
+    rp->warm = r == 0;
     if (r == 0) {
         if (report.host)
             rp->host_at_us = now;
         r = acknowledged(rp, ack, last_seq(&report.observations), e);
     }
-    *ret_more = r == 0 && (!was_met || report.observations.n == BATCH);
+    *ret_more = r == 0 && (!tell || report.observations.n == BATCH);
     codec_clear(&table_report, &report);
     return r;
 }
@@ -274,6 +278,13 @@ reporter_stop(struct reporter *rp)
     pthread_cond_signal(&rp->wake);
     pthread_mutex_unlock(&rp->lock);
     pthread_join(rp->thread, NULL);
+}
+
+void
+reporter_free(struct reporter *rp)
+{
+    if (!rp)
+        return;
     link_client_free(rp->lc);
     pthread_cond_destroy(&rp->wake);
     pthread_mutex_destroy(&rp->lock);

@@ -405,7 +405,9 @@ do_end(struct pass *p)
     struct state_change *ch = change_new(p);
 
     ch->local.phase = PHASE_ENDED;
-    if (p->want.power == POWER_STOPPED)
+    /* The end of an older run (stopped amid a reboot) is no answer to the
+     * wish: that of the run which will not be started follows. */
+    if (p->want.power == POWER_STOPPED && p->local.run >= p->want.run)
         ch->local.told_seq = p->want.seq;
     tell(ch, OBSERVED_STOPPED, p->local.run, end_time(p, told),
          agent_end_reason(&p->want, &p->local, &p->vm, asked));

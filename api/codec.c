@@ -179,6 +179,16 @@ is_empty(const struct codec_field *f, const void *obj)
     }
 }
 
+/* What a request may leave out: absent it means the same. A number that has
+ * a default is left out while 0, which then asks for that default. */
+static bool
+is_default(const struct codec_field *f, const void *obj)
+{
+    if (f->flags & CODEC_REQUIRED)
+        return false;
+    return is_empty(f, obj) && !(f->type == CODEC_BOOL && f->dflt);
+}
+
 static void encode_object(const struct codec_table *t, const void *obj,
                           bool request, struct buf *out);
 
@@ -253,9 +263,10 @@ encode_object(const struct codec_table *t, const void *obj, bool request,
     for (size_t i = 0; i < t->n_fields; i++) {
         const struct codec_field *f = &t->fields[i];
 
-        if ((request || (f->flags & CODEC_OMIT)) && is_empty(f, obj))
-            continue;
         if (request && !(f->flags & CODEC_IN))
+            continue;
+        if (request ? is_default(f, obj)
+                    : (f->flags & CODEC_OMIT) && is_empty(f, obj))
             continue;
         if (!first)
             buf_addc(out, ',');

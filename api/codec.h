@@ -73,7 +73,9 @@ enum codec_mode {
     /* Between our daemons, whose versions may differ: as strict, but fields
      * that this side does not know are skipped. */
     CODEC_PEER,
-    CODEC_REPLY, /* from a server we trust: unknown fields are skipped */
+    /* From a server we trust: unknown fields are skipped, and bounds are its
+     * own business. Types and forms (name, id, time) are checked. */
+    CODEC_REPLY,
 };
 
 /* JSON text into *out, which must be zeroed or cleared. On failure *out is
@@ -96,7 +98,7 @@ void codec_strings_clear(struct codec_list *l);
 /* One line of JSON appended to out. */
 void codec_encode(const struct codec_table *t, const void *obj,
                   struct buf *out);
-/* Only the CODEC_IN fields that are not empty: a request's body. */
+/* A request's body: the CODEC_IN fields that are required or not empty. */
 void codec_encode_request(const struct codec_table *t, const void *obj,
                           struct buf *out);
 /* s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */

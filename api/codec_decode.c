@@ -69,8 +69,8 @@ is_decimal(const char *s)
 }
 
 static int
-decode_string(const struct codec_field *f, const json_t *v, const char *ptr,
-              char **out, struct err *e)
+decode_string(const struct codec_field *f, enum codec_mode mode,
+              const json_t *v, const char *ptr, char **out, struct err *e)
 {
     const char *s = json_string_value(v);
     size_t max = f->max ? (size_t)f->max : 255;
@@ -79,10 +79,10 @@ decode_string(const struct codec_field *f, const json_t *v, const char *ptr,
     if (!s)
         return err_field(e, ptr, "type", "must be a string");
     size_t n = strlen(s);
-    if (n < (size_t)f->min)
+    if (mode != CODEC_REPLY && n < (size_t)f->min)
         return err_field(e, ptr, "too_short", "must have at least %lld bytes",
                          (long long)f->min);
-    if (n > max)
+    if (mode != CODEC_REPLY && n > max)
         return err_field(e, ptr, "too_long", "must have at most %zu bytes",
                          max);
     name_ok = id_name_valid(s);
@@ -119,7 +119,7 @@ decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
     if (!json_is_array(v))
         return err_field(e, ptr, "type", "must be an array");
     size_t n = json_array_size(v);
-    if (n < (size_t)f->min)
+    if (mode != CODEC_REPLY && n < (size_t)f->min)
         return err_field(e, ptr, "too_few", "must have at least %lld items",
                          (long long)f->min);
     if (mode != CODEC_REPLY && n > max)
@@ -133,8 +133,8 @@ decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
         if (f->type == CODEC_STRINGS) {
             char *s = NULL;
 
-            one =
-                decode_string(&element, json_array_get(v, i), item_ptr, &s, e);
+            one = decode_string(&element, mode, json_array_get(v, i), item_ptr,
+                                &s, e);
             codec_strings_add(out, s ? s : "");
             free(s);
         } else {
@@ -196,7 +196,7 @@ decode_value(const struct codec_field *f, enum codec_mode mode, const json_t *v,
     case CODEC_STRINGS:
         return decode_list(f, mode, v, ptr, slot, e);
     default:
-        return decode_string(f, v, ptr, slot, e);
+        return decode_string(f, mode, v, ptr, slot, e);
     }
 }
 

@@ -69,7 +69,9 @@ field_schema(const struct codec_field *f, enum codec_mode mode, struct buf *out)
     buf_addc(out, '{');
     if (f->type == CODEC_INT) {
         buf_adds(out, "\"type\":\"integer\",\"format\":\"int64\"");
-        bounds(f, "minimum", "maximum", 0, out);
+        if (f->min || f->max) /* as decoding has it: 0 is a bound, too */
+            buf_addf(out, ",\"minimum\":%lld,\"maximum\":%lld",
+                     (long long)f->min, (long long)f->max);
         if (mode == CODEC_REQUEST && f->dflt)
             buf_addf(out, ",\"default\":%lld", (long long)f->dflt);
     } else if (f->type == CODEC_BOOL) {

@@ -14,11 +14,13 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 
 #include "api/ws.h"
+#include "common/clock.h"
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -29,12 +31,29 @@
 #define DRAIN_MAX ((uint64_t)16 << 20)
 #define CONNECTION_MEMORY 16384
 
+#define REAP_MS 250
+
+/* A connection, for the time limit on requests that come in drop by drop:
+ * the library's own limit is on silence only. */
+struct conn {
+    struct conn *prev, *next;
+    int fd;
+    int64_t since_us; /* since when the request may come; 0: it is here */
+};
+
 struct http_server {
     struct MHD_Daemon *d;
     unsigned port;
     const struct http_ops *ops;
     void *arg;
     char *cert, *key, *ca;
+    int64_t request_us; /* longest time for a request to come in */
+    pthread_t reaper;
+    bool has_reaper;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct conn *conns; /* lock, as are the members of each */
+    bool stop;          /* lock */
 };
 
 struct request {
@@ -45,8 +64,10 @@ struct request {
     char *path;
     uint64_t dropped; /* bytes of a body over the cap */
     bool too_big;
+    bool refused; /* begin() has given the reply */
     void *upgrade_token;
     bool upgrade;
+    bool replied; /* a response was handed to the library */
 };
 
 static struct request *
@@ -126,6 +147,125 @@ http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
     buf_addc(&rq->headers, '\n');
 }
 
+/* ---- requests that never end ---- */
+
+static void
+on_connection(void *cls, struct MHD_Connection *c, void **context,
+              enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *s = cls;
+    struct conn *k = *context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *i =
+            MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+        k = xnew(struct conn);
+        k->fd = i ? i->connect_fd : -1;
+        k->since_us = clock_mono_us();
+        pthread_mutex_lock(&s->lock);
+        k->next = s->conns;
+        if (k->next)
+            k->next->prev = k;
+        s->conns = k;
+        pthread_mutex_unlock(&s->lock);
+        *context = k;
+        return;
+    }
+    /* The library closes the socket after this. */
+    pthread_mutex_lock(&s->lock);
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        s->conns = k->next;
+    if (k->next)
+        k->next->prev = k->prev;
+    pthread_mutex_unlock(&s->lock);
+    free(k);
+    *context = NULL;
+}
+
+/* The request is here (0), or the next one may come from now on. */
+static void
+set_since(struct http_server *s, struct MHD_Connection *c, int64_t us)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct conn *k = i ? i->socket_context : NULL;
+
+    if (!k)
+        return;
+    pthread_mutex_lock(&s->lock);
+    k->since_us = us;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void *
+reaper_main(void *arg)
+{
+    struct http_server *s = arg;
+    struct timespec ts;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        int64_t now = clock_mono_us();
+
+        for (struct conn *k = s->conns; k; k = k->next) {
+            if (!k->since_us || now - k->since_us < s->request_us)
+                continue;
+            /* The library finds it closed, and closes it. */
+            k->since_us = 0;
+            COUNT(http_request_too_slow);
+            if (shutdown(k->fd, SHUT_RDWR) < 0)
+                COUNT(http_shutdown_failed);
+        }
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        ts.tv_nsec += REAP_MS * 1000000L;
+        if (ts.tv_nsec >= 1000000000L) {
+            ts.tv_nsec -= 1000000000L;
+            ts.tv_sec++;
+        }
+        pthread_cond_timedwait(&s->wake, &s->lock, &ts);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int
+reaper_start(struct http_server *s)
+{
+    pthread_condattr_t attr;
+
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    int r = pthread_create(&s->reaper, NULL, reaper_main, s);
+    if (r == 0) {
+        s->has_reaper = true;
+        pthread_setname_np(s->reaper, "http-reaper");
+    }
+    return -r;
+}
+
+static void
+server_free(struct http_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    if (s->has_reaper)
+        pthread_join(s->reaper, NULL);
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->cert);
+    free(s->key);
+    free(s->ca);
+    free(s);
+}
+
 /* ---- upgrade ---- */
 
 static void
@@ -187,6 +327,11 @@ queue_reply(struct request *r)
     struct http_req *rq = &r->rq;
     struct MHD_Response *resp;
 
+    /* While the server stops, the library forgets the response it was given
+     * and asks again; the contents went with the first one. */
+    if (r->replied)
+        return MHD_NO;
+    r->replied = true;
     if (r->upgrade && rq->status == MHD_HTTP_SWITCHING_PROTOCOLS) {
         resp = MHD_create_response_for_upgrade(on_upgrade, NULL);
     } else if (rq->reply_fd >= 0) {
@@ -271,7 +416,10 @@ first_call(struct request *r)
     uint64_t len = cl ? strtoull(cl, NULL, 10) : 0;
 
     r->s->ops->begin(&r->rq, r->s->arg);
-    if (r->rq.status) {
+    if (r->rq.stream)
+        set_since(r->s, r->c, 0); /* takes its time, from a known sender */
+    r->refused = r->rq.status != 0;
+    if (r->refused) {
         /* Refused before its body came: with a body under way the connection
          * cannot be used again, and a short body is drained first. */
         if (len == 0 && !http_header(&r->rq, "Transfer-Encoding"))
@@ -300,7 +448,9 @@ body_part(struct request *r, const char *data, size_t *n)
     if (rq->status || r->too_big) {
         r->dropped += *n;
         *n = 0;
-        return r->dropped > DRAIN_MAX ? MHD_NO : MHD_YES;
+        /* An answer can be sent only behind the body. The sender of an upload
+         * that failed midway was allowed to send it, and gets to know why. */
+        return r->dropped > DRAIN_MAX && !rq->stream ? MHD_NO : MHD_YES;
     }
     if (rq->stream) {
         r->s->ops->data(rq, data, *n, r->s->arg);
@@ -328,8 +478,9 @@ on_access(void *cls, struct MHD_Connection *c, const char *url,
     }
     if (*upload_data_size)
         return body_part(r, upload_data, upload_data_size);
-    if (r->rq.status && !r->rq.stream)
-        return queue_reply(r); /* refused in begin(), body drained */
+    set_since(s, c, 0);
+    if (r->refused)
+        return queue_reply(r); /* its body is drained */
     if (r->too_big) {
         reply_too_large(r);
         return queue_reply(r);
@@ -353,9 +504,42 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
     buf_release(&r->rq.body);
     buf_release(&r->rq.reply);
     buf_release(&r->rq.headers);
+    if (!r->upgrade)
+        set_since(s, c, clock_mono_us());
     free(r->path);
     free(r);
     *con_cls = NULL;
+}
+
+static int
+hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* %00 stays as it is, like what is no escape: decoded it would end the text
+ * early, and "/v1/x%00y" would be "/v1/x". */
+static size_t
+on_unescape(void *cls, struct MHD_Connection *c, char *text)
+{
+    char *out = text;
+
+    for (const char *p = text; *p;) {
+        int hi = *p == '%' ? hex_digit(p[1]) : -1;
+        int lo = hi >= 0 ? hex_digit(p[2]) : -1;
+
+        if (lo < 0 || (hi == 0 && lo == 0)) {
+            *out++ = *p++;
+            continue;
+        }
+        *out++ = (char)(hi << 4 | lo);
+        p += 3;
+    }
+    *out = '\0';
+    return (size_t)(out - text);
 }
 
 static void
@@ -448,6 +632,13 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     s->cert = xstrdup(cfg->cert_pem);
     s->key = xstrdup(cfg->key_pem);
     s->ca = xstrdup(cfg->client_ca_pem);
+    /* A kept-alive connection may be idle for the one half before. */
+    s->request_us = 2 * (int64_t)cfg->idle_timeout_s * US_PER_S;
+    r = reaper_start(s);
+    if (r < 0) {
+        server_free(s);
+        return err_errno(reterr, r, "cannot start the HTTPS server's thread");
+    }
     s->d = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_USE_ITC |
             MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
@@ -460,12 +651,11 @@ http_start(const struct http_config *cfg, struct http_server **ret,
         MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
         MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
     if (!s->d) {
-        free(s->cert);
-        free(s->key);
-        free(s->ca);
-        free(s);
+        server_free(s);
         return err_set(reterr, -EIO, "http_start",
                        "the HTTPS server cannot start on %s", cfg->listen);
     }
@@ -495,8 +685,5 @@ http_stop(struct http_server *s)
     if (!s)
         return;
     MHD_stop_daemon(s->d);
-    free(s->cert);
-    free(s->key);
-    free(s->ca);
-    free(s);
+    server_free(s);
 }

@@ -241,7 +241,7 @@ TABLE(join_token, join_token, "JoinToken", "Lets one node join, once.");
 static const struct codec_field fields_problem_field[] = {
     F(problem_field, pointer, STRING, 0, "JSON pointer to the field"),
     F(problem_field, code, STRING, 0, "Stable word"),
-    F(problem_field, message, STRING, 0, "What is wrong with it"),
+    F(problem_field, message, TEXT, 0, "What is wrong with it", .max = 4096),
 };
 static TABLE(problem_field, problem_field, "ProblemField", "One field's fault.");
 

@@ -29,6 +29,8 @@ ws_decode(struct buf *in, bool from_client, struct ws_frame *ret)
         if (in->len < 4)
             return -EAGAIN;
         len = (size_t)p[2] << 8 | p[3];
+        if (len < 126)
+            return -EPROTO; /* 5.2: in as few bytes as there can be */
         head = 4;
     } else if (len == 127) {
         uint64_t big = 0;
@@ -39,6 +41,8 @@ ws_decode(struct buf *in, bool from_client, struct ws_frame *ret)
             big = big << 8 | p[2 + i];
         if (big > WS_PAYLOAD_MAX)
             return -EMSGSIZE;
+        if (big < 65536)
+            return -EPROTO;
         len = (size_t)big;
         head = 10;
     }

@@ -39,9 +39,12 @@ terminal_restore(void)
 static void
 on_signal(int sig)
 {
+    int keep = errno;
+
     if (is_raw)
         tcsetattr(STDIN_FILENO, TCSANOW, &saved); /* async-signal-safe */
     is_raw = 0;
+    errno = keep;
     raise(sig); /* SA_RESETHAND: it now ends the process as it should */
 }
 

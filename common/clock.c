@@ -7,6 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+/* The years that four digits can say, in seconds since 1970. */
+#define YEAR_0_S (-INT64_C(62167219200))
+#define YEAR_10000_S INT64_C(253402300800)
+
 int64_t
 clock_now_us(void)
 {
@@ -67,9 +71,9 @@ put_digits(char *p, unsigned v, int width)
 char *
 clock_format(int64_t us, char *out)
 {
-    int64_t s = us >= 0 ? us / US_PER_S : (us - (US_PER_S - 1)) / US_PER_S;
+    int64_t s = us / US_PER_S - (us % US_PER_S < 0); /* rounded down */
     int64_t days = s >= 0 ? s / 86400 : (s - 86399) / 86400, y;
-    unsigned frac = (unsigned)(us - s * US_PER_S);
+    unsigned frac = (unsigned)((us % US_PER_S + US_PER_S) % US_PER_S);
     unsigned sod = (unsigned)(s - days * 86400), m, d;
     char *p = out;
 
@@ -153,6 +157,8 @@ clock_parse(const char *s, int64_t *ret_us)
         return -EINVAL;
     int64_t t = days_from_civil(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec;
     t -= sign * (int64_t)(oh * 3600 + om * 60);
+    if (t < YEAR_0_S || t >= YEAR_10000_S) /* clock_format() cannot say it */
+        return -EINVAL;
     *ret_us = t * US_PER_S + frac;
     return 0;
 }

@@ -18,7 +18,8 @@ int64_t clock_mono_us(void); /* monotonic, counts while running */
 /* "2026-11-22T16:30:10.123456Z"; out holds CLOCK_TEXT_MAX bytes. Returns out.
  */
 char *clock_format(int64_t us, char *out);
-/* Accepts RFC 3339 with any offset and up to 9 fraction digits. -EINVAL. */
+/* Accepts RFC 3339 with any offset and up to 9 fraction digits. -EINVAL, also
+ * for what is not within the years 0 to 9999 in UTC. */
 int clock_parse(const char *s, int64_t *ret_us) _must_check_;
 /* A duration such as "30s", "5m", "1h", "250ms"; a bare number is seconds.
  * -EINVAL when malformed or over ten years. */

@@ -1,7 +1,8 @@
 /* common/conf.h - daemon settings from a file and the command line.
  * Role:      one table per daemon; each key is both `key = value` in the file
  *            and `--key value` (or `--key=value`) on the command line, which
- *            wins. `--config FILE` names the file; `#` starts a comment.
+ *            wins. `--config FILE` names the file; a line that begins with `#`
+ *            is a comment.
  * Ownership: string settings are allocated into the caller's struct;
  *            conf_release() frees them.
  * Threads:   start-up only.

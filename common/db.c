@@ -145,6 +145,27 @@ db_closep(struct db **db)
     *db = NULL;
 }
 
+int
+db_check(struct db *db, struct err *reterr)
+{
+    sqlite3_stmt *st;
+    int rc = sqlite3_prepare_v2(db->h, "PRAGMA quick_check(1)", -1, &st, NULL);
+
+    if (rc != SQLITE_OK)
+        return db_err(db, number_of(rc), reterr);
+    rc = sqlite3_step(st);
+    const char *words =
+        rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+    int r = 0;
+    if (!words)
+        r = db_err(db, rc == SQLITE_ROW ? -EIO : number_of(rc), reterr);
+    else if (!streq(words, "ok"))
+        r = err_set(reterr, -EIO, "database_damaged", "it is damaged: %s",
+                    words);
+    sqlite3_finalize(st);
+    return r;
+}
+
 static int
 user_version(struct db *db, int *ret)
 {

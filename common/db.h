@@ -42,6 +42,10 @@ void db_closep(struct db **db);
 int db_migrate(struct db *db, const struct db_migration *m, size_t n,
                struct err *reterr) _must_check_;
 
+/* Reads every page: -EIO (database_damaged) when it is not sound. Takes time by
+ * the database's size. */
+int db_check(struct db *db, struct err *reterr) _must_check_;
+
 /* Prepares all statements; sql[i] becomes statement i. sql is kept by
  * reference. */
 int db_prepare(struct db *db, const char *const *sql, size_t n,

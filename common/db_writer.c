@@ -39,6 +39,16 @@ take_batch(struct db_writer *w)
     return first;
 }
 
+/* One job's rows cannot be told from the others' any more: none of the batch
+ * may be committed. run_jobs() sees that the transaction is gone. */
+static void
+give_up(struct db *db)
+{
+    COUNT(db_rollback_failed);
+    if (db_in_transaction(db) && db_exec(db, "ROLLBACK", NULL) < 0)
+        COUNT(db_rollback_failed);
+}
+
 static int
 run_in_savepoint(struct db *db, struct db_job *job)
 {
@@ -50,13 +60,14 @@ run_in_savepoint(struct db *db, struct db_job *job)
     if (result < 0) {
         if (db_in_transaction(db) &&
             db_exec(db, "ROLLBACK TO j; RELEASE j", NULL) < 0)
-            COUNT(db_rollback_failed);
+            give_up(db);
         return result;
     }
     r = db_exec(db, "RELEASE j", NULL);
     if (r < 0) {
         if (job->undo)
             job->undo(job);
+        give_up(db);
         return r;
     }
     return result;

@@ -45,6 +45,12 @@ csr_freep(gnutls_x509_crq_t *c)
 }
 
 static void
+ca_freep(struct pki_ca **ca)
+{
+    pki_ca_free(*ca);
+}
+
+static void
 pub_freep(gnutls_pubkey_t *p)
 {
     if (*p)
@@ -109,16 +115,60 @@ fill_common(gnutls_x509_crt_t crt, const char *cn, int days)
     return rc;
 }
 
+static int import(const char *pem, gnutls_x509_crt_t *ret, struct err *reterr);
+
 static int
-ca_create(const char *dir, struct err *reterr)
+load_key(const char *path, gnutls_x509_privkey_t *ret, struct err *reterr)
+{
+    struct buf text _cleanup_(buf_release) = {0};
+    int r = fs_read(path, PEM_MAX, &text, reterr);
+
+    if (r < 0)
+        return r;
+    gnutls_datum_t d = datum(buf_str(&text));
+    int rc = gnutls_x509_privkey_init(ret);
+    if (rc >= 0)
+        rc =
+            gnutls_x509_privkey_import2(*ret, &d, GNUTLS_X509_FMT_PEM, NULL, 0);
+    if (rc < 0) {
+        r = tls_err(reterr, rc, "cannot load the CA's key");
+        err_prefix(reterr, "%s", path);
+    }
+    return r;
+}
+
+/* A key that is there already is never replaced: agents trust it. It is what
+ * a first start that was cut short has left, or the certificate was lost; one
+ * made anew from the same key proves the same. */
+static int
+ca_key(const char *path, gnutls_x509_privkey_t *ret, struct err *reterr)
+{
+    gnutls_datum_t pem;
+
+    if (access(path, F_OK) == 0)
+        return load_key(path, ret, reterr);
+    int rc = new_key(ret);
+    if (rc >= 0)
+        rc = gnutls_x509_privkey_export2_pkcs8(*ret, GNUTLS_X509_FMT_PEM, NULL,
+                                               GNUTLS_PKCS_PLAIN, &pem);
+    if (rc < 0)
+        return tls_err(reterr, rc, "cannot make the CA key");
+    char *text _cleanup_(freep) = take_pem(&pem);
+    return fs_write_atomic(path, text, strlen(text), 0600, reterr);
+}
+
+/* The key first, then the certificate, whose presence says that all is done. */
+static int
+ca_create(const char *cpath, const char *kpath, struct err *reterr)
 {
     gnutls_x509_crt_t crt _cleanup_(crt_freep) = NULL;
     gnutls_x509_privkey_t key _cleanup_(key_freep) = NULL;
-    gnutls_datum_t cert_pem, key_pem;
+    gnutls_datum_t cert_pem;
+    int r = ca_key(kpath, &key, reterr);
 
-    int rc = new_key(&key);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_init(&crt);
+    if (r < 0)
+        return r;
+    int rc = gnutls_x509_crt_init(&crt);
     if (rc >= 0)
         rc = fill_common(crt, "Virga CA", CA_DAYS);
     if (rc >= 0)
@@ -135,22 +185,20 @@ ca_create(const char *dir, struct err *reterr)
     if (rc < 0)
         return tls_err(reterr, rc, "cannot make the CA");
     char *cert _cleanup_(freep) = take_pem(&cert_pem);
-    rc = gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL,
-                                           GNUTLS_PKCS_PLAIN, &key_pem);
-    if (rc < 0)
-        return tls_err(reterr, rc, "cannot make the CA key");
-    char *ktext _cleanup_(freep) = take_pem(&key_pem);
+    return fs_write_atomic(cpath, cert, strlen(cert), 0644, reterr);
+}
 
-    char *cpath _cleanup_(freep) = xasprintf("%s/ca.crt", dir);
-    char *kpath _cleanup_(freep) = xasprintf("%s/ca.key", dir);
-    int r = fs_mkdirs(dir, reterr);
-    if (r == 0)
-        r = fs_write_atomic(kpath, ktext, strlen(ktext), 0600, reterr);
-    if (r == 0)
-        r = fs_write_atomic(cpath, cert, strlen(cert), 0644, reterr);
-    if (r < 0)
-        unlink(kpath); /* a key without its certificate is of no use */
-    return r;
+static bool
+key_matches(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key)
+{
+    unsigned char a[HASH_LEN], b[HASH_LEN];
+    size_t na = sizeof(a), nb = sizeof(b);
+
+    return gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, a, &na) >=
+               0 &&
+           gnutls_x509_privkey_get_key_id(key, GNUTLS_KEYID_USE_SHA256, b,
+                                          &nb) >= 0 &&
+           na == nb && memcmp(a, b, na) == 0;
 }
 
 int
@@ -159,36 +207,26 @@ pki_ca_open(const char *dir, struct pki_ca **ret, struct err *reterr)
     char *cpath _cleanup_(freep) = xasprintf("%s/ca.crt", dir);
     char *kpath _cleanup_(freep) = xasprintf("%s/ca.key", dir);
     struct buf cert _cleanup_(buf_release) = {0};
-    struct buf key _cleanup_(buf_release) = {0};
-    int r = 0;
+    struct pki_ca *ca _cleanup_(ca_freep) = xnew(struct pki_ca);
+    int r = fs_mkdirs(dir, reterr);
 
-    /* The key is written first: a key alone is a start that was cut short. */
-    if (access(cpath, F_OK) < 0 && errno == ENOENT)
-        r = ca_create(dir, reterr);
+    if (r == 0 && access(cpath, F_OK) < 0 && errno == ENOENT)
+        r = ca_create(cpath, kpath, reterr);
     if (r == 0)
         r = fs_read(cpath, PEM_MAX, &cert, reterr);
     if (r == 0)
-        r = fs_read(kpath, PEM_MAX, &key, reterr);
-    if (r < 0)
-        return r;
-    struct pki_ca *ca = xnew(struct pki_ca);
-    gnutls_datum_t cd = datum(buf_str(&cert)), kd = datum(buf_str(&key));
-    int rc = gnutls_x509_crt_init(&ca->crt);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_import(ca->crt, &cd, GNUTLS_X509_FMT_PEM);
-    if (rc >= 0)
-        rc = gnutls_x509_privkey_init(&ca->key);
-    if (rc >= 0)
-        rc = gnutls_x509_privkey_import2(ca->key, &kd, GNUTLS_X509_FMT_PEM,
-                                         NULL, 0);
-    if (rc < 0) {
-        r = tls_err(reterr, rc, "cannot load the CA");
+        r = import(buf_str(&cert), &ca->crt, reterr);
+    if (r == 0)
+        r = load_key(kpath, &ca->key, reterr);
+    if (r == 0 && !key_matches(ca->crt, ca->key))
+        r = err_set(reterr, -EIO, "certificate_error",
+                    "the CA's key is not that of its certificate");
+    if (r < 0) {
         err_prefix(reterr, "%s", dir);
-        pki_ca_free(ca);
         return r;
     }
     ca->pem = buf_take(&cert);
-    *ret = ca;
+    *ret = TAKE_PTR(ca);
     return 0;
 }
 

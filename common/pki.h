@@ -16,8 +16,9 @@
 
 struct pki_ca;
 
-/* Loads dir/ca.crt and dir/ca.key; makes both first when neither is there.
- * One without the other is an error: nothing is overwritten. */
+/* Loads dir/ca.crt and dir/ca.key; makes both first when neither is there. A
+ * key alone gets a certificate (a first start was cut short); a certificate
+ * alone, or a pair that does not match, is an error. Nothing is overwritten. */
 int pki_ca_open(const char *dir, struct pki_ca **ret,
                 struct err *reterr) _must_check_;
 void pki_ca_free(struct pki_ca *ca);

@@ -209,8 +209,12 @@ on_data(struct http_req *rq, const void *data, size_t n, void *arg)
     struct call *c = rq->user;
     int r = c->h->stream_data(c, data, n);
 
-    if (r < 0)
-        fail(c, r);
+    if (r == 0)
+        return;
+    fail(c, r);
+    /* The rest still comes in, and is dropped: give the room back now. */
+    if (c->work && c->work_free)
+        c->work_free(TAKE_PTR(c->work));
 }
 
 /* ---- the writer's job ---- */
@@ -412,7 +416,8 @@ on_handle(struct http_req *rq, void *arg)
                         "the body is larger than %zu bytes", HTTP_BODY_MAX));
         return HTTP_REPLY;
     }
-    if (rq->status)
+    /* A write has set its status before the commit, which may have failed. */
+    if (rq->status && !c->submitted)
         return HTTP_REPLY;
     r = c->submitted ? c->result : decode_body(c);
     if (r >= 0 && !c->submitted) {

@@ -321,8 +321,10 @@ h_agent_reported(struct call *c)
     struct report_work *w = c->work;
     const struct released *rel = w->seen->released.items;
 
-    if (w->host)
+    if (w->host) {
         nodes_set(c->ctl, &w->node);
+        nodes_seen(c->ctl, w->node.a.id);
+    }
     pthread_mutex_lock(&c->ctl->sched_lock);
     for (size_t i = 0; i < w->seen->released.n; i++)
         if (sched_release(c->ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)

@@ -92,13 +92,18 @@ h_image_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
+/* An operator's name is one of the operators' project or a public one, as
+ * with instances: a tenant's image of that name must not come in between. */
 static int
 get_image(struct call *c, struct db *db, struct api_image *ret)
 {
-    int r = store_image_get(db, call_project(c), c->m.params[0], ret);
+    const char *ref = c->m.params[0];
+    const char *project =
+        id_valid(ref) ? call_project(c) : call_acting_project(c);
+    int r = store_image_get(db, project, ref, ret);
 
     if (r == -ENOENT)
-        return not_found(c, "image", c->m.params[0]);
+        return not_found(c, "image", ref);
     return r < 0 ? store_error(c, db, r) : 0;
 }
 

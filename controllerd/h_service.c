@@ -10,7 +10,10 @@
 
 #include "common/clock.h"
 #include "common/count.h"
+#include "common/fs.h"
 #include "common/mem.h"
+
+#define READY_BYTES (1 << 20) /* less room than this is a full disk */
 
 int
 h_healthz(struct call *c)
@@ -22,10 +25,22 @@ h_healthz(struct call *c)
 int
 h_readyz(struct call *c, struct db *db)
 {
-    int r = store_probe(db);
+    struct err e _cleanup_(err_release) = {0};
+    long long have = 0;
+    int r = fs_free_bytes(c->ctl->cfg.state_dir, &have);
 
-    if (r < 0)
-        return store_error(c, db, r);
+    /* One small write may still find its place where no other one does. */
+    if (r == 0 && have < READY_BYTES)
+        r = -ENOSPC;
+    if (r == 0)
+        r = store_probe(db);
+    if (r == -ENOSPC)
+        return err_set(&c->err, -EAGAIN, "not_ready",
+                       "the controller's disk is full");
+    if (r < 0) {
+        db_err(db, r, &e);
+        return err_set(&c->err, -EAGAIN, "not_ready", "%s", e.message);
+    }
     reply_text(c, "text/plain; charset=utf-8", "ok\n");
     return 0;
 }

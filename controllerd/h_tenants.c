@@ -226,6 +226,10 @@ h_token_delete(struct call *c, struct db *db)
 
     if (r == -ENOENT)
         return not_found(c, "token", c->m.params[0]);
+    if (r == -ENOTUNIQ)
+        return err_set(&c->err, -EBUSY, "ambiguous_name",
+                       "several projects have a token \"%s\": give its id",
+                       c->m.params[0]);
     if (r == 0)
         r = store_token_delete(db, t.id);
     if (r < 0) {

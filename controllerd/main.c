@@ -246,12 +246,31 @@ run(struct ctl *ctl, const sigset_t *set)
     }
 }
 
+/* What `make schemas` keeps; also fit for people to read. */
+static int
+print_document(bool openapi, struct err *reterr)
+{
+    struct buf raw _cleanup_(buf_release) = {0};
+    struct buf text _cleanup_(buf_release) = {0};
+    int r = 0;
+
+    if (openapi) {
+        api_openapi(&raw);
+        r = codec_pretty(raw.data, raw.len, &text, reterr);
+    } else {
+        api_reference(&text);
+    }
+    if (r < 0)
+        return r;
+    r = fs_write_all(STDOUT_FILENO, text.data, text.len);
+    return r < 0 ? err_errno(reterr, r, "cannot write") : 0;
+}
+
 int
 main(int argc, char **argv)
 {
     static struct ctl ctl;
     struct err e _cleanup_(err_release) = {0};
-    struct buf text _cleanup_(buf_release) = {0};
     struct db *db = NULL;
     int lock _cleanup_(closep) = -1;
     sigset_t set;
@@ -261,12 +280,9 @@ main(int argc, char **argv)
     if (r != 0)
         return r < 0 ? fail(&e, 2) : 0;
     if (ctl.cfg.print_openapi || ctl.cfg.print_reference) {
-        if (ctl.cfg.print_openapi)
-            api_openapi(&text);
-        else
-            api_reference(&text);
-        puts(buf_str(&text));
-        return 0;
+        r = print_document(ctl.cfg.print_openapi, &e);
+        conf_release(ctl_config_keys, ctl_config_keys_n, &ctl.cfg);
+        return r < 0 ? fail(&e, 1) : 0;
     }
     /* Threads inherit the mask: signals are taken in run() only. */
     sigemptyset(&set);

@@ -1,6 +1,7 @@
 /* nodes.c - nodes at run time: certificates, liveness, questions to agents.
- * Rows are the truth; what is here is rebuilt at start, and a node is down
- * until its agent has reported to this process. */
+ * Rows are the truth; what is here is rebuilt at start. A node is up from the
+ * report that says how large it is until it has been silent for too long,
+ * over restarts of the controller as well. */
 #include <config.h>
 
 #include "controllerd/ctl.h"
@@ -26,7 +27,7 @@ struct question {
 struct node {
     char id[ID_SIZE];
     char *fingerprints; /* of the certificates that are good, with commas */
-    int64_t seen_us;    /* monotonic; 0 not since the start */
+    int64_t seen_us;    /* monotonic; 0 never */
     bool up;
     struct sched_node sched;
     UT_hash_handle hh;
@@ -118,7 +119,8 @@ nodes_seen(struct ctl *ctl, const char *node_id)
     HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
     if (n) {
         n->seen_us = clock_mono_us();
-        if (!n->up) {
+        /* Nothing fits on a node of unknown size: "up" would promise room. */
+        if (!n->up && n->sched.capacity.vcpus > 0) {
             n->up = true;
             apply(ctl, n);
             log_info("node is up", "node=%s", node_id);
@@ -366,6 +368,27 @@ rebuild_claim(const char *node_id, int64_t vcpus, int64_t memory_bytes,
     return sched_claim_force(rb->ctl->sched, node_id, &r, rb->reterr);
 }
 
+/* Its agent cannot know that the controller was away, and may come back to it
+ * late; tenants must not be refused for that. */
+static void
+resume(struct ctl *ctl, const struct store_node *row)
+{
+    int64_t silent = MAX(clock_now_us() - row->a.last_seen_at, INT64_C(0));
+    struct node *n;
+
+    if (!row->a.last_seen_at || !row->a.vcpus ||
+        silent > ctl->cfg.node_lapse_us)
+        return;
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, row->a.id, n);
+    if (n) {
+        n->seen_us = clock_mono_us() - silent;
+        n->up = true;
+        apply(ctl, n);
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
 int
 nodes_start(struct ctl *ctl, struct db *db, struct err *reterr)
 {
@@ -385,6 +408,7 @@ nodes_start(struct ctl *ctl, struct db *db, struct err *reterr)
         size_t n = page.n;
         for (size_t i = 0; i < n; i++) {
             nodes_set(ctl, &rows[i]);
+            resume(ctl, &rows[i]);
             memcpy(after, rows[i].a.id, ID_SIZE);
             store_node_release(&rows[i]);
         }

@@ -14,6 +14,7 @@ libhv_a_SOURCES = \
 	hypervisor-backend/libvirt/lv-root.c \
 	hypervisor-backend/libvirt/lv-start.c \
 	hypervisor-backend/libvirt/lv-stats.c \
+	hypervisor-backend/libvirt/lv-watch.c \
 	hypervisor-backend/libvirt/lv-xml.c \
 	hypervisor-backend/libvirt/lv-libvirt.h \
 	hypervisor-backend/libvirt/lv-private.h \

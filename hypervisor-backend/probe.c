@@ -182,12 +182,15 @@ run_once(struct probe *p, double *ret_per_s)
 static int
 set_run_mask(struct probe *p, int signo)
 {
+    /* struct kvm_signal_mask with its array in place. */
     struct {
-        struct kvm_signal_mask head;
+        uint32_t len;
         uint64_t mask;
-    } __attribute__((packed)) m = {.head.len = sizeof(uint64_t)};
+    } __attribute__((packed)) m = {
+        .len = sizeof(uint64_t),
+        .mask = ~(UINT64_C(1) << (signo - 1)),
+    };
 
-    m.mask = ~(UINT64_C(1) << (signo - 1));
     return ioctl(p->vcpu, KVM_SET_SIGNAL_MASK, &m) < 0 ? -errno : 0;
 }
 

@@ -7,3 +7,13 @@ CLEANFILES += schemas/controller-migrations.c
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) schemas && sh $(srcdir)/schemas/embed.sh \
 		controller_migrations $(controller_migrations) > $@.tmp && mv $@.tmp $@
+
+# Written from the route and field tables and committed; tests/check-schemas
+# fails while they are stale.
+EXTRA_DIST += schemas/openapi.json docs/API.md
+.PHONY: schemas
+schemas: virga-controllerd$(EXEEXT)
+	./virga-controllerd --print-openapi >schemas.tmp && \
+		mv schemas.tmp $(srcdir)/schemas/openapi.json
+	./virga-controllerd --print-reference >schemas.tmp && \
+		mv schemas.tmp $(srcdir)/docs/API.md

@@ -34,6 +34,23 @@ apt_install() {
 # install_packages GROUP...: those that are missing; asks apt nothing if none
 # are.
 install_packages() {
+    install_missing "$@" || return
+    [[ " $* " != *" run "* ]] || libvirt_user
+}
+
+# Debian's libvirt, run as root, does not open without its own user and group,
+# which libvirt-daemon-system makes; that package also wants systemd and its
+# own daemon. The numbers are those that Debian has reserved for them.
+libvirt_user() {
+    getent group libvirt-qemu >/dev/null ||
+        groupadd --system --gid 64055 libvirt-qemu || return
+    getent passwd libvirt-qemu >/dev/null ||
+        useradd --system --uid 64055 --gid libvirt-qemu \
+            --home-dir /var/lib/libvirt --no-create-home \
+            --shell /usr/sbin/nologin libvirt-qemu
+}
+
+install_missing() {
     local missing=()
 
     if ! command -v dpkg-query >/dev/null; then

@@ -112,6 +112,10 @@ state_open(const char *path, struct state **ret, struct err *reterr)
     struct db *reader _cleanup_(db_closep) = NULL;
     int r = db_open(path, DB_DURABLE, &db, reterr);
 
+    if (r < 0)
+        return r; /* names it already */
+    /* VMs would be started twice, or lost, on what it says. */
+    r = db_check(db, reterr);
     if (r == 0)
         r = db_migrate(db, agent_migrations, agent_migrations_n, reterr);
     if (r == 0)
@@ -122,8 +126,10 @@ state_open(const char *path, struct state **ret, struct err *reterr)
         r = db_open(path, DB_READ_ONLY, &reader, reterr);
     if (r == 0)
         r = db_prepare(reader, statements, ARRAY_SIZE(statements), reterr);
-    if (r < 0)
+    if (r < 0) {
+        err_prefix(reterr, "database %s", path);
         return r;
+    }
     struct state *st = xnew(struct state);
     pthread_mutex_init(&st->lock, NULL);
     r = db_writer_start(TAKE_PTR(db), &st->writer);
@@ -142,8 +148,9 @@ state_close(struct state *st)
 {
     if (!st)
         return;
-    db_writer_stop(st->writer);
+    /* The last one to close clears the log away, if it may write. */
     db_close(st->reader);
+    db_writer_stop(st->writer);
     pthread_mutex_destroy(&st->lock);
     free(st);
 }

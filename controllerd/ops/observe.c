@@ -206,21 +206,37 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
                                  i.a.state == INSTANCE_DELETED ? now : 0);
 }
 
+static int
+by_seq(const void *a, const void *b)
+{
+    const struct api_observation *const *x = a, *const *y = b;
+
+    return ((*x)->seq > (*y)->seq) - ((*x)->seq < (*y)->seq);
+}
+
 int
 op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
            const struct api_report *rp, struct observed *ret)
 {
     const struct api_observation *o = rp->observations.items;
+    size_t n = rp->observations.n;
+    const struct api_observation **sorted _cleanup_(freep) =
+        xcalloc(n + 1, sizeof(*sorted));
 
-    for (size_t k = 0; k < rp->observations.n; k++) {
-        if (o[k].seq <= node->observed_seq) {
+    /* Agents send them in order; one that does not must lose none, for what
+     * is acknowledged is never sent again. */
+    for (size_t k = 0; k < n; k++)
+        sorted[k] = &o[k];
+    qsort(sorted, n, sizeof(*sorted), by_seq);
+    for (size_t k = 0; k < n; k++) {
+        if (sorted[k]->seq <= node->observed_seq) {
             COUNT(observation_repeated);
             continue;
         }
-        int r = observe_one(ctl, db, node->a.id, &o[k], ret);
+        int r = observe_one(ctl, db, node->a.id, sorted[k], ret);
         if (r < 0)
             return r;
-        node->observed_seq = o[k].seq;
+        node->observed_seq = sorted[k]->seq;
     }
     return 0;
 }

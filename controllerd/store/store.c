@@ -19,7 +19,9 @@ store_open(const char *path, bool writable, struct db **ret, struct err *reterr)
     struct db *db _cleanup_(db_closep) = NULL;
     int r = db_open(path, writable ? DB_DURABLE : DB_READ_ONLY, &db, reterr);
 
-    if (r == 0 && writable)
+    if (r < 0)
+        return r; /* names it already */
+    if (writable)
         r = db_migrate(db, controller_migrations, controller_migrations_n,
                        reterr);
     for (size_t i = 0; i < ARRAY_SIZE(all) && r == 0; i++) {
@@ -28,8 +30,10 @@ store_open(const char *path, bool writable, struct db **ret, struct err *reterr)
         r = db_prepare_more(db, all[i]->sql, all[i]->n, &base, reterr);
         atomic_store_explicit(&all[i]->base, base, memory_order_relaxed);
     }
-    if (r < 0)
+    if (r < 0) {
+        err_prefix(reterr, "database %s", path);
         return r;
+    }
     *ret = TAKE_PTR(db);
     return 0;
 }

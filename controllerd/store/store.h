@@ -38,6 +38,7 @@ struct store_token {
     unsigned char hash[HASH_LEN];
 };
 int store_token_insert(struct db *db, const struct store_token *t) _must_check_;
+/* -ENOTUNIQ: without a project, a name that several tenants have. */
 int store_token_get(struct db *db, const char *project, const char *ref,
                     struct api_token *ret) _must_check_;
 int store_token_delete(struct db *db, const char *id) _must_check_;

@@ -105,12 +105,14 @@ int
 store_node_insert(struct db *db, const struct store_node *n)
 {
     const struct api_node *a = &n->a;
+    char *traits _cleanup_(freep) = join_words(&a->traits);
+    char *quarantined _cleanup_(freep) = join_words(&a->quarantined);
 
     return store_changed(db_run(
         db, S(INSERT), "sssiissssiiissii", a->id, a->name, n->fingerprint,
         (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
-        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes, "",
-        "", a->last_seen_at, a->created_at));
+        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes,
+        traits, quarantined, a->last_seen_at, a->created_at));
 }
 
 static void

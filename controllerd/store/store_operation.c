@@ -12,8 +12,8 @@ enum { INSERT, GET, LIST_ALL, LIST_PROJECT, UPDATE };
     "problem_code, problem_message, request_id, created_at, finished_at"
 
 static const char *const sql[] = {
-    [INSERT] = "INSERT INTO operations (" COLUMNS
-               ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [INSERT] = ("INSERT INTO operations (" COLUMNS ") VALUES (?, ?, ?, ?, ?, "
+                "?, ?, ?, ?, ?, ?, ?)"),
     [GET] = "SELECT " COLUMNS " FROM operations WHERE id = ?2 AND "
             "(?1 IS NULL OR project_id = ?1)",
     [LIST_ALL] = "SELECT " COLUMNS " FROM operations WHERE id < ? "

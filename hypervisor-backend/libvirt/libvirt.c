@@ -29,6 +29,11 @@
 /* QEMU's stderr; a guest can make it talk. */
 #define QEMU_LOG_MAX_BYTES (1 << 20)
 
+/* Between opening, closing and the event thread: guards callback_held and
+ * in_callback. Not part of struct lv, whose life it decides. */
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t events_idle = PTHREAD_COND_INITIALIZER;
+
 bool
 lv_is_starting(struct lv *d, const char *id)
 {
@@ -72,9 +77,10 @@ is_panicked(int state, int reason)
 }
 
 static void
-put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
+put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end,
+        int64_t at_us)
 {
-    int r = lv_end_put(d->ends, id, run, end);
+    int r = lv_end_put(d->ends, id, run, &(struct lv_end){end, at_us});
 
     if (r < 0) {
         COUNT(lv_end_lost);
@@ -86,19 +92,21 @@ put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end)
 }
 
 void
-lv_note_end(struct lv *d, virDomainPtr dom, const char *id)
+lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us)
 {
     struct lv_meta m;
     int state, reason;
     enum hv_end end;
+    int64_t seen_us;
 
     if (lv_is_starting(d, id) || lv_read_meta(dom, &m) < 0 ||
         virDomainGetState(dom, &state, &reason, 0) < 0 ||
         state != VIR_DOMAIN_SHUTOFF)
         return;
     end = end_of_shutoff(reason);
+    seen_us = lv_watch_ended(id, m.run);
     if (end != HV_END_UNKNOWN)
-        put_end(d, id, m.run, end);
+        put_end(d, id, m.run, end, seen_us ? seen_us : at_us);
 }
 
 static int
@@ -110,14 +118,21 @@ on_lifecycle(virConnectPtr conn, virDomainPtr dom, int event, int detail,
 
     if (virDomainGetUUIDString(dom, id) < 0)
         return 0;
+    pthread_mutex_lock(&events_lock);
+    d->in_callback = true;
+    pthread_mutex_unlock(&events_lock);
     if (event == VIR_DOMAIN_EVENT_STOPPED) {
         pthread_mutex_lock(&d->lock);
-        lv_note_end(d, dom, id);
+        lv_note_end(d, dom, id, clock_now_us());
         pthread_mutex_unlock(&d->lock);
     }
     lv_bound_log();
     if (d->on_event)
         d->on_event(id, d->arg);
+    pthread_mutex_lock(&events_lock);
+    d->in_callback = false;
+    pthread_cond_broadcast(&events_idle);
+    pthread_mutex_unlock(&events_lock);
     return 0;
 }
 
@@ -126,10 +141,10 @@ on_released(void *arg)
 {
     struct lv *d = arg;
 
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&events_lock);
     d->callback_held = false;
-    pthread_cond_broadcast(&d->released);
-    pthread_mutex_unlock(&d->lock);
+    pthread_cond_broadcast(&events_idle);
+    pthread_mutex_unlock(&events_lock);
 }
 
 /* ---- open and close ---- */
@@ -149,7 +164,7 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
 {
     char id[VIR_UUID_STRING_BUFLEN];
     struct lv_meta m;
-    enum hv_end end;
+    struct lv_end end;
     int state, reason;
 
     if (virDomainGetUUIDString(dom, id) < 0 ||
@@ -159,17 +174,19 @@ settle(struct lv *d, virDomainPtr dom, struct err *e)
         return 0;
     for (size_t i = 0; i < d->n_dead; i++)
         if (streq(d->dead[i], id))
-            put_end(d, id, m.run, HV_END_CRASHED);
+            put_end(d, id, m.run, HV_END_CRASHED, 0);
     if (is_panicked(state, reason)) {
-        put_end(d, id, m.run, HV_END_CRASHED);
+        put_end(d, id, m.run, HV_END_CRASHED, 0);
         /* libvirt may have come to the same conclusion just now. */
         if (virDomainDestroy(dom) < 0 && virDomainIsActive(dom) == 1)
             return lv_error(e, "cannot end the panicked VM %s", id);
         return 0;
     }
-    if (state != VIR_DOMAIN_SHUTOFF)
+    if (state != VIR_DOMAIN_SHUTOFF) {
+        lv_watch(d->root, id, m.run);
         return 0;
-    lv_note_end(d, dom, id);
+    }
+    lv_note_end(d, dom, id, 0);
     /* The death of the process broke off this start: hv_start() has never
      * returned, so there is nothing to tell. */
     if (!m.started_us && lv_end_get(d->ends, id, m.run, &end) == -ENOENT &&
@@ -288,13 +305,12 @@ lv_close(void *p)
 
     if (d->conn && d->callback_id >= 0)
         virConnectDomainEventDeregisterAny(d->conn, d->callback_id);
-    pthread_mutex_lock(&d->lock);
-    while (d->callback_held)
-        pthread_cond_wait(&d->released, &d->lock);
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_lock(&events_lock);
+    while (d->callback_held || d->in_callback)
+        pthread_cond_wait(&events_idle, &events_lock);
+    pthread_mutex_unlock(&events_lock);
     if (d->conn)
         virConnectClose(d->conn);
-    pthread_cond_destroy(&d->released);
     pthread_mutex_destroy(&d->lock);
     free(d->root);
     free(d->ends);
@@ -312,13 +328,14 @@ lv_open(const struct hv_config *cfg, void **ret, struct err *e)
     d->on_event = cfg->on_event;
     d->arg = cfg->arg;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_cond_init(&d->released, NULL);
     choose_accel(d, cfg->accel ? cfg->accel : "auto");
     r = connect_to(d, cfg, e);
     if (r == 0)
         r = look_at_host(d, e);
     if (r == 0) {
+        pthread_mutex_lock(&events_lock);
         d->callback_held = true;
+        pthread_mutex_unlock(&events_lock);
         d->callback_id = virConnectDomainEventRegisterAny(
             d->conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
             VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), d, on_released);
@@ -482,6 +499,7 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
 {
     char id[VIR_UUID_STRING_BUFLEN];
     struct hv_vm vm = {0};
+    struct lv_end end;
     int state, reason;
     struct lv_meta m;
 
@@ -497,8 +515,18 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
     switch (state) {
     case VIR_DOMAIN_SHUTOFF:
         vm.state = HV_STOPPED;
-        if (!vm.ours || lv_end_get(d->ends, id, m.run, &vm.end) < 0)
-            vm.end = end_of_shutoff(reason);
+        vm.end = end_of_shutoff(reason);
+        if (!vm.ours)
+            break;
+        /* Its event may be still to come: what is told now must be what is
+         * told for ever after. */
+        pthread_mutex_lock(&d->lock);
+        lv_note_end(d, dom, id, clock_now_us());
+        if (lv_end_get(d->ends, id, m.run, &end) == 0) {
+            vm.end = end.end;
+            vm.ended_us = end.ended_us;
+        }
+        pthread_mutex_unlock(&d->lock);
         break;
     case VIR_DOMAIN_PAUSED:
     case VIR_DOMAIN_PMSUSPENDED:

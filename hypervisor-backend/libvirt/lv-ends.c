@@ -1,4 +1,4 @@
-/* lv-ends.c - why VMs ended, one small file each.
+/* lv-ends.c - why and when VMs ended, one small file each: run, reason, time.
  * libvirt knows the reason only as long as its own process lives; embedded,
  * that is the agent's. A record names its run, so that one which is left from
  * an earlier run says nothing of a later one. */
@@ -12,23 +12,24 @@
 #include "hypervisor-backend/libvirt/lv-private.h"
 
 int
-lv_end_get(const char *dir, const char *id, uint64_t run, enum hv_end *ret)
+lv_end_get(const char *dir, const char *id, uint64_t run, struct lv_end *ret)
 {
     char *path _cleanup_(freep) = xasprintf("%s/%s", dir, id);
     struct buf b _cleanup_(buf_release) = {0};
     char word[16];
+    int64_t at;
     uint64_t of;
     int r = fs_read(path, 256, &b, NULL);
 
     if (r < 0)
         return r;
-    if (sscanf(buf_str(&b), "%" SCNu64 " %15s", &of, word) != 2)
+    if (sscanf(buf_str(&b), "%" SCNu64 " %15s %" SCNd64, &of, word, &at) != 3)
         return -EBADMSG;
     if (of != run)
         return -ENOENT;
     for (int e = HV_END_NONE; e <= HV_END_UNKNOWN; e++) {
         if (streq(hv_end_name((enum hv_end)e), word)) {
-            *ret = (enum hv_end)e;
+            *ret = (struct lv_end){(enum hv_end)e, at};
             return 0;
         }
     }
@@ -36,12 +37,14 @@ lv_end_get(const char *dir, const char *id, uint64_t run, enum hv_end *ret)
 }
 
 int
-lv_end_put(const char *dir, const char *id, uint64_t run, enum hv_end end)
+lv_end_put(const char *dir, const char *id, uint64_t run,
+           const struct lv_end *end)
 {
     char *path _cleanup_(freep) = xasprintf("%s/%s", dir, id);
     char *text _cleanup_(freep) =
-        xasprintf("%" PRIu64 " %s\n", run, hv_end_name(end));
-    enum hv_end known;
+        xasprintf("%" PRIu64 " %s %" PRId64 "\n", run, hv_end_name(end->end),
+                  end->ended_us);
+    struct lv_end known;
 
     if (lv_end_get(dir, id, run, &known) == 0)
         return 0;

@@ -38,9 +38,11 @@ struct lv {
     unsigned cpus;
     char version[64];
 
-    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
-    pthread_cond_t released;
+    /* Guarded by libvirt.c's events_lock. */
     bool callback_held; /* libvirt may still call on_lifecycle() */
+    bool in_callback;   /* there is one event thread, so at most one */
+
+    pthread_mutex_t lock; /* guards what follows and the files in `ends` */
     struct lv_starting *starting;
     char (*dead)[ID_SIZE]; /* whose QEMU was found gone; only in lv_open() */
     size_t n_dead;
@@ -50,9 +52,9 @@ struct lv {
 bool lv_is_starting(struct lv *d, const char *id);
 /* -ENOENT: the domain carries no metadata of ours. */
 int lv_read_meta(virDomainPtr dom, struct lv_meta *ret) _must_check_;
-/* Stores what libvirt knows of a domain's end, if it has ended. Under the
- * lock. */
-void lv_note_end(struct lv *d, virDomainPtr dom, const char *id);
+/* Stores what libvirt knows of a domain's end, if it has ended; at_us is when,
+ * or 0, unless lv-watch.c knows better. Under the lock. */
+void lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us);
 
 /* ---- lv-start.c ---- */
 int lv_start(void *p, const struct hv_spec *spec, struct err *e) _must_check_;
@@ -90,6 +92,14 @@ enum lv_op {
  * -ETIMEDOUT, and at once so for further calls until it answers or dies. */
 int lv_call(virDomainPtr dom, const char *id, enum lv_op op, int timeout_ms,
             struct hv_stats *ret_stats, struct err *e) _must_check_;
+
+/* ---- lv-watch.c: the moment of each end ---- */
+
+/* Watches the process of the instance's QEMU, which runs now. */
+void lv_watch(const char *root, const char *id, uint64_t run);
+/* Wall clock of the end of that run; 0 when it is not known or not over. */
+int64_t lv_watch_ended(const char *id, uint64_t run);
+void lv_unwatch(const char *id);
 
 /* ---- lv-stats.c ---- */
 int lv_stats(virDomainPtr dom, struct hv_stats *ret,

@@ -54,12 +54,17 @@ char *lv_root_log(const char *root, const char *id) _must_check_;
 
 /* ---- lv-ends.c: why VMs ended, kept over restarts ---- */
 
+struct lv_end {
+    enum hv_end end;
+    int64_t ended_us; /* wall clock; 0: nobody saw it */
+};
+
 /* Stores how the run ended, unless that is stored already. */
 int lv_end_put(const char *dir, const char *id, uint64_t run,
-               enum hv_end end) _must_check_;
+               const struct lv_end *end) _must_check_;
 /* -ENOENT when nothing is stored for this run. */
 int lv_end_get(const char *dir, const char *id, uint64_t run,
-               enum hv_end *ret) _must_check_;
+               struct lv_end *ret) _must_check_;
 int lv_end_remove(const char *dir, const char *id) _must_check_;
 
 #endif

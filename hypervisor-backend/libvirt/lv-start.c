@@ -91,6 +91,7 @@ lv_drop(struct lv *d, virDomainPtr dom, const char *id, struct err *e)
     if (virDomainUndefineFlags(dom, flags) < 0 &&
         lv_last_code() != VIR_ERR_NO_DOMAIN)
         return lv_error(e, "cannot drop VM %s", id);
+    lv_unwatch(id);
     r = lv_end_remove(d->ends, id);
     if (r < 0)
         return err_errno(e, r, "cannot drop VM %s", id);
@@ -200,6 +201,8 @@ lv_start(void *p, const struct hv_spec *spec, struct err *e)
     pthread_mutex_unlock(&d->lock);
 
     r = replace_and_run(d, spec, e);
+    if (r == 0)
+        lv_watch(d->root, spec->id, spec->run);
 
     pthread_mutex_lock(&d->lock);
     for (at = &d->starting; *at != &me; at = &(*at)->next)
@@ -211,7 +214,7 @@ lv_start(void *p, const struct hv_spec *spec, struct err *e)
 
         /* Its end, if it came so soon, was not noted while it was hidden. */
         if (dom)
-            lv_note_end(d, dom, spec->id);
+            lv_note_end(d, dom, spec->id, clock_now_us());
     }
     pthread_mutex_unlock(&d->lock);
     return r;

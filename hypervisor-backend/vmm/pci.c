@@ -38,6 +38,7 @@ struct pci_bar {
     struct pci_dev *dev;
     unsigned index;
     uint64_t size;   /* 0: not there */
+    uint64_t given;  /* the address it was born with */
     uint64_t mapped; /* base, or PCI_UNMAPPED */
 };
 
@@ -57,7 +58,7 @@ struct pci {
     pthread_mutex_t lock;
     struct bus *bus;
     const struct irq *irq;
-    uint64_t window, window_end, window_next;
+    uint64_t window, window_end;
     uint32_t address; /* CONFIG_ADDRESS */
     uint64_t ecam;    /* base, 0: none */
     unsigned irq_slots;
@@ -309,7 +310,7 @@ pci_new(struct bus *bus, const struct irq *irq, uint64_t window, uint64_t size,
     pthread_mutex_init(&p->lock, NULL);
     p->bus = bus;
     p->irq = irq;
-    p->window = p->window_next = window;
+    p->window = window;
     p->window_end = window + size;
     r = bus_add(bus, BUS_PIO, CONFIG_ADDRESS, 4, &address_ops, p);
     if (r < 0)
@@ -455,26 +456,53 @@ pci_dev_slot(const struct pci_dev *d)
     return d->slot;
 }
 
+/* The lowest place of the window that no BAR was given or has taken. */
+static uint64_t
+free_place(const struct pci *p, uint64_t size)
+{
+    uint64_t at = (p->window + size - 1) & ~(size - 1);
+    bool moved;
+
+    do {
+        moved = false;
+        if (at < p->window || at >= p->window_end || p->window_end - at < size)
+            return PCI_UNMAPPED;
+        for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS && !moved; i++) {
+            const struct pci_dev *d = p->devs[i / PCI_BARS];
+            const struct pci_bar *b = d ? &d->bars[i % PCI_BARS] : NULL;
+
+            if (!b || !b->size)
+                continue;
+            moved = (at < b->given + b->size && b->given < at + size) ||
+                    (b->mapped != PCI_UNMAPPED && at < b->mapped + b->size &&
+                     b->mapped < at + size);
+        }
+        if (moved)
+            at += size;
+    } while (moved);
+    return at;
+}
+
 int
 pci_dev_bar(struct pci_dev *d, unsigned bar, uint64_t size)
 {
     struct pci *p = d->pci;
     uint64_t base, mask = ~(size - 1);
-    uint8_t *reg = d->config + CFG_BAR0 + 8 * bar;
     int r = 0;
 
     if (bar >= PCI_BARS || size < 0x1000 || (size & (size - 1)) || !d->ops)
         return -EINVAL;
     pthread_mutex_lock(&p->lock);
-    base = (p->window_next + size - 1) & mask;
+    base = free_place(p, size);
     if (d->bars[bar].size) {
         r = -EEXIST;
-    } else if (base < p->window_next || base >= p->window_end ||
-               p->window_end - base < size) {
+    } else if (base == PCI_UNMAPPED) {
         r = -ENOSPC;
     } else {
-        p->window_next = base + size;
+        uint8_t *reg = d->config + CFG_BAR0 + 8 * bar;
+
         d->bars[bar].size = size;
+        d->bars[bar].given = base;
         base |= BAR_MEM64;
         memcpy(reg, &base, sizeof(base));
         memcpy(d->wmask + CFG_BAR0 + 8 * bar, &mask, sizeof(mask));

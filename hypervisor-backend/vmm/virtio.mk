@@ -18,6 +18,8 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_balloon.h \
 	hypervisor-backend/vmm/dev_console.c \
 	hypervisor-backend/vmm/dev_console.h \
+	hypervisor-backend/vmm/dev_vsock.c \
+	hypervisor-backend/vmm/dev_vsock.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
 
@@ -49,3 +51,39 @@ tests_unit_test_vmm_balloon_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-console
 tests_unit_test_vmm_console_SOURCES = tests/unit/test-vmm-console.c $(VMM_GUEST)
 tests_unit_test_vmm_console_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-vsock
+tests_unit_test_vmm_vsock_SOURCES = tests/unit/test-vmm-vsock.c $(VMM_GUEST)
+tests_unit_test_vmm_vsock_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+# Fuzz targets: libFuzzer's with --enable-fuzzers, else they replay their
+# corpus as tests.
+VMM_FUZZ = tests/fuzz/fuzz-vmm.h $(VMM_GUEST)
+if FUZZERS
+VMM_FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += $(vmm_fuzzers)
+EXTRA_DIST += tests/fuzz/fuzz-main.c
+else
+VMM_FUZZ_LINK = $(AM_LDFLAGS)
+VMM_FUZZ += tests/fuzz/fuzz-main.c
+unit_tests += $(vmm_fuzzers)
+endif
+VMM_FUZZ_LIBS = $(VMMDEV_LIBS) $(UNIT_LIBS)
+vmm_fuzzers = tests/fuzz/fuzz-vmm-virtq tests/fuzz/fuzz-vmm-pci \
+	tests/fuzz/fuzz-vmm-blk tests/fuzz/fuzz-vmm-net \
+	tests/fuzz/fuzz-vmm-vsock
+EXTRA_DIST += tests/fuzz/corpus
+tests_fuzz_fuzz_vmm_virtq_SOURCES = tests/fuzz/fuzz-vmm-virtq.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_virtq_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_virtq_LDADD = $(VMM_FUZZ_LIBS)
+tests_fuzz_fuzz_vmm_pci_SOURCES = tests/fuzz/fuzz-vmm-pci.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_pci_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_pci_LDADD = $(VMM_FUZZ_LIBS)
+tests_fuzz_fuzz_vmm_blk_SOURCES = tests/fuzz/fuzz-vmm-blk.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_blk_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_blk_LDADD = $(VMM_FUZZ_LIBS)
+tests_fuzz_fuzz_vmm_net_SOURCES = tests/fuzz/fuzz-vmm-net.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_net_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_net_LDADD = $(VMM_FUZZ_LIBS)
+tests_fuzz_fuzz_vmm_vsock_SOURCES = tests/fuzz/fuzz-vmm-vsock.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_vsock_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_vsock_LDADD = $(VMM_FUZZ_LIBS)

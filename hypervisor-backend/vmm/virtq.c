@@ -7,12 +7,15 @@
  *     volatile loads, the copy is checked and only the copy is used.
  *  3. A walk reads at most setup.size descriptors, direct and indirect
  *     together, and at most one indirect table: a cycle ends there.
- *  4. in_flight <= size: whoever re-offers a head in flight, or moves the
- *     index by more than size, broke the ring.
+ *  4. What was taken and not published as used is at most size: whoever
+ *     re-offers a head that is still ours, or moves the index by more than
+ *     size, broke the ring.
  *  5. The sum of a chain's lengths is at most max_bytes, so it fits 32 bits;
  *     every iovec is not empty and inside one region.
- *  6. The guest sees the used index move only after the entries (release),
- *     and its event index is read only after that (full barrier).
+ *  6. The guest sees the used index move only after the entries, and its
+ *     event index or flags are read only after that; likewise avail_event
+ *     and the available index. Both are a store and a load of different
+ *     places that must not pass each other: sequentially consistent ones.
  *  7. A broken queue touches guest memory only to return chains. */
 #include <config.h>
 
@@ -31,7 +34,7 @@ _Static_assert(__BYTE_ORDER == __LITTLE_ENDIAN, "x86-64 only");
 static uint16_t
 load16(const uint16_t *p)
 {
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
 
 static void *
@@ -59,7 +62,7 @@ virtq_check(const struct virtq *q)
         return;
     assert(size && size <= VIRTQ_MAX_SIZE && (size & (size - 1)) == 0);
     assert(q->in_flight <= size);
-    assert((uint16_t)(q->next_used - q->published) <= size);
+    assert((uint16_t)(q->last_avail - q->published) <= size);
     /* What was taken and not returned is in flight. */
     assert((uint16_t)(q->last_avail - q->next_used) == q->in_flight);
     assert(q->broken == (q->fault != NULL));
@@ -217,7 +220,8 @@ virtq_pop(struct virtq *q, struct virtq_chain *c)
     waiting = load16(q->avail + 1) - q->last_avail;
     if (!waiting)
         return 0;
-    if (waiting > q->setup.size - q->in_flight)
+    /* What the guest has not seen used it cannot offer again. */
+    if (waiting > q->setup.size - (uint16_t)(q->last_avail - q->published))
         return fault(q, "available index ran too far");
     c->head = __atomic_load_n(q->avail + 2 + q->last_avail % q->setup.size,
                               __ATOMIC_RELAXED);
@@ -264,9 +268,8 @@ virtq_publish(struct virtq *q)
 
     if (!q->live || q->next_used == q->published)
         return false;
-    __atomic_store_n(q->used_hdr + 1, q->next_used, __ATOMIC_RELEASE);
+    __atomic_store_n(q->used_hdr + 1, q->next_used, __ATOMIC_SEQ_CST);
     q->published = q->next_used;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!q->setup.event_idx)
         return !(load16(q->avail) & VRING_AVAIL_F_NO_INTERRUPT);
     old = q->signalled;
@@ -282,10 +285,9 @@ virtq_arm(struct virtq *q)
     if (q->setup.event_idx)
         /* avail_event follows the used ring. */
         __atomic_store_n((uint16_t *)(void *)(q->used + 4 + 8U * q->setup.size),
-                         q->last_avail, __ATOMIC_RELAXED);
+                         q->last_avail, __ATOMIC_SEQ_CST);
     else
-        __atomic_store_n(q->used_hdr, 0, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        __atomic_store_n(q->used_hdr, 0, __ATOMIC_SEQ_CST);
     return load16(q->avail + 1) != q->last_avail;
 }
 

@@ -209,6 +209,26 @@ core__whole_life_is_observed_in_order(void **state)
 }
 
 static void
+core__stop_amid_a_reboot_is_answered(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    node_open(n, "stop_delay_ms=100");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    want(n, &seq, id, 2, POWER_RUNNING, false); /* waits for the end of 1 */
+    want(n, &seq, id, 2, POWER_STOPPED, false);
+    struct api_observation *o = observed(n, 3, &l);
+    is(&o[0], OBSERVED_RUNNING, 1, NULL);
+    is(&o[1], OBSERVED_STOPPED, 1, "requested");
+    is(&o[2], OBSERVED_STOPPED, 2, "requested");
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
 core__guest_that_powers_off_stays_off(void **state)
 {
     struct node *n = *state;
@@ -437,6 +457,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(core__whole_life_is_observed_in_order),
+        T(core__stop_amid_a_reboot_is_answered),
         T(core__guest_that_powers_off_stays_off),
         T(core__deaf_guest_is_ended_after_the_grace),
         T(core__force_overtakes_a_polite_stop),

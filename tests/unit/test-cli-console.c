@@ -290,7 +290,9 @@ console__signal_gives_the_terminal_back(void **state)
         assert_true(is_raw(&u));
         kill(u.pid, signals[i]);
         int status = user_end(&u);
-        assert_true(WIFSIGNALED(status));
+        if (!WIFSIGNALED(status))
+            fail_msg("signal %d: ended with status 0x%x; seen: \"%s\"",
+                     signals[i], status, buf_str(&u.seen));
         assert_int_equal(WTERMSIG(status), signals[i]);
         assert_false(is_raw(&u));
         guest_stop(&g);

@@ -43,6 +43,18 @@ clock__text_and_back_is_identity(void **state)
                         "2026-11-22T16:30:00.000000Z");
 }
 
+/* Far times have no four-digit year, but nothing worse may happen. */
+static void
+clock_format__takes_any_number(void **state)
+{
+    static const int64_t far[] = {INT64_MIN, INT64_MIN + 1, -1, INT64_MAX};
+    char text[CLOCK_TEXT_MAX];
+
+    for (size_t i = 0; i < ARRAY_SIZE(far); i++)
+        assert_int_equal(strlen(clock_format(far[i], text)), 27);
+    assert_string_equal(clock_format(-1, text), "1969-12-31T23:59:59.999999Z");
+}
+
 static void
 clock_parse__malformed_is_refused(void **state)
 {
@@ -56,6 +68,10 @@ clock_parse__malformed_is_refused(void **state)
         "2026-11-22T00:00:00.Z",
         "2026-11-22T00:00:00Zx",
         "2026-11-22T00:00:00+24:00",
+        /* within the four digits, but not in UTC */
+        "0000-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:60Z",
     };
     int64_t v;
 
@@ -165,6 +181,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buf__grows_and_consumes),
         cmocka_unit_test(clock__text_and_back_is_identity),
+        cmocka_unit_test(clock_format__takes_any_number),
         cmocka_unit_test(clock_parse__malformed_is_refused),
         cmocka_unit_test(duration__units_and_bounds),
         cmocka_unit_test(id_new__is_increasing_version_7),

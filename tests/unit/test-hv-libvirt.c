@@ -405,13 +405,17 @@ static void
 end__each_way_is_told_apart(void **state)
 {
     struct err e _cleanup_(err_release) = {0};
+    struct hv_vm vm;
 
     reopen();
     start_ready(0, 1);
     must(hv_stop(hv, ids[0], false, &e), &e); /* the button */
     assert_end(0, HV_END_GUEST);
+    vm = info(0);
+    assert_true(vm.ended_us >= vm.started_us && vm.ended_us <= clock_now_us());
     assert_int_equal(hv_stop(hv, ids[0], false, NULL), 0);
     assert_int_equal(hv_stop(hv, ids[0], true, NULL), 0);
+    assert_true(info(0).ended_us == vm.ended_us);
     assert_int_equal(hv_pause(hv, ids[0], &e), -ENOENT);
     assert_string_equal(e.code, "not_running");
     start_ready(0, 2); /* over the one that ended */

@@ -148,17 +148,22 @@ meta__malformed_is_refused(void **state)
 static void
 end__first_is_kept_and_belongs_to_its_run(void **state)
 {
-    enum hv_end end;
+    const struct lv_end crashed = {HV_END_CRASHED, 77};
+    const struct lv_end killed = {HV_END_KILLED, 78};
+    const struct lv_end guest = {HV_END_GUEST, 0};
+    struct lv_end end;
 
     assert_int_equal(lv_end_get(dir, ID, 3, &end), -ENOENT);
-    assert_int_equal(lv_end_put(dir, ID, 3, HV_END_CRASHED), 0);
-    assert_int_equal(lv_end_put(dir, ID, 3, HV_END_KILLED), 0);
+    assert_int_equal(lv_end_put(dir, ID, 3, &crashed), 0);
+    assert_int_equal(lv_end_put(dir, ID, 3, &killed), 0);
     assert_int_equal(lv_end_get(dir, ID, 3, &end), 0);
-    assert_int_equal(end, HV_END_CRASHED);
+    assert_int_equal(end.end, HV_END_CRASHED);
+    assert_int_equal(end.ended_us, 77);
     assert_int_equal(lv_end_get(dir, ID, 4, &end), -ENOENT);
-    assert_int_equal(lv_end_put(dir, ID, 4, HV_END_GUEST), 0);
+    assert_int_equal(lv_end_put(dir, ID, 4, &guest), 0);
     assert_int_equal(lv_end_get(dir, ID, 4, &end), 0);
-    assert_int_equal(end, HV_END_GUEST);
+    assert_int_equal(end.end, HV_END_GUEST);
+    assert_int_equal(end.ended_us, 0);
     assert_int_equal(lv_end_remove(dir, ID), 0);
     assert_int_equal(lv_end_remove(dir, ID), 0);
     assert_int_equal(lv_end_get(dir, ID, 4, &end), -ENOENT);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/count.h"
 #include "hypervisor-backend/vmm/dev_blk.h"
 
 #define SECTORS 4096U
@@ -246,6 +247,53 @@ large__request_of_odd_memory_moves(void **state)
             fail_msg("byte %u differs", i);
 }
 
+struct tally {
+    uint64_t no_uring, bounced;
+};
+
+static void
+tally_one(const char *name, uint64_t value, void *arg)
+{
+    struct tally *t = arg;
+
+    if (strcmp(name, "vmm_file_without_io_uring") == 0)
+        t->no_uring = value;
+    if (strcmp(name, "vmm_file_bounced") == 0)
+        t->bounced = value;
+}
+
+/* The variants of these tests are what they say: a quiet fallback would let
+ * them pass without testing anything. */
+static void
+variants__are_in_use(void **state)
+{
+    struct tally before = {0}, after = {0};
+    struct fixture *f;
+
+    (void)state;
+    count_each(tally_one, &before);
+    f = make(&(struct variant){.direct = true});
+    count_each(tally_one, &after);
+    if (after.no_uring != before.no_uring) {
+        destroy(f);
+        print_message("# SKIP io_uring is not allowed here\n");
+        skip();
+    }
+    guest_start(&f->g, ALL, 1);
+    assert_int_equal(ask(f, VIRTIO_BLK_T_IN, 0, f->data, 512), 0);
+    count_each(tally_one, &after);
+    assert_int_equal(after.bounced, before.bounced);
+    assert_int_equal(ask(f, VIRTIO_BLK_T_IN, 0, f->data + 1, 512), 0);
+    count_each(tally_one, &after);
+    if (after.bounced == before.bounced)
+        print_message("# the file system here does no O_DIRECT\n");
+    destroy(f);
+    f = make(&(struct variant){.no_io_uring = true});
+    count_each(tally_one, &after);
+    assert_int_equal(after.no_uring, before.no_uring + 1);
+    destroy(f);
+}
+
 static void
 bounds__outside_is_an_error(void **state)
 {
@@ -427,13 +475,13 @@ reset__with_io_in_flight_drains(void **state)
     struct fixture *f = *state;
     struct dev_blk_stats st;
 
+    set_header(f, VIRTIO_BLK_T_IN, 0);
     for (unsigned round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 20; i++) {
             struct guest_seg s[] = {{f->header, 16, false},
                                     {f->data + i * 65536, 65536, true},
                                     {f->status, 1, true}};
 
-            set_header(f, VIRTIO_BLK_T_IN, 0);
             guest_offer(&f->g, &f->g.q[0],
                         guest_chain(&f->g, &f->g.q[0], s, 3));
         }
@@ -616,6 +664,7 @@ main(void)
         T(ranges__bad_ones_are_refused),
         T(resize__is_seen_and_enforced),
         T(reset__with_io_in_flight_drains),
+        cmocka_unit_test(variants__are_in_use),
         cmocka_unit_test(queues__more_than_the_depth_all_complete),
         cmocka_unit_test(read_only__writes_fail),
         cmocka_unit_test(rate__holds_back_and_lets_go),

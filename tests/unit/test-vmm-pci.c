@@ -409,6 +409,70 @@ msix__odd_table_accesses_do_nothing(void **state)
     assert_int_equal(guest_read(&f->g, TABLE + 12, 4), 1);
 }
 
+/* --- messages by eventfd --- */
+
+static struct {
+    int fd, result;
+    unsigned slot, n;
+    uint64_t address;
+    uint32_t data;
+} coupled;
+
+static int
+couple(void *self, unsigned slot, int fd, uint64_t address, uint32_t data)
+{
+    (void)self;
+    if (coupled.result == 0) {
+        coupled.fd = fd;
+        coupled.slot = slot;
+        coupled.address = address;
+        coupled.data = data;
+        coupled.n++;
+    }
+    return coupled.result;
+}
+
+static void
+msix__eventfd_follows_the_table(void **state)
+{
+    struct fixture *f = *state;
+    struct irq_ops with = *f->g.irq.ops;
+    const struct irq_ops *without = f->g.irq.ops;
+    uint64_t n = 0;
+
+    with.msi_eventfd = couple;
+    memset(&coupled, 0, sizeof(coupled));
+    f->g.irq.ops = &with;
+    msix_on(f, 0x8000);
+    set_vector(&f->g, 2, 7, false);
+    assert_int_equal(msix_raise(f->a.m, 2), 0);
+    assert_int_equal(coupled.n, 1);
+    assert_int_equal(coupled.slot, 2);
+    assert_int_equal(coupled.data, 7);
+    assert_int_equal(coupled.address, 0xfee00000);
+    assert_int_equal(read(coupled.fd, &n, sizeof(n)), sizeof(n));
+    assert_int_equal(n, 1);
+    assert_int_equal(guest_interrupts(&f->g, 7), 0);
+    assert_int_equal(msix_raise(f->a.m, 2), 0);
+    assert_int_equal(coupled.n, 1); /* nothing changed */
+    set_vector(&f->g, 2, 9, false);
+    assert_int_equal(msix_raise(f->a.m, 2), 0);
+    assert_int_equal(coupled.n, 2);
+    assert_int_equal(coupled.data, 9);
+    /* the other device's vectors have slots of their own */
+    assert_int_equal(pci_take_irq_slots(f->g.pci, 1), 8);
+    /* who cannot couple gets messages */
+    coupled.result = -ENOSPC;
+    set_vector(&f->g, 1, 5, false);
+    assert_int_equal(msix_raise(f->a.m, 1), 0);
+    assert_int_equal(guest_interrupts(&f->g, 5), 1);
+    coupled.result = 0;
+    msix_free(f->a.m);
+    assert_int_equal(coupled.fd, -1);
+    f->a.m = NULL;
+    f->g.irq.ops = without;
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -429,6 +493,7 @@ main(void)
         T(msix__masked_vector_is_pending_until_unmasked),
         T(msix__function_mask_and_bus_master_hold_back),
         T(msix__odd_table_accesses_do_nothing),
+        T(msix__eventfd_follows_the_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

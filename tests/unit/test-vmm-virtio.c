@@ -488,7 +488,7 @@ batch__longer_than_a_turn_completes(void **state)
         uint16_t *used_event =
             guest_at(g, g->q[0].avail + 4 + 2U * g->q[0].size, 2);
 
-        *used_event = g->q[0].last_used;
+        __atomic_store_n(used_event, g->q[0].last_used, __ATOMIC_SEQ_CST);
         guest_offer(g, &g->q[0], head);
         if (i % 40 == 0 ||
             (uint16_t)(g->q[0].avail_idx - g->q[0].last_used) > 40)

@@ -338,6 +338,22 @@ pop__head_offered_twice_is_bounded(void **state)
     expect_fault(f, "ran too far");
 }
 
+/* Used up but not published: the guest cannot know, so it may not offer. */
+static void
+pop__head_offered_before_it_was_seen_used_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+
+    put(&f->desc[0], DATA, 1, 0, 0);
+    for (unsigned i = 0; i < SIZE; i++) {
+        offer(f, 0);
+        assert_int_equal(virtq_pop(&f->q, &f->c), 1);
+        virtq_push(&f->q, 0, 0);
+    }
+    offer(f, 0);
+    expect_fault(f, "ran too far");
+}
+
 static void
 pop__more_segments_than_room_is_refused(void **state)
 {
@@ -447,6 +463,7 @@ main(void)
         T(pop__readable_after_writable_is_refused),
         T(pop__indexes_out_of_range_are_refused),
         T(pop__head_offered_twice_is_bounded),
+        T(pop__head_offered_before_it_was_seen_used_is_bounded),
         T(pop__more_segments_than_room_is_refused),
         T(notify__flags_suppress),
         T(notify__event_index_decides),

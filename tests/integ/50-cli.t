@@ -1,0 +1,373 @@
+#!/bin/bash
+# 50-cli.t - the command against a live controller, with simulated guests:
+# every command, every form of output, exit codes, hints, no secret shown.
+# shellcheck disable=SC2317 # functions are called by name
+# shellcheck disable=SC2016 # jq's expressions
+# shellcheck disable=SC2154 # set by cloud.sh
+. "$(dirname "$0")/cloud.sh"
+
+unset VIRGA_URL VIRGA_CA VIRGA_TOKEN
+tap_ok "the controller starts" cloud_controller || tap_done
+tap_ok "an agent joins" cloud_agent n1 sim || tap_done
+
+out=$T/out
+err=$T/err
+
+# v STATUS ARGUMENT…: the command ends with it; output in $out and $err.
+v() {
+    local want=$1 got=0
+
+    shift
+    echo "$1 ${2-}" >>"$T/tried"
+    "$virga" "$@" >"$out" 2>"$err" </dev/null || got=$?
+    [ "$got" = "$want" ] && return
+    echo "virga $*: exit status $got, not $want"
+    cat "$out" "$err"
+    return 1
+}
+
+# try STATUS ARGUMENT…: a case of its own.
+try() {
+    tap_ok "virga ${*:2}: exit status $1" v "$@"
+}
+
+says() {
+    grep -qE -- "$1" "$out" || { cat "$out" "$err"; return 1; }
+}
+
+hints() {
+    grep -qE -- "$1" "$err" || { cat "$out" "$err"; return 1; }
+}
+
+# j EXPRESSION: of the JSON that was printed.
+j() {
+    jq -er "$1" "$out"
+}
+
+head -c 8192 /dev/zero >"$T/kernel"
+printf HdrS | dd of="$T/kernel" bs=1 seek=514 conv=notrunc 2>/dev/null
+head -c 65536 /dev/urandom >"$T/disk"
+echo initrd >"$T/initrd"
+
+# ---- reaching the controller ----
+
+try 0 whoami -o json
+tap_is "whoami: role" "$(j .role)" operator
+try 0 --version
+try 0 help
+try 0 help instance stop
+tap_ok "help shows an example" says 'virga instance stop web-1'
+try 0 instance stop --help
+try 2 nonsense
+try 2 instance
+try 2 instance nonsense
+try 2 instance show
+try 2 instance show a b
+try 2 instance list --nonsense
+try 2 instance list -o xml
+tap_ok "wrong use hints" hints '^hint: '
+try 2 flavor create f --vcpus x --memory 1G
+try 2 flavor create f --memory 1G
+tap_ok "what is missing is named" hints 'vcpus'
+tap_ok "no token: 5" env -u VIRGA_TOKEN bash -c \
+    '"$1" whoami 2>"$2"; [ $? = 5 ]' - "$virga" "$err"
+tap_ok "no token: hints" hints 'hint: .*VIRGA_TOKEN'
+tap_ok "wrong token: 5" env VIRGA_TOKEN=vt1.wrong bash -c \
+    '"$1" whoami 2>"$2"; [ $? = 5 ]' - "$virga" "$err"
+tap_ok "wrong token: is not shown" eval '! grep -q vt1.wrong "$err"'
+tap_ok "nobody listens: 6" env VIRGA_URL=https://127.0.0.1:1 bash -c \
+    '"$1" whoami 2>"$2"; [ $? = 6 ]' - "$virga" "$err"
+tap_ok "nobody listens: hints" hints 'hint: .*virga-controllerd running'
+tap_ok "a CA that is not known: 6 and a hint" bash -c '
+    env -u VIRGA_CA "$1" whoami 2>"$2"; [ $? = 6 ] &&
+        grep -q "hint: .*VIRGA_CA" "$2"' - "$virga" "$err"
+tap_ok "plain HTTP to elsewhere is refused" bash -c \
+    '! VIRGA_URL=http://192.0.2.1:1 timeout 5 "$1" whoami 2>"$2"' \
+    - "$virga" "$err"
+echo "$VIRGA_TOKEN" >"$T/token-file"
+tap_ok "--token-file, --url, --ca" env -u VIRGA_TOKEN -u VIRGA_URL -u VIRGA_CA \
+    "$virga" whoami --token-file "$T/token-file" --url "$VIRGA_URL" \
+    --ca "$VIRGA_CA"
+
+# ---- what there is to launch ----
+
+try 0 flavor list
+try 0 flavor create small --vcpus 1 --memory 64M --disk 1G
+try 4 flavor create small --vcpus 1 --memory 64M
+tap_ok "a name that is taken is told" hints 'small'
+try 2 flavor create odd --vcpus 1 --memory 65M5
+try 7 flavor create odd --vcpus 65 --memory 64M
+try 7 flavor create Big --vcpus 1 --memory 64M
+tap_ok "the field at fault is named" hints '/name: '
+try 0 flavor show small -o json
+flavor_id=$(j .id)
+tap_is "flavor: memory" "$(j .memory_bytes)" $((64 << 20))
+try 0 flavor show "$flavor_id"
+try 3 flavor show none
+tap_ok "what is not there: hints" hints 'hint: .*virga flavor list'
+
+try 0 image create tiny --kernel "$T/kernel" --initrd "$T/initrd" \
+    --cmdline quiet --wait
+try 0 image show tiny -o json
+tap_is "image: active" "$(j .state)" active
+tap_is "image: parts" "$(j '[.parts[].name] | join(" ")')" "kernel initrd"
+image_id=$(j .id)
+try 0 image show "$image_id"
+try 0 image create raw --disk "$T/disk" --format raw --public
+try 0 image show raw -o json
+tap_is "image: public" "$(j .public)" true
+try 7 image create bad --kernel "$T/disk"
+tap_ok "a kernel that is none: the reason" hints 'neither a Linux kernel'
+try 3 image show bad
+try 2 image create nothing
+tap_ok "image without files: told" hints 'kernel|disk'
+tap_ok "a file that is not there" bash -c \
+    '"$1" image create x --disk /nonexistent/file 2>"$2"; [ $? != 0 ] &&
+        grep -q /nonexistent/file "$2"' - "$virga" "$err"
+try 0 image list -o json
+tap_is "images" "$(j 'map(.name) | sort | join(" ")')" "raw tiny"
+
+# ---- instances ----
+
+try 0 launch tiny -o json
+tap_ok "launch without a name: gets one" j '.name | test("^[a-z0-9-]+$")'
+tap_is "launch without a flavor: the only one" "$(j .flavor)" small
+auto=$(j .name)
+try 0 launch tiny web --flavor small --wait
+tap_ok "--wait: a line for each step, no terminal tricks" eval \
+    'grep -q . "$err" && ! grep -q "$(printf "\r")\|$(printf "\033")" "$err"'
+try 4 launch tiny web --flavor small
+try 7 launch none web2 --flavor small
+tap_ok "launch of no image: hints" hints 'hint: .*virga image list'
+try 0 instance show web -o json
+tap_is "instance: runs" "$(j .state)" running
+id=$(j .id)
+try 0 instance show "$id"
+tap_ok "a table for people" says '^state: +running'
+try 0 instance wait web
+try 0 instance wait "$auto"
+try 0 instance list
+tap_ok "a list has its head" says '^ID +NAME'
+try 0 instance list --limit 1 -o json
+tap_is "--limit" "$(j length)" 1
+try 0 instance list --project default -o json
+tap_is "--project" "$(j length)" 2
+try 3 instance list --project none
+try 0 instance log web
+tap_ok "log: what the guest wrote" says 'virga-sim: web ready, run 1'
+try 0 instance log web --tail 6
+tap_is "log --tail: that many bytes" "$(wc -c <"$out")" 6
+try 0 instance stats web -o json
+tap_ok "stats" j '.cpu_ns >= 0'
+tap_ok "console by a pipe: echoes" bash -c \
+    'printf "hello\n" | "$1" instance console web --linger 2s | grep -q hello' \
+    - "$virga"
+tap_ok "console on a terminal: echoes, Ctrl-] leaves" bash -c \
+    'printf "%s\n" "expect Ctrl-\] leaves" "send ping-pong\\r" \
+        "expect ping-pong" "send \\x1d" "status 0" |
+        python3 "$1" "$2/pty.log" 20 "$3" instance console web' \
+    - "$(dirname "$0")/pty-talk.py" "$T" "$virga"
+try 3 instance console none
+try 0 instance stop web --wait
+try 4 instance stop web
+tap_ok "a wrong state: hints" hints 'hint: .*virga instance show'
+try 4 instance console web
+try 0 instance start web --wait
+try 0 instance reboot web -w
+try 0 instance show web -o json
+tap_is "reboot: a third run" "$(j .run)" 3
+try 0 instance stop "$id" --force --wait
+try 3 instance start none
+try 0 operation list --limit 3 -o json
+tap_is "operations" "$(j length)" 3
+op=$(j '.[0].id')
+try 0 operation show "$op"
+try 0 operation wait "$op"
+try 3 operation show 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77
+try 2 operation show not-an-id
+try 0 usage -o json
+tap_ok "usage: both instances" j '.items | length == 2'
+try 0 usage --instance web --from 1h
+try 0 usage --from 2026-01-01 --to 2026-01-02 -o json
+tap_ok "usage of a time when nothing was" j '.items | length == 0'
+try 0 usage --project default -o csv
+try 2 usage --from someday
+try 8 launch tiny big --flavor "$(
+    "$virga" flavor create big --vcpus 64 --memory 4T -o json | jq -r .name)"
+tap_ok "no room: says why and hints" hints 'hint: .*virga node list'
+try 2 launch tiny which
+tap_ok "several flavors: all are named" hints 'small.*big|big.*small'
+
+# ---- the forms of output ----
+
+# The same rows in JSON and CSV: field names first, RFC 4180.
+same_csv() {
+    "$virga" "$@" -o json >"$T/rows.json" &&
+        "$virga" "$@" -o csv >"$T/rows.csv" &&
+        python3 - "$T/rows.json" "$T/rows.csv" <<'PY'
+import csv, json, sys
+want = json.load(open(sys.argv[1]))
+want = want if isinstance(want, list) else [want]
+got = list(csv.DictReader(open(sys.argv[2], newline="")))
+assert len(got) == len(want), (len(got), len(want))
+for w, g in zip(want, got):
+    for key, value in w.items():
+        if isinstance(value, (dict, list)):
+            continue
+        text = {True: "true", False: "false", None: ""}.get(value, str(value)) \
+            if not isinstance(value, int) or isinstance(value, bool) \
+            else str(value)
+        assert g[key] == text, (key, g[key], text)
+PY
+}
+
+# The same values in YAML: as far as a reader of flat maps and lists goes.
+same_yaml() {
+    "$virga" "$@" -o json >"$T/rows.json" &&
+        "$virga" "$@" -o yaml >"$T/rows.yaml" &&
+        python3 - "$T/rows.json" "$T/rows.yaml" <<'PY'
+import json, sys
+want = json.load(open(sys.argv[1]))
+lines = [l for l in open(sys.argv[2]).read().splitlines() if l.strip()
+         and l != "---"]
+def scalar(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip("'")
+def block(depth):
+    out = None
+    while lines:
+        line = lines[0]
+        indent = len(line) - len(line.lstrip())
+        if indent < depth:
+            break
+        text = line.lstrip()
+        if text.startswith("- "):
+            out = [] if out is None else out
+            lines[0] = " " * (indent + 2) + text[2:]
+            if ": " in text or text.endswith(":"):
+                out.append(block(indent + 2))
+            else:
+                out.append(scalar(lines.pop(0).strip()))
+            continue
+        if isinstance(out, list):
+            break
+        out = {} if out is None else out
+        lines.pop(0)
+        key, _, rest = text.partition(":")
+        if rest.strip():
+            out[scalar(key)] = scalar(rest.strip())
+        elif lines and (len(lines[0]) - len(lines[0].lstrip()) > indent or
+                        lines[0].lstrip().startswith("- ")):
+            nxt = len(lines[0]) - len(lines[0].lstrip())
+            out[scalar(key)] = block(nxt)
+        else:
+            out[scalar(key)] = None
+    return out
+got = block(0)
+assert got == want, "\n%r\n%r" % (got, want)
+PY
+}
+
+for what in "instance list" "instance show web" "flavor list" \
+    "operation list" "token list" "project list"; do
+    # shellcheck disable=SC2086 # into words
+    tap_ok "$what: csv has what json has" same_csv $what
+    # shellcheck disable=SC2086
+    tap_ok "$what: yaml has what json has" same_yaml $what
+done
+tap_ok "image show: yaml has what json has" same_yaml image show tiny
+tap_ok "an empty list: json" eval \
+    'v 0 usage --from 2026-01-01 --to 2026-01-02 -o json && j type'
+try 0 -o json instance list
+tap_ok "options in front of the command" j 'type == "array"'
+for i in 1 2 3 4 5; do
+    try 0 project create "p$i"
+done
+try 4 project create p1
+try 0 project list -o json
+tap_is "projects" "$(j length)" 6
+
+# ---- projects, tokens, nodes ----
+
+try 0 project show p1 -o json
+project_id=$(j .id)
+try 0 project show "$project_id"
+try 0 token create ci --role member --project p1 --expires 1h
+secret=$(head -n 1 "$out")
+tap_ok "a new token is the first line" eval \
+    '[ "${secret#vt1.}" != "$secret" ]'
+tap_ok "it works" env VIRGA_TOKEN="$secret" "$virga" whoami
+tap_ok "what its role may not: 5" env VIRGA_TOKEN="$secret" bash -c \
+    '"$1" node list 2>"$2"; [ $? = 5 ] && grep -q "hint: .*whoami" "$2"' \
+    - "$virga" "$err"
+tap_ok "what it may not see: 3" env VIRGA_TOKEN="$secret" bash -c \
+    '"$1" instance show web 2>"$2"; [ $? = 3 ]' - "$virga" "$err"
+try 2 token create x --role emperor
+try 0 token list
+tap_ok "a list of tokens shows no secret" eval \
+    '! grep -q "vt1\." "$out"'
+try 0 token delete ci
+tap_ok "revoked: 5" env VIRGA_TOKEN="$secret" bash -c \
+    '"$1" whoami 2>"$2"; [ $? = 5 ]' - "$virga" "$err"
+try 0 project delete p1
+try 3 project delete p1
+try 0 node list
+try 0 node show n1 -o json
+tap_is "node: up" "$(j .state)" up
+node_id=$(j .id)
+try 0 node cordon n1
+try 8 launch tiny nowhere --flavor small
+try 0 node uncordon "$node_id"
+try 0 node token --ttl 10m
+tap_ok "a join token is the first line" eval \
+    'head -n 1 "$out" | grep -q "^vj1\."'
+try 4 node delete n1
+try 4 image delete tiny
+
+# ---- --debug ----
+
+try 0 whoami --debug
+tap_ok "--debug shows the request" hints 'GET /v1/whoami'
+tap_ok "--debug does not show the token" eval \
+    '! grep -qF -- "$VIRGA_TOKEN" "$err"'
+try 0 token create dbg --debug
+secret=$(head -n 1 "$out")
+tap_ok "--debug does not show a new token" eval \
+    '[ -n "$secret" ] && ! grep -qF -- "$secret" "$err"'
+try 0 node token --debug
+secret=$(head -n 1 "$out")
+tap_ok "--debug does not show a join token" eval \
+    '[ -n "$secret" ] && ! grep -qF -- "$secret" "$err"'
+
+# ---- the end ----
+
+tap_ok "output that cannot be written: an error" bash -c \
+    '"$1" instance list -o json >/dev/full 2>"$2"; [ $? = 1 ] && grep -q . "$2"' \
+    - "$virga" "$err"
+tap_ok "log --follow: goes on until it is ended" bash -c '
+    timeout --preserve-status -s INT 2 "$1" instance log "$3" --follow >"$2"
+    grep -q ready "$2"' - "$virga" "$out" "$auto"
+try 0 instance delete web --wait
+try 0 instance delete "$auto" -w
+try 3 instance show web
+try 0 image delete tiny
+try 0 image delete raw
+try 0 flavor delete small
+try 0 flavor delete "big"
+tap_ok "an empty list in each form" eval '
+    v 0 instance list && v 0 instance list -o csv && v 0 instance list -o yaml &&
+    v 0 instance list -o json && [ "$(jq -c . "$out")" = "[]" ]'
+tap_ok "the agent stops in good order" cloud_end "$agent"
+try 0 node list -o json
+
+"$virga" help | awk '/^  [a-z]/ { print $1 ($2 ~ /^[a-z]+$/ ? " " $2 : "") }' \
+    >"$T/commands"
+tap_ok "the help lists commands" test "$(wc -l <"$T/commands")" -ge 35
+tap_is "every command was tried" "$(while read -r command; do
+    grep -qE "^$command( |\$)" "$T/tried" || echo "$command"
+done <"$T/commands")" ""
+tap_ok "the controller stops in good order" cloud_end "$controller"
+try 6 instance list
+tap_done

@@ -1,0 +1,21 @@
+# tests/integ/ - tests of whole daemons, in bash (cloud.sh) and Python.
+cloud_tests = \
+	tests/integ/20-e2e-libvirt.t \
+	tests/integ/21-quickstart.t \
+	tests/integ/30-bad-input.t \
+	tests/integ/31-tenants.t \
+	tests/integ/50-cli.t
+integ_tests += $(cloud_tests)
+EXTRA_DIST += $(cloud_tests) tests/integ/cloud.sh tests/integ/cloud.py \
+	tests/integ/pty-talk.py
+
+chaos_tests = \
+	tests/integ/40-chaos-sim.t \
+	tests/integ/41-crash-real.t \
+	tests/integ/42-lost-and-repeated.t
+integ_tests += $(chaos_tests)
+EXTRA_DIST += $(chaos_tests) \
+	tests/integ/lib_checks.py \
+	tests/integ/lib_cloud.py \
+	tests/integ/lib_proxy.py \
+	tests/integ/lib_traffic.py
