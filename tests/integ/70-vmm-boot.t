@@ -29,9 +29,9 @@ make_host() {
         tar -x -C "$T/busybox" --wildcards '*/busybox' || return 1
     dpkg-deb --fsys-tarfile "$(newest 'linux-image-*-cloud-amd64')" |
         tar -x -C "$T/kernel" --wildcards '*/irqbypass.ko' '*/kvm.ko' \
-            '*/kvm-amd.ko' || return 1
+            '*/kvm-amd.ko' '*/tun.ko' || return 1
     cp "$T/busybox/bin/busybox" "$host/bin/" || return 1
-    for name in irqbypass kvm kvm-amd; do
+    for name in irqbypass kvm kvm-amd tun; do
         find "$T/kernel" -name "$name.ko" -exec cp {} "$host/lib/" \;
     done
     cp "$image"/{vmlinuz,initrd.img} "$host/" &&
@@ -81,6 +81,8 @@ tap_ok "ELF: the guest comes up by its PVH entry" saw "case elf: guest ready"
 tap_ok "ELF: both processors are up" saw "case elf: cpus 2"
 tap_ok "ELF: the disk is read" saw "case elf: disk content"
 tap_ok "ELF: it has the entropy device" saw "elf| /dev/hwrng"
+tap_ok "ELF: pings are answered over the tap" saw "case elf: 2 packets received"
+tap_ok "ELF: the NIC has its address" saw "case elf: 52:54:00:00:00:02"
 tap_ok "ELF: a reboot is told as a reset" saw "case elf: status 3"
 tap_ok "panic: the guest comes up" saw "case panic: guest ready"
 tap_ok "panic: it is told as a panic" saw "case panic: status 5"
