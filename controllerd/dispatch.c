@@ -244,6 +244,10 @@ replay(struct call *c, const struct store_reply *old,
         return err_set(&c->err, -EINVAL, "idempotency_key_reused",
                        "this Idempotency-Key came with another request "
                        "before; use a new key");
+    if (!old->body[0])
+        return err_set(&c->err, -EEXIST, "secret_not_repeated",
+                       "this was done before, and its secret was in that "
+                       "reply only: delete what it made and create another");
     COUNT(idempotency_replayed);
     buf_adds(&c->rq->reply, old->body);
     c->rq->status = old->status;
@@ -252,6 +256,14 @@ replay(struct call *c, const struct store_reply *old,
     http_add_header(c->rq, "Idempotency-Replayed", "true");
     c->h = NULL; /* nothing was done: nothing to undo or to tell */
     return 0;
+}
+
+/* Replies that hold a secret are not kept: only hashes of secrets are. */
+static bool
+reply_is_secret(const struct call *c)
+{
+    return c->m.route->id == ROUTE_TOKEN_CREATE ||
+           c->m.route->id == ROUTE_JOIN_TOKEN_CREATE;
 }
 
 static int
@@ -278,9 +290,10 @@ job_run(struct db *db, struct db_job *job)
     store_reply_release(&old);
     if (r < 0 || !c->h)
         return r;
-    struct store_reply row = {.status = c->rq->status,
-                              .location = location_of(c),
-                              .body = (char *)buf_str(&c->rq->reply)};
+    struct store_reply row = {
+        .status = c->rq->status,
+        .location = location_of(c),
+        .body = (char *)(reply_is_secret(c) ? "" : buf_str(&c->rq->reply))};
     memcpy(row.request_hash, hash, sizeof(hash));
     r = store_reply_insert(db, c->who.token_id, key, &row, clock_now_us());
     free(row.location);

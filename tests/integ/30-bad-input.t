@@ -386,6 +386,25 @@ def idempotency():
 
 case("Idempotency-Key: replay, 422, one instance, also all at once",
      idempotency)
+
+
+def secrets_are_not_kept():
+    key = {"Idempotency-Key": "k-secret"}
+    for path, body in (("/v1/tokens", {"name": "once", "role": "reader"}),
+                       ("/v1/join-tokens", {"ttl_s": 60})):
+        secret = cloud.must(201, "POST", path, body, headers=key)["token"]
+        is_problem(cloud.call("POST", path, body, headers=key),
+                   409 if path == "/v1/tokens" else 422,
+                   "secret_not_repeated" if path == "/v1/tokens"
+                   else "idempotency_key_reused")
+        for name in ("controller.db", "controller.db-wal"):
+            with open(os.path.join(cloud.dir, name), "rb") as f:
+                if secret.encode() in f.read():
+                    raise AssertionError(name + " holds a secret in clear")
+
+
+case("Idempotency-Key: the reply with a secret is not kept",
+     secrets_are_not_kept)
 refused("Idempotency-Key of 129 characters: 400", 400, "bad_idempotency_key",
         "POST", "/v1/flavors", SIZE, headers={"Idempotency-Key": "k" * 129})
 unchanged("Idempotency-Key: a refused request is not remembered", lambda: (
