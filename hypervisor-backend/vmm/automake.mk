@@ -83,12 +83,10 @@ vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/vmm/host-init
 
-# With libFuzzer (CC=clang): tests/fuzz/fuzz-vmm-boot CORPUS
-if FUZZERS
-noinst_PROGRAMS += tests/fuzz/fuzz-vmm-boot
+vmm_fuzzers += tests/fuzz/fuzz-vmm-boot
 tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c
-tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
-tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-else
-EXTRA_DIST += tests/fuzz/fuzz-vmm-boot.c
+if !FUZZERS
+tests_fuzz_fuzz_vmm_boot_SOURCES += tests/fuzz/fuzz-main.c
 endif
+tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
