@@ -35,7 +35,7 @@ rss() { # NAME PID
     --vcpu-overcommit-permille 1000000 2>"$T/c.log" &
 controller=$!
 pids+=("$controller")
-until_ok 20 grep -q 'msg="ready"' "$T/c.log"
+until_ok 20 grep -qs 'msg="ready"' "$T/c.log"
 VIRGA_URL=$(sed -n 's/.*msg="ready" url=//p' "$T/c.log")
 VIRGA_CA=$T/c/pki/ca.crt
 VIRGA_TOKEN=$(cat "$T/c/admin.token")
@@ -48,7 +48,7 @@ start=$(now_ms)
     --sim-options cpus=1000,memory_mib=100000000 2>"$T/a.log" &
 agent=$!
 pids+=("$agent")
-until_ok 20 grep -q 'msg="node is up"' "$T/c.log"
+until_ok 20 grep -qs 'msg="node is up"' "$T/c.log"
 echo "{\"bench\":\"agent.start_to_up\",\"ms\":$(($(now_ms) - start))}"
 
 rss controllerd.memory "$controller" 0
