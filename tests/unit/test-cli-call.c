@@ -1,6 +1,7 @@
 /* test-cli-call.c - requests, retries, errors and whole commands against a
  * server in this process that follows a script: each entry is one
- * connection, answered and closed. */
+ * connection, answered and closed. Over 800 lines: all cases share the
+ * scripted server. */
 #include <config.h>
 
 #include <setjmp.h>
