@@ -81,8 +81,9 @@ include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)
-EXTRA_DIST += $(vmm_integ) tests/vmm/host-init \
-	hypervisor-backend/vmm/README.md
+EXTRA_DIST += $(vmm_integ) tests/integ/testhost.sh \
+	tests/vmm/host-init tests/vmm/host-lib \
+	hypervisor-backend/vmm/CONTROL.md hypervisor-backend/vmm/README.md
 
 fuzz_targets += tests/fuzz/fuzz-vmm-boot
 tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c $(fuzz_main)

@@ -85,7 +85,7 @@ static int
 add_nic(struct devices *d, struct devices_nic *in, struct err *reterr)
 {
     struct nic *nic = &d->nic[d->n_nics];
-    struct dev_net_options o = {.fd = in->fd};
+    struct dev_net_options o = {.fd = in->fds[0]};
     int r;
 
     memcpy(o.mac, in->mac, sizeof(o.mac));
@@ -94,7 +94,7 @@ add_nic(struct devices *d, struct devices_nic *in, struct err *reterr)
         err_prefix(reterr, "%s", in->tap);
         return r;
     }
-    in->fd = -1;
+    in->fds[0] = -1;
     d->n_nics++;
     r = virtio_pci_new(d->pci, dev_net_virtio(nic->net), DEV_NET_CLASS,
                        &d->ioevent, &nic->pci);
@@ -164,7 +164,7 @@ devices_new(struct vm *vm, const struct devices_config *cfg,
     for (size_t i = 0; i < cfg->n_disks; i++)
         closep(&cfg->disks[i].fd);
     for (size_t i = 0; i < cfg->n_nics; i++)
-        closep(&cfg->nics[i].fd);
+        closep(&cfg->nics[i].fds[0]);
     if (r < 0) {
         devices_free(d);
         return r;

@@ -62,7 +62,7 @@ open_devices(struct options *o, struct err *reterr)
             return err_errno(reterr, -errno, "%s", d->path);
     }
     for (size_t i = 0; i < o->devices.n_nics; i++) {
-        int r = be_tap_open(o->nics[i].tap, &o->nics[i].fd, reterr);
+        int r = be_tap_open(o->nics[i].tap, &o->nics[i].fds[0], reterr);
 
         if (r < 0)
             return r;
@@ -76,7 +76,7 @@ close_devices(struct options *o)
     for (size_t i = 0; i < o->devices.n_disks; i++)
         closep(&o->disks[i].fd);
     for (size_t i = 0; i < o->devices.n_nics; i++)
-        closep(&o->nics[i].fd);
+        closep(&o->nics[i].fds[0]);
 }
 
 static int

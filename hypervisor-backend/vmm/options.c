@@ -124,7 +124,7 @@ parse_net(char *s, struct options *o)
 
     if (o->devices.n_nics == DEVICES_MAX_NICS)
         return bad_option("--net", "8 NICs are the most");
-    *n = (struct devices_nic){.fd = -1};
+    *n = (struct devices_nic){.fds = {-1}, .n_queues = 1};
     while (s) {
         char *word = strsep(&s, ",");
 

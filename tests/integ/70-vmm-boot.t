@@ -5,70 +5,14 @@
 # shellcheck disable=SC2317 # functions are called by name
 . "$(dirname "$0")/tap.sh"
 
-command -v qemu-system-x86_64 >/dev/null ||
-    tap_skip_all "qemu-system-x86_64 is missing"
-command -v dpkg-deb >/dev/null || tap_skip_all "needs Debian's packages"
-image=$top_builddir/demo-image
-"$top_srcdir/tools/virga-demo-image" "$image" >"$T/image.log" 2>&1 ||
-    tap_skip_all "no demo image: $(tail -n 1 "$T/image.log")"
+. "$(dirname "$0")/testhost.sh"
 
-host=$T/host
-log=$T/host.log
-mkdir -p "$host"/{bin,lib} "$T/busybox" "$T/kernel"
-
-# newest NAME: the image's own packages, as its cache holds them.
-newest() {
-    find "${VIRGA_CACHE:-$image/cache}" -name "$1_*.deb" -printf '%T@ %p\n' |
-        sort -n | tail -n 1 | cut -d ' ' -f 2-
-}
-
-make_host() {
-    local name file
-
-    dpkg-deb --fsys-tarfile "$(newest busybox-static)" |
-        tar -x -C "$T/busybox" --wildcards '*/busybox' || return 1
-    dpkg-deb --fsys-tarfile "$(newest 'linux-image-*-cloud-amd64')" |
-        tar -x -C "$T/kernel" --wildcards '*/irqbypass.ko' '*/kvm.ko' \
-            '*/kvm-amd.ko' '*/tun.ko' || return 1
-    cp "$T/busybox/bin/busybox" "$host/bin/" || return 1
-    for name in irqbypass kvm kvm-amd tun; do
-        find "$T/kernel" -name "$name.ko" -exec cp {} "$host/lib/" \;
-    done
-    cp "$image"/{vmlinuz,initrd.img} "$host/" &&
-        cp "$top_srcdir/tests/vmm/host-init" "$host/init" &&
-        chmod 755 "$host/init" &&
-        cp "$top_builddir/virga-vmm" "$host/bin/" || return 1
-    echo "$(cat "$image/cmdline") mitigations=off nokaslr" >"$host/cmdline"
-    # The loader and what the program is linked with, where it looks.
-    ldd "$host/bin/virga-vmm" | grep -o '/[^ ]*' | while read -r file; do
-        mkdir -p "$host${file%/*}"
-        cp -L "$file" "$host$file"
-    done
-    (cd "$host" && find . | "$T/busybox/bin/busybox" cpio -o -H newc) \
-        >"$T/host.img"
-}
-
-"$top_builddir/tests/vmm/vmlinux" "$image/vmlinuz" "$host/vmlinux" ||
-    tap_skip_all "cannot take the ELF kernel out of $image/vmlinuz"
-tap_ok "the test host is made" make_host || {
+tap_ok "the test host is made" testhost_make \
+    "$top_srcdir/tests/vmm/host-init" "$top_builddir/virga-vmm" || {
     tap_done
     exit
 }
-
-run_host() {
-    timeout 600 qemu-system-x86_64 -accel tcg,thread=single \
-        -cpu EPYC,+svm,+npt -smp 1 -m 1024 -nodefaults -nographic \
-        -serial stdio -no-reboot -kernel "$image/vmlinuz" \
-        -initrd "$T/host.img" -append "console=ttyS0 panic=-1 quiet \
-mitigations=off nokaslr cryptomgr.notests no_timer_check tsc=reliable" \
-        </dev/null >"$log" 2>&1
-}
-tap_ok "the test host runs to its end" run_host
-tr -d '\r' <"$log" >"$T/all"
-
-saw() {
-    grep -qF -- "$1" "$T/all"
-}
+tap_ok "the test host runs to its end" testhost_run
 tap_ok "the host's KVM has nested paging" saw "host: nested paging Y"
 tap_ok "bzImage: the guest comes up" saw "case bzimage: guest ready"
 tap_ok "bzImage: the console takes input" saw "case bzimage: Virga demo guest"
