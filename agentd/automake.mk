@@ -54,3 +54,4 @@ tests_unit_test_agentd_core_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-agentd-wire
 tests_unit_test_agentd_wire_SOURCES = tests/unit/test-agentd-wire.c
 tests_unit_test_agentd_wire_LDADD = $(API_LIBS) $(UNIT_LIBS)
+include $(top_srcdir)/agentd/restart.mk

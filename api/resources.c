@@ -133,8 +133,8 @@ static const struct codec_field fields_instance[] = {
     F(instance, memory_bytes, INT, C | B, "Memory, from the flavor"),
     F(instance, disk_bytes, INT, B, "Root disk, from the flavor"),
     F(instance, restart_policy, ENUM, I, "When its node starts it again by "
-      "itself: on-failure: unless it was stopped by the API or powered itself "
-      "off; always: unless it was stopped by the API",
+      "itself: on-failure (the default) unless the API stopped it or it powered "
+      "itself off, always unless the API stopped it",
       .names = api_restart_names, .dflt = RESTART_ON_FAILURE),
     F(instance, restart_count, INT, 0, "How often its restart policy had it "
       "started again, in all"),

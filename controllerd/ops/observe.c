@@ -69,6 +69,8 @@ apply_usage(struct db *db, struct store_instance *i,
     if (d.clamped)
         COUNT(usage_time_clamped);
     i->ended_run = (int64_t)d.ended_run;
+    if (d.action == METER_CLOSE && o->state == OBSERVED_STOPPED)
+        xstrset(&i->a.last_end_reason, o->reason ? o->reason : "unknown");
     if (d.action == METER_CLOSE || d.action == METER_CLOSE_AND_OPEN)
         r = store_interval_close(db, i->a.id, last.run, d.at_us);
     if (r == 0 &&
@@ -136,8 +138,6 @@ saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
 
     if (o->run != i->a.run || i->power == POWER_DELETED)
         return 0;
-    if (i->a.started_at) /* it is the end of something */
-        xstrset(&i->a.last_end_reason, reason);
     if (o->restart) {
         follow_restart(i);
         if (i->power == POWER_RUNNING)
