@@ -558,6 +558,9 @@ dev_net_new(struct gmem *g, struct io_loop *loop,
     struct dev_net *d = NULL;
     int r;
 
+    if (o->n_fds != 1)
+        return err_set(reterr, -EINVAL, "invalid",
+                       "one descriptor for each queue pair, please");
     /* RFC 791 wants 68; a group address is nobody's own. */
     if ((o->mtu && o->mtu < 68) || (o->mac[0] & 1))
         return err_set(reterr, -EINVAL, "invalid",
@@ -565,7 +568,7 @@ dev_net_new(struct gmem *g, struct io_loop *loop,
     d = xnew(struct dev_net);
     rate_init(&d->rx_rate, &o->rx, rate_now_ns());
     rate_init(&d->tx_rate, &o->tx, rate_now_ns());
-    r = set_up_tap(d, o->fd);
+    r = set_up_tap(d, o->fds[0]);
     if (r < 0) {
         free(d);
         return err_errno(reterr, r, "tap");
