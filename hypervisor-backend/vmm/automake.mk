@@ -29,7 +29,6 @@ VMM_LIBS = libvmm.a libcommon.a
 bin_PROGRAMS += virga-vmm
 virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/main.c \
-	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
 	hypervisor-backend/vmm/options.c hypervisor-backend/vmm/options.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
 
@@ -80,6 +79,7 @@ include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
 include $(top_srcdir)/hypervisor-backend/vmm/control.mk
 include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
 include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)
