@@ -91,3 +91,5 @@ fuzz_targets += tests/fuzz/fuzz-vmm-boot
 tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c $(fuzz_main)
 tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
 tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)
+
+include $(top_srcdir)/tests/vmm/guests.mk
