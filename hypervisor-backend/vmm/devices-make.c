@@ -409,12 +409,12 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
         [DEVICES_RNG] = {LOOP_OTHER, DEV_RNG_CLASS, make_other},
         [DEVICES_BALLOON] = {LOOP_OTHER, DEV_BALLOON_CLASS, make_other},
     };
-    struct io_loop *loop = devices_loop(d, kinds[dev->kind].loop, reterr);
     struct device is = {.kind = dev->kind};
-    int r;
+    struct io_loop *loop;
+    int r = devices_loop(d, kinds[dev->kind].loop, &loop, reterr);
 
-    if (!loop)
-        return -EAGAIN;
+    if (r < 0)
+        return r;
     r = kinds[dev->kind].make(d, dev, loop, &is, reterr);
     if (r == 0) {
         if (d->paused)

@@ -76,8 +76,8 @@ int devices_new_on(const struct devices_host *host, struct devices_config *cfg,
                    struct devices **ret, struct err *reterr) _must_check_;
 int devices_enter_on(struct devices *d, const struct devices_host *host,
                      struct err *reterr) _must_check_;
-struct io_loop *devices_loop(struct devices *d, enum devices_loop which,
-                             struct err *reterr) _must_check_;
+int devices_loop(struct devices *d, enum devices_loop which,
+                 struct io_loop **ret, struct err *reterr) _must_check_;
 /* NULL and -ENOENT recorded. name NULL: the first of its kind. */
 struct device *device_find(struct devices *d, enum devices_kind kind,
                            const char *name, struct err *reterr);

@@ -40,19 +40,20 @@ host_of(struct vm *vm)
     };
 }
 
-struct io_loop *
-devices_loop(struct devices *d, enum devices_loop which, struct err *reterr)
+int
+devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
+             struct err *reterr)
 {
     static const char *const names[N_LOOPS] = {"disk", "net", "io"};
-    int r;
+    int r = 0;
 
-    if (d->loops[which])
-        return d->loops[which];
-    r = io_loop_new(names[which], d->thread_start, d->thread_arg,
-                    &d->loops[which]);
+    if (!d->loops[which])
+        r = io_loop_new(names[which], d->thread_start, d->thread_arg,
+                        &d->loops[which]);
     if (r < 0)
-        err_errno(reterr, r, "I/O thread for %s", names[which]);
-    return d->loops[which];
+        return err_errno(reterr, r, "I/O thread for %s", names[which]);
+    *ret = d->loops[which];
+    return 0;
 }
 
 struct device *
