@@ -439,7 +439,7 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
 }
 
 void
-device_end(struct devices *d, struct device *dev)
+device_end(struct devices *d, struct device *dev, bool pulled)
 {
     struct device is = {.kind = dev->kind};
 
@@ -449,5 +449,7 @@ device_end(struct devices *d, struct device *dev)
     is.pci = TAKE_PTR(dev->pci);
     is.is = dev->is;
     pthread_mutex_unlock(&d->lock);
+    if (pulled && is.pci)
+        d->husks[dev->slot] = virtio_pci_pull(TAKE_PTR(is.pci));
     end(&is);
 }

@@ -253,7 +253,7 @@ devices_leave(struct devices *d)
 
         if (!dev)
             continue;
-        device_end(d, dev);
+        device_end(d, dev, false);
         if (!dev->asked)
             continue;
         /* A machine that starts anew has no reason to wait for its guest. */
@@ -266,7 +266,8 @@ devices_leave(struct devices *d)
     }
     hotplug_free(d->hotplug);
     d->hotplug = NULL;
-    pci_free(d->pci);
+    pci_free(d->pci); /* with the husks */
     d->pci = NULL;
+    memset(d->husks, 0, sizeof(d->husks));
     d->paused = false;
 }
