@@ -29,7 +29,6 @@ VMM_LIBS = libvmm.a libcommon.a
 bin_PROGRAMS += virga-vmm
 virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/main.c \
-	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
 	hypervisor-backend/vmm/options.c hypervisor-backend/vmm/options.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
 
@@ -77,9 +76,11 @@ tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
 include $(top_srcdir)/hypervisor-backend/vmm/control.mk
 
-vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
+vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
+	tests/integ/72-vmm-control.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/integ/testhost.sh \
 	tests/vmm/host-init tests/vmm/host-lib \
