@@ -46,3 +46,4 @@ tests_unit_test_hv_libvirt_SOURCES = tests/unit/test-hv-libvirt.c
 tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/automake.mk
+include $(top_srcdir)/hypervisor-backend/usernet/automake.mk
