@@ -202,6 +202,13 @@ virtio_reset_done(struct virtio *v)
     pthread_cond_broadcast(&v->idle);
 }
 
+void
+virtio_idle(struct virtio *v)
+{
+    if (v->paused)
+        pthread_cond_broadcast(&v->idle);
+}
+
 /* Rings are dropped at once, so nothing that completes later can write into
  * them; the status keeps its old value until the last of it came back. */
 static void
@@ -296,9 +303,13 @@ void
 virtio_pause(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
+    if (!v->paused && v->type->pause)
+        v->type->pause(v->self, true);
     v->paused = true;
     if (v->type->update)
         v->type->update(v->self);
+    while (v->type->idle && !v->type->idle(v->self))
+        pthread_cond_wait(&v->idle, &v->lock);
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -306,6 +317,8 @@ void
 virtio_resume(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
+    if (v->paused && v->type->pause)
+        v->type->pause(v->self, false);
     v->paused = false;
     if (v->type->update)
         v->type->update(v->self);
