@@ -175,6 +175,8 @@ batch_done(void *self)
     struct dev_blk *d = self;
 
     publish(d);
+    if (!d->n_busy)
+        virtio_idle(d->v);
     if (d->v->resetting) {
         if (!d->n_busy)
             virtio_reset_done(d->v);
@@ -436,8 +438,19 @@ reset(void *self)
     return d->n_busy == 0;
 }
 
-static const struct virtio_type blk_type = {
-    .name = "blk", .id = VIRTIO_ID_BLOCK, .queue = run_queue, .reset = reset};
+static bool
+idle(void *self)
+{
+    struct dev_blk *d = self;
+
+    return d->n_busy == 0;
+}
+
+static const struct virtio_type blk_type = {.name = "blk",
+                                            .id = VIRTIO_ID_BLOCK,
+                                            .queue = run_queue,
+                                            .reset = reset,
+                                            .idle = idle};
 
 /* --- life and control --- */
 

@@ -26,6 +26,7 @@ enum {
     CFG_BAR_END = 0x28,
     CFG_CAP_PTR = 0x34,
     CFG_CAP_FIRST = 0x40,
+    IRQ_SLOTS = PCI_SLOTS * 64, /* MSI-X has at most 64 vectors here */
     COMMAND_MEMORY = 0x2,
     COMMAND_MASTER = 0x4,
     STATUS_CAP_LIST = 0x10,
@@ -59,9 +60,9 @@ struct pci {
     struct bus *bus;
     const struct irq *irq;
     uint64_t window, window_end;
-    uint32_t address; /* CONFIG_ADDRESS */
-    uint64_t ecam;    /* base, 0: none */
-    unsigned irq_slots;
+    uint32_t address;         /* CONFIG_ADDRESS */
+    uint64_t ecam;            /* base, 0: none */
+    bool irq_slot[IRQ_SLOTS]; /* taken */
     struct pci_dev *devs[PCI_SLOTS];
 };
 
@@ -370,14 +371,41 @@ pci_irq(const struct pci *p)
     return p->irq;
 }
 
-unsigned
-pci_take_irq_slots(struct pci *p, unsigned n)
+int
+pci_take_irq_slots(struct pci *p, unsigned n, unsigned *ret)
+{
+    unsigned at = 0, run = 0;
+
+    pthread_mutex_lock(&p->lock);
+    while (run < n && at < IRQ_SLOTS)
+        run = p->irq_slot[at++] ? 0 : run + 1;
+    if (run == n)
+        memset(p->irq_slot + at - n, true, n);
+    pthread_mutex_unlock(&p->lock);
+    if (run < n)
+        return -ENOSPC;
+    *ret = at - n;
+    return 0;
+}
+
+void
+pci_give_irq_slots(struct pci *p, unsigned first, unsigned n)
 {
     pthread_mutex_lock(&p->lock);
-    unsigned first = p->irq_slots;
-    p->irq_slots += n;
+    memset(p->irq_slot + first, false, n);
     pthread_mutex_unlock(&p->lock);
-    return first;
+}
+
+unsigned
+pci_irq_slots_taken(struct pci *p)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < IRQ_SLOTS; i++)
+        n += p->irq_slot[i];
+    pthread_mutex_unlock(&p->lock);
+    return n;
 }
 
 int
@@ -385,14 +413,16 @@ pci_add(struct pci *p, const struct pci_info *info,
         const struct pci_dev_ops *ops, void *self, struct pci_dev **ret)
 {
     struct pci_dev *d;
-    unsigned slot = 0;
+    unsigned slot = info->slot;
 
+    if (slot >= PCI_SLOTS)
+        return -EINVAL;
     pthread_mutex_lock(&p->lock);
-    while (slot < PCI_SLOTS && p->devs[slot])
+    while (!info->slot && slot < PCI_SLOTS && p->devs[slot])
         slot++;
-    if (slot == PCI_SLOTS) {
+    if (slot == PCI_SLOTS || p->devs[slot]) {
         pthread_mutex_unlock(&p->lock);
-        return -ENOSPC;
+        return slot == PCI_SLOTS ? -ENOSPC : -EEXIST;
     }
     d = xnew(struct pci_dev);
     d->pci = p;

@@ -103,6 +103,8 @@ build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
         r = gmem_new(cfg->memory_bytes, &cfg->memory, &vm->gmem, reterr);
     if (r == 0)
         r = kvm_add_memory(&vm->kvm, vm->gmem, reterr);
+    if (r == 0)
+        r = kvm_add_irqchip(&vm->kvm, reterr);
     if (r < 0)
         return r;
     r = irq_kvm_new(&vm->kvm, &vm->irq);
@@ -189,6 +191,12 @@ struct serial *
 vm_serial(struct vm *vm)
 {
     return vm->serial;
+}
+
+struct pm *
+vm_pm(struct vm *vm)
+{
+    return vm->pm;
 }
 
 int
