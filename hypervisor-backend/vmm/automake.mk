@@ -32,7 +32,6 @@ virga_vmm_SOURCES = \
 	hypervisor-backend/vmm/devices.c hypervisor-backend/vmm/devices.h \
 	hypervisor-backend/vmm/options.c hypervisor-backend/vmm/options.h \
 	hypervisor-backend/vmm/run.c hypervisor-backend/vmm/run.h
-virga_vmm_LDADD = $(VMMDEV_LIBS)
 
 unit_tests += tests/unit/test-vmm-gmem
 tests_unit_test_vmm_gmem_SOURCES = tests/unit/test-vmm-gmem.c
@@ -78,7 +77,9 @@ tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
+include $(top_srcdir)/hypervisor-backend/vmm/control.mk
 include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
+include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)

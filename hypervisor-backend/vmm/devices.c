@@ -85,7 +85,7 @@ static int
 add_nic(struct devices *d, struct devices_nic *in, struct err *reterr)
 {
     struct nic *nic = &d->nic[d->n_nics];
-    struct dev_net_options o = {.fd = in->fds[0]};
+    struct dev_net_options o = {.fds = {in->fds[0]}, .n_fds = 1};
     int r;
 
     memcpy(o.mac, in->mac, sizeof(o.mac));
