@@ -38,6 +38,7 @@
 #define INSTANCE REF("INSTANCE", INSTANCE)
 
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};
+static const char *const restarts[] = {"never", "on-failure", "always", NULL};
 static const char *const roles[] = {"reader", "member", "admin", "operator",
                                     NULL};
 
@@ -55,6 +56,10 @@ static const struct cli_opt opts_launch[] = {
     {.name = "flavor", .letter = 'f', .type = ARG_REF, .metavar = "FLAVOR",
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
      .doc = "size of the instance [the only flavor there is]"},
+    {.name = "restart", .type = ARG_CHOICE, .metavar = "POLICY",
+     .field = "restart_policy", .choices = restarts,
+     .doc = "when it is started again by itself: never, on-failure or always "
+            "[on-failure]"},
     WAIT, {.name = NULL}};
 static const struct cli_opt opts_log[] = {
     {.name = "follow", .letter = 'f', .type = ARG_FLAG,

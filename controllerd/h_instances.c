@@ -180,6 +180,7 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
     i.a.vcpus = f->vcpus;
     i.a.memory_bytes = f->memory_bytes;
     i.a.disk_bytes = MAX(f->disk_bytes, image_disk);
+    i.a.restart_policy = in->restart_policy;
     i.a.run = 1;
     i.a.created_at = clock_now_us();
     i.power = POWER_RUNNING;

@@ -30,6 +30,7 @@
 
 #include "hypervisor-backend/vmm/dev_balloon.h"
 #include "hypervisor-backend/vmm/dev_blk.h"
+#include "hypervisor-backend/vmm/dev_console.h"
 #include "hypervisor-backend/vmm/dev_net.h"
 #include "hypervisor-backend/vmm/rate.h"
 #include "hypervisor-backend/vmm/vm.h"
@@ -82,8 +83,8 @@ struct devices_vsock {
 };
 
 struct devices_console { /* a port of the virtio console */
-    const char *name;
-    int in_fd, out_fd; /* -1: no such end; may be the same */
+    const char *name;    /* see dev_console.h */
+    int in_fd, out_fd;   /* -1: no such end; may be the same */
 };
 
 struct devices_config {
@@ -197,7 +198,9 @@ struct devices_info {
             unsigned streams;
         } vsock;
         struct {
-            unsigned ports;
+            unsigned n_ports;
+            const char *names[DEVICES_MAX_CONSOLES]; /* NULL: has none */
+            struct dev_console_stats stats[DEVICES_MAX_CONSOLES];
         } console;
         struct dev_balloon_stats balloon;
     };

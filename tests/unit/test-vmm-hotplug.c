@@ -639,9 +639,11 @@ slow_idle(void *self)
 }
 
 static void
-slow_pause(void *self, bool paused)
+slow_update(void *self)
 {
-    ((struct slow *)self)->hooked = paused;
+    struct slow *s = self;
+
+    s->hooked = s->v->paused;
 }
 
 static void *
@@ -661,7 +663,7 @@ pause__waits_for_what_is_in_flight(void **state)
                                             .queue = slow_queue,
                                             .reset = slow_reset,
                                             .idle = slow_idle,
-                                            .pause = slow_pause};
+                                            .update = slow_update};
     struct fixture *f = *state;
     struct slow s = {.busy = true};
     pthread_t t;
