@@ -200,7 +200,7 @@ describe_nic(const struct device *dev, struct devices_info *info)
 static void
 describe_consoles(const struct device *dev, struct devices_info *info)
 {
-    info->console.n_ports = dev->want.console.n;
+    info->console.ports = dev->want.console.n;
     for (unsigned i = 0; i < dev->want.console.n; i++) {
         info->console.names[i] = dev->want.console.port[i].name;
         if (dev->v)

@@ -99,7 +99,10 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
     }
     slot = dev->slot;
     /* The guest learns the fate of what is under way. */
-    virtio_pause(dev->v);
+    if (kind == DEVICES_DISK && !d->paused)
+        dev_blk_give_up(dev->is.blk);
+    else
+        virtio_pause(dev->v);
     take_away(d, dev, true);
     if (!hotplug_pulled(d->hotplug, slot))
         bury(d, slot);

@@ -130,7 +130,7 @@ int devices_attach_nic(struct devices *d, struct devices_nic *nic,
  * `detached`. A guest may never answer: how long a client waits is the
  * caller's matter; asking again tells the guest again. force takes the device
  * away at once, as if it were pulled out: what was in flight is finished
- * first (this waits for the host's I/O), what the guest had queued is not. */
+ * first (this waits for the host's I/O), what the guest had queued fails. */
 int devices_detach_disk(struct devices *d, const char *name, bool force,
                         struct err *reterr) _must_check_;
 int devices_detach_nic(struct devices *d, const char *name, bool force,
@@ -198,7 +198,7 @@ struct devices_info {
             unsigned streams;
         } vsock;
         struct {
-            unsigned n_ports;
+            unsigned ports;
             const char *names[DEVICES_MAX_CONSOLES]; /* NULL: has none */
             struct dev_console_stats stats[DEVICES_MAX_CONSOLES];
         } console;

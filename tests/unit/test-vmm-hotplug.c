@@ -536,6 +536,31 @@ force__driver_at_work_harms_nobody(void **state)
 }
 
 static void
+force__requests_that_wait_are_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = &f->g;
+    const struct rate_limits l = {.ops_per_s = 1, .ops_burst = 1};
+    unsigned slot = attach(f, "a"), failed = 0;
+    struct vring_used_elem e;
+    struct guest_queue *q;
+    uint64_t data;
+
+    assert_int_equal(devices_disk_limits(f->d, "a", &l, NULL), 0);
+    q = drive(f, slot, 16, &data);
+    guest_kick(g, q);
+    assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        uint8_t status = *(uint8_t *)guest_at(g, data + 8192 + i, 1);
+
+        assert_true(guest_used(g, q, &e));
+        assert_true(status == VIRTIO_BLK_S_OK || status == VIRTIO_BLK_S_IOERR);
+        failed += status == VIRTIO_BLK_S_IOERR;
+    }
+    assert_true(failed >= 14); /* at a request a second */
+}
+
+static void
 force__husk_gives_way_to_what_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -1140,6 +1165,7 @@ main(void)
         CASE(eject__what_nobody_asked_for_is_counted_and_ignored),
         CASE(eject__asked_again_after_it_changes_nothing),
         CASE(force__driver_at_work_harms_nobody),
+        CASE(force__requests_that_wait_are_failed),
         CASE(force__husk_gives_way_to_what_is_there),
         CASE(detach__a_driver_that_never_let_go_is_safe_too),
         CASE(pause__nothing_changes_until_resumed),
