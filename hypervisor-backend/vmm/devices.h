@@ -120,14 +120,14 @@ void devices_leave(struct devices *d);
 int devices_enter(struct devices *d, struct vm *vm,
                   struct err *reterr) _must_check_;
 
-/* --- disks and NICs that come and go; between enter and leave --- */
+/* --- disks and NICs that come and go; also between two runs --- */
 int devices_attach_disk(struct devices *d, struct devices_disk *disk,
                         unsigned *ret_slot, struct err *reterr) _must_check_;
 int devices_attach_nic(struct devices *d, struct devices_nic *nic,
                        unsigned *ret_slot, struct err *reterr) _must_check_;
-/* 0: it is gone (force). -EINPROGRESS (no error is recorded): the guest was
- * asked; once it let go, devices_events() removes the device and calls
- * `detached`. A guest may never answer: how long a client waits is the
+/* 0: it is gone (force, or no run). -EINPROGRESS (no error is recorded): the
+ * guest was asked; once it let go, devices_events() removes the device and
+ * calls `detached`. A guest may never answer: how long a client waits is the
  * caller's matter; asking again tells the guest again. force takes the device
  * away at once, as if it were pulled out: what was in flight is finished
  * first (this waits for the host's I/O), what the guest had queued fails. */

@@ -723,7 +723,7 @@ reset__next_run_has_what_is_attached(void **state)
 {
     struct fixture *f = *state;
     struct devices_info info = {0};
-    unsigned a = attach(f, "a"), b = attach(f, "b"), c = attach(f, "c"), n;
+    unsigned a = attach(f, "a"), b = attach(f, "b"), c = attach(f, "c"), n, x;
     int peer _cleanup_(closep) = -1, fd;
     char byte = 'x';
 
@@ -744,19 +744,26 @@ reset__next_run_has_what_is_attached(void **state)
     assert_int_equal(devices_nic_link(f->d, "n", true, NULL), -ENOENT);
     assert_int_equal(devices_balloon_target(f->d, 0, NULL), -ENOENT);
     assert_int_equal(devices_balloon_poll(f->d), -EAGAIN);
+    /* but to be attached and detached */
+    x = attach(f, "x");
+    assert_int_equal(x, a);
+    assert_int_equal(attach(f, "y"), c);
+    assert_int_equal(devices_detach_disk(f->d, "y", false, NULL), 0);
+    assert_int_equal(f->n_gone, 1);
+    devices_events(f->d);
     power_off(f);
     power_on(f);
     assert_int_equal(devices_enter_on(f->d, &f->host, NULL), 0);
     assert_true(present(f, b)); /* in the same slot */
     assert_true(present(f, n));
-    assert_false(present(f, a));
+    assert_true(present(f, x));
     assert_false(present(f, c));
     assert_int_equal(in(f, REG(UP), 4), 0); /* it was there all the time */
     assert_int_equal(devices_find(f->d, DEVICES_DISK, "b", note, &info), 0);
     assert_int_equal(info.disk.capacity_bytes, DISK_BYTES);
     assert_int_equal(devices_find(f->d, DEVICES_NIC, NULL, note, &info), 0);
     assert_false(info.nic.link_up);
-    assert_int_equal(attach(f, "c"), a);
+    assert_int_equal(attach(f, "c"), c);
     /* the peer still has the NIC's other end */
     assert_false(readable(peer));
 }
