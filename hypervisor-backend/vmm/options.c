@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -40,6 +41,9 @@ options_usage(FILE *to)
           "        [,tx_pps=N]\n"
           "                    a tap device, made if it is not there; may be "
           "repeated\n"
+          "  --net packets=FD[,...]\n"
+          "                    an open unix socket whose messages are frames, "
+          "such as\n                    virga-usernet has\n"
           "  --vsock cid=N[,socket=PATH][,guest=PATH]\n"
           "                    sockets: PATH is made for calls to the guest; a "
           "call\n                    from it to port P goes to PATH_P\n"
@@ -245,6 +249,7 @@ parse_net(char *s, struct options *o)
     nic = codec_list_add(&spec_nic_table, &o->spec.nics);
     const struct word words[] = {
         {"tap", TEXT, &o->nics[n].tap, 0, 0},
+        {"packets", NUMBER, &o->nics[n].packets, 3, INT_MAX},
         {"mac", TEXT, &mac, 0, 0},
         {"name", TEXT, &name, 0, 0},
         {"mtu", NUMBER, &nic->mtu, 68, 65535},
@@ -257,9 +262,12 @@ parse_net(char *s, struct options *o)
     };
     if (parse_words("--net", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
-    if (!o->nics[n].tap)
-        return bad_option("--net", "tap=NAME, please");
+    if (!o->nics[n].tap == !o->nics[n].packets)
+        return bad_option("--net", "tap=NAME or packets=FD, please");
+    if (o->nics[n].packets && (o->nics[n].queues > 1 || o->nics[n].vhost))
+        return bad_option("--net", "queues and vhost need a tap");
     nic->tap = o->nics[n].tap;
+    nic->kind = nic->tap ? DEVICES_NIC_TAP : DEVICES_NIC_PACKETS;
     nic->name = name_or(name, "net", n);
     nic->rx_limits = new_limits(&rx);
     nic->tx_limits = new_limits(&tx);
