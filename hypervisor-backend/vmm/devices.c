@@ -43,7 +43,7 @@ host_of(struct vm *vm)
 struct io_loop *
 devices_loop(struct devices *d, enum devices_loop which, struct err *reterr)
 {
-    static const char *const names[N_LOOPS] = {"disk", "net", "io"};
+    static const char *const names[N_LOOPS] = {"net", "io"};
     int r;
 
     if (d->loops[which])

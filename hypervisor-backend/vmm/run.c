@@ -175,6 +175,7 @@ make_devices(struct run *r, struct err *reterr)
                                   .path = d->path ? d->path : d->name,
                                   .fd = again(d->fd),
                                   .read_only = d->read_only,
+                                  .no_lock = d->no_lock,
                                   .direct = d->direct,
                                   .queues = (unsigned)d->queues,
                                   .serial = d->serial,
@@ -213,6 +214,7 @@ build(struct run *r, struct err *reterr)
 {
     const struct spec *s = r->spec;
     struct vm_config cfg = {.cpus = (unsigned)s->cpus,
+                            .cpu_model = s->cpu_model,
                             .memory_bytes = (uint64_t)s->memory->bytes,
                             .memory = {.shared = s->memory->shared,
                                        .hugepages = s->memory->hugepages,
