@@ -151,6 +151,13 @@ static const struct codec_field fields_instance[] = {
 };
 TABLE(instance, instance, "Instance", "A virtual machine.");
 
+static const struct codec_field fields_instance_change[] = {
+    F(instance_change, restart_policy, ENUM, I, "When its node starts it again "
+      "by itself, from its next end on", .names = api_restart_names, .dflt = -1),
+};
+TABLE(instance_change, instance_change, "InstanceChange",
+      "What to change of an instance; what is absent stays.");
+
 static const struct codec_field fields_stop_request[] = {
     F(stop_request, force, BOOL, I, "End it without asking the guest"),
 };

@@ -108,6 +108,11 @@ struct api_instance {
     int64_t created_at, started_at;
 };
 
+/* What of an instance can be changed. */
+struct api_instance_change {
+    int restart_policy; /* enum api_restart; < 0 stays as it is */
+};
+
 struct api_stop_request {
     bool force;
 };
@@ -288,10 +293,10 @@ struct api_report_ack {
 
 extern const struct codec_table table_project, table_token, table_whoami,
     table_flavor, table_image, table_image_part, table_instance,
-    table_stop_request, table_operation, table_stats, table_usage,
-    table_usage_item, table_node, table_join_token, table_problem, table_fault,
-    table_join, table_joined, table_certificate_request, table_desired,
-    table_desired_instance, table_node_request, table_host, table_report,
-    table_observation, table_report_ack;
+    table_instance_change, table_stop_request, table_operation, table_stats,
+    table_usage, table_usage_item, table_node, table_join_token, table_problem,
+    table_fault, table_join, table_joined, table_certificate_request,
+    table_desired, table_desired_instance, table_node_request, table_host,
+    table_report, table_observation, table_report_ack;
 
 #endif

@@ -264,6 +264,29 @@ h_instance_show(struct call *c, struct db *db)
     return r;
 }
 
+/* ---- changes ---- */
+
+int
+h_instance_change(struct call *c, struct db *db)
+{
+    const struct api_instance_change *in = c->in;
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+    int r = get(c, db, &i);
+
+    if (r < 0)
+        return r;
+    if (in->restart_policy >= 0 && in->restart_policy != i.a.restart_policy) {
+        i.a.restart_policy = in->restart_policy;
+        op_change(c->ctl, &i);
+        r = store_instance_update(db, &i, 0);
+        if (r < 0)
+            return store_error(c, db, r);
+        memcpy(c->notify_node, i.a.node_id, ID_SIZE);
+    }
+    reply_instance(c, &i.a);
+    return 0;
+}
+
 /* ---- verbs ---- */
 
 static int

@@ -81,7 +81,8 @@ include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
 include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
 include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
 
-vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
+vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
+	tests/integ/72-vmm-control.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/integ/testhost.sh \
 	tests/vmm/host-init tests/vmm/host-lib \

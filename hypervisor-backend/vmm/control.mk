@@ -13,6 +13,7 @@ VMMCTL_LIBS = libvmmctl.a libapi.a $(VMMDEV_LIBS) $(JANSSON_LIBS) $(UUID_LIBS)
 virga_vmm_SOURCES += \
 	hypervisor-backend/vmm/options_open.c \
 	hypervisor-backend/vmm/run_console.c \
+	hypervisor-backend/vmm/run_facts.c \
 	hypervisor-backend/vmm/run_verbs.c \
 	hypervisor-backend/vmm/run-private.h \
 	hypervisor-backend/vmm/serve.c hypervisor-backend/vmm/serve.h

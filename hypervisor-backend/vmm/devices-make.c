@@ -435,14 +435,12 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
         [DEVICES_RNG] = {LOOP_OTHER, DEV_RNG_CLASS, make_other},
         [DEVICES_BALLOON] = {LOOP_OTHER, DEV_BALLOON_CLASS, make_other},
     };
-    enum devices_loop which = kinds[dev->kind].loop;
-    struct io_loop *loop =
-        which == LOOP_OWN ? NULL : devices_loop(d, which, reterr);
     struct device is = {.kind = dev->kind};
-    int r;
+    struct io_loop *loop;
+    int r = devices_loop(d, kinds[dev->kind].loop, &loop, reterr);
 
-    if (!loop && which != LOOP_OWN)
-        return -EAGAIN;
+    if (r < 0)
+        return r;
     r = kinds[dev->kind].make(d, dev, loop, &is, reterr);
     if (r == 0) {
         if (d->paused)
@@ -467,7 +465,7 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
 }
 
 void
-device_end(struct devices *d, struct device *dev)
+device_end(struct devices *d, struct device *dev, bool pulled)
 {
     struct device is = {.kind = dev->kind};
 
@@ -477,5 +475,7 @@ device_end(struct devices *d, struct device *dev)
     is.pci = TAKE_PTR(dev->pci);
     is.is = dev->is;
     pthread_mutex_unlock(&d->lock);
+    if (pulled && is.pci)
+        d->husks[dev->slot] = virtio_pci_pull(TAKE_PTR(is.pci));
     end(&is);
 }

@@ -22,3 +22,7 @@ $(seccomp_filters): hypervisor-backend/vmm/seccomp-gen$(EXEEXT)
 # For "make virga-vmm", which does not look at BUILT_SOURCES.
 hypervisor-backend/vmm/jail_seccomp.$(OBJEXT): $(seccomp_filters)
 
+
+unit_tests += tests/unit/test-vmm-jail
+tests_unit_test_vmm_jail_SOURCES = tests/unit/test-vmm-jail.c
+tests_unit_test_vmm_jail_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

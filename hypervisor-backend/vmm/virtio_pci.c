@@ -542,19 +542,37 @@ virtio_pci_new_at(struct pci *p, struct virtio *v, uint32_t class_code,
     return 0;
 }
 
+/* First the I/O thread lets go of us, then (by the caller) the vCPUs. */
+static void
+let_go(struct virtio_pci *t)
+{
+    pthread_mutex_lock(&t->v->lock);
+    t->v->transport = (struct virtio_transport){.may_dma = never_dma};
+    pthread_mutex_unlock(&t->v->lock);
+    virtio_update(t->v);
+}
+
 void
 virtio_pci_free(struct virtio_pci *t)
 {
     if (!t)
         return;
-    /* First the I/O thread lets go of us, then the vCPUs. */
-    pthread_mutex_lock(&t->v->lock);
-    t->v->transport = (struct virtio_transport){.may_dma = never_dma};
-    pthread_mutex_unlock(&t->v->lock);
-    virtio_update(t->v);
+    let_go(t);
     pci_del(t->dev);
     msix_free(t->msix);
     free(t);
+}
+
+struct pci_dev *
+virtio_pci_pull(struct virtio_pci *t)
+{
+    struct pci_dev *husk = t->dev;
+
+    let_go(t);
+    pci_dev_pull(husk);
+    msix_free(t->msix);
+    free(t);
+    return husk;
 }
 
 struct pci_dev *
