@@ -34,8 +34,9 @@ options_usage(FILE *to)
           "  --hugepages       memory in 2 MiB pages set aside by the host\n"
           "  --ksm             let the host merge pages with equal content\n"
           "  --disk PATH[,ro][,direct][,format=raw][,name=NAME][,serial=TEXT]\n"
-          "         [,queues=N][,iops=N][,bps=SIZE]\n"
-          "                    a file or block device; may be repeated\n"
+          "         [,queues=N][,iops=N][,bps=SIZE][,lock=off]\n"
+          "                    a file or block device; may be repeated. Others "
+          "are kept\n                    from it unless lock=off\n"
           "  --net tap=NAME[,mac=AA:BB:CC:DD:EE:FF][,name=NAME][,mtu=N]\n"
           "        [,queues=N][,vhost][,rx_bps=SIZE][,tx_bps=SIZE][,rx_pps=N]\n"
           "        [,tx_pps=N]\n"
@@ -47,9 +48,11 @@ options_usage(FILE *to)
           "  --vsock cid=N[,socket=PATH][,guest=PATH]\n"
           "                    sockets: PATH is made for calls to the guest; a "
           "call\n                    from it to port P goes to PATH_P\n"
-          "  --console name=NAME,path=PATH\n"
+          "  --console name=NAME,path=PATH|listen=PATH\n"
           "                    a port of the virtio console to a unix socket, "
-          "pipe\n                    or terminal; may be repeated\n"
+          "pipe\n                    or terminal, or to the clients of a "
+          "socket that is made,\n                    one at a time; may be "
+          "repeated\n"
           "  --control PATH    make a control socket there\n"
           "  --console-log FILE  add the serial console's output to it\n"
           "  --id ID, --name NAME  what it calls itself\n"
@@ -180,7 +183,7 @@ static int
 parse_disk(char *s, struct options *o)
 {
     size_t n = o->spec.disks.n;
-    const char *name = NULL, *serial = NULL, *format = "raw";
+    const char *name = NULL, *serial = NULL, *format = "raw", *lock = "on";
     struct spec_limits limits = {0};
     struct spec_disk *d;
     char *rest = s;
@@ -197,6 +200,7 @@ parse_disk(char *s, struct options *o)
     const struct word words[] = {
         {"ro", FLAG, &d->read_only, 0, 0},
         {"direct", FLAG, &d->direct, 0, 0},
+        {"lock", TEXT, &lock, 0, 0},
         {"format", TEXT, &format, 0, 0},
         {"name", TEXT, &name, 0, 0},
         {"serial", TEXT, &serial, 0, 0},
@@ -208,6 +212,9 @@ parse_disk(char *s, struct options *o)
         return -EINVAL;
     if (!streq(format, "raw"))
         return bad_option("--disk", "format=raw is all there is");
+    if (!streq(lock, "on") && !streq(lock, "off"))
+        return bad_option("--disk", "lock is on or off");
+    d->no_lock = streq(lock, "off");
     if (serial && strlen(serial) > DEV_BLK_SERIAL)
         return bad_option("--disk", "a serial number has 20 bytes at most");
     d->name = name_or(name, "disk", n);
@@ -301,7 +308,7 @@ static int
 parse_console(char *s, struct options *o)
 {
     size_t n = o->spec.consoles.n;
-    const char *name = NULL;
+    const char *name = NULL, *at = NULL;
     struct spec_console *k;
 
     if (n == DEVICES_MAX_CONSOLES)
@@ -310,12 +317,17 @@ parse_console(char *s, struct options *o)
     k->fd = -1;
     const struct word words[] = {
         {"name", TEXT, &name, 0, 0},
-        {"path", TEXT, &o->consoles[n], 0, 0},
+        {"path", TEXT, &o->consoles[n].path, 0, 0},
+        {"listen", TEXT, &at, 0, 0},
     };
     if (parse_words("--console", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
-    if (!o->consoles[n])
-        return bad_option("--console", "path=PATH, please");
+    if ((o->consoles[n].path != NULL) == (at != NULL))
+        return bad_option("--console", "path=PATH or listen=PATH, please");
+    if (at) {
+        o->consoles[n].path = at;
+        o->consoles[n].listen = true;
+    }
     k->name = name_or(name, "console", n);
     return check_name("--console", &o->spec.consoles, sizeof(*k));
 }
