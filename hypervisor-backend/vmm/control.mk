@@ -11,10 +11,14 @@ libvmmctl_a_SOURCES = \
 VMMCTL_LIBS = libvmmctl.a libapi.a $(VMMDEV_LIBS) $(JANSSON_LIBS) $(UUID_LIBS)
 
 virga_vmm_SOURCES += \
+	hypervisor-backend/vmm/ctl.c hypervisor-backend/vmm/ctl.h \
+	hypervisor-backend/vmm/ctl_request.c \
+	hypervisor-backend/vmm/ctl_request.h \
 	hypervisor-backend/vmm/options_open.c \
 	hypervisor-backend/vmm/run_console.c \
 	hypervisor-backend/vmm/run_facts.c \
 	hypervisor-backend/vmm/run_verbs.c \
 	hypervisor-backend/vmm/run-private.h \
-	hypervisor-backend/vmm/serve.c hypervisor-backend/vmm/serve.h
+	hypervisor-backend/vmm/serve.c hypervisor-backend/vmm/serve.h \
+	hypervisor-backend/vmm/words.c hypervisor-backend/vmm/words.h
 virga_vmm_LDADD = $(VMMCTL_LIBS)
