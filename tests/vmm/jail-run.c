@@ -1,5 +1,6 @@
 /* jail-run.c - starts a jailed virga-vmm as an agent's driver does, for
  * tests: descriptors, description, a pid namespace, a control group.
+ *   jail-run talk SOCKET     standard input to it, what comes to output
  *   jail-run VMM ROOT-PARENT ID NAME=VALUE…
  * NAME: kernel, initrd, cmdline, cpus, memory (bytes), disk, tap, vsock
  * (a listening socket is made there), control (likewise), log, end, on_reset,
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -198,6 +200,40 @@ start(const char *vmm, int description)
     return -1;
 }
 
+static int
+talk(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct pollfd p[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                         {.fd = fd, .events = POLLIN}};
+    char bytes[4096];
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+        die(path, NULL);
+    for (;;) {
+        ssize_t n;
+
+        if (poll(p, ARRAY_SIZE(p), -1) < 0)
+            die("poll", NULL);
+        if (p[0].revents) {
+            n = read(STDIN_FILENO, bytes, sizeof(bytes));
+            if (n <= 0) {
+                shutdown(fd, SHUT_WR);
+                p[0].fd = -1;
+            } else if (fs_write_all(fd, bytes, (size_t)n) < 0) {
+                return 0;
+            }
+        }
+        if (p[1].revents) {
+            n = read(fd, bytes, sizeof(bytes));
+            if (n <= 0 || fs_write_all(STDOUT_FILENO, bytes, (size_t)n) < 0)
+                return 0;
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -206,6 +242,8 @@ main(int argc, char **argv)
     int parent, status;
     pid_t pid;
 
+    if (argc == 3 && streq(argv[1], "talk"))
+        return talk(argv[2]);
     if (argc < 4)
         return 64;
     args = argv + 4;
