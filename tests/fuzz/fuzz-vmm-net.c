@@ -50,7 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         guest_new(&g, GUEST_MIB);
         assert_int_equal(
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd), 0);
-        o.fd = fd[0];
+        o.fds[0] = fd[0];
+        o.n_fds = 1;
         peer = fd[1];
         assert_int_equal(dev_net_new(g.mem, g.loop, &o, &d, NULL), 0);
         guest_plug(&g, dev_net_virtio(d), DEV_NET_CLASS);

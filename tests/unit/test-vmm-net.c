@@ -34,7 +34,8 @@ make(int fd, const struct dev_net_options *base)
     struct fixture *f = calloc(1, sizeof(*f));
     struct dev_net_options o = *base;
 
-    o.fd = fd;
+    o.fds[0] = fd;
+    o.n_fds = 1;
     memcpy(o.mac, "\x02\x00\x00\x01\x02\x03", 6);
     guest_new(&f->g, 16 * GUEST_MIB);
     assert_int_equal(dev_net_new(f->g.mem, f->g.loop, &o, &f->d, NULL), 0);
@@ -466,17 +467,20 @@ options__bad_ones_are_refused(void **state)
 
     (void)state;
     guest_new(&g, GUEST_MIB);
-    assert_int_equal(dev_net_new(g.mem, g.loop,
-                                 &(struct dev_net_options){.fd = -1}, &d, NULL),
-                     -EBADF);
-    assert_int_equal(dev_net_new(g.mem, g.loop,
-                                 &(struct dev_net_options){.mtu = 67}, &d,
-                                 NULL),
-                     -EINVAL);
-    assert_int_equal(dev_net_new(g.mem, g.loop,
-                                 &(struct dev_net_options){.mac = {1}}, &d,
-                                 NULL),
-                     -EINVAL);
+    assert_int_equal(
+        dev_net_new(g.mem, g.loop,
+                    &(struct dev_net_options){.fds = {-1}, .n_fds = 1}, &d,
+                    NULL),
+        -EBADF);
+    assert_int_equal(
+        dev_net_new(g.mem, g.loop,
+                    &(struct dev_net_options){.n_fds = 1, .mtu = 67}, &d, NULL),
+        -EINVAL);
+    assert_int_equal(
+        dev_net_new(g.mem, g.loop,
+                    &(struct dev_net_options){.n_fds = 1, .mac = {1}}, &d,
+                    NULL),
+        -EINVAL);
     assert_int_equal(be_tap_open("", &fd, NULL), -EINVAL);
     assert_int_equal(be_tap_open("a/b", &fd, NULL), -EINVAL);
     assert_int_equal(be_tap_open("tap%d", &fd, NULL), -EINVAL);

@@ -105,11 +105,17 @@ find_cap(struct guest *g, uint8_t id)
 void
 guest_plug(struct guest *g, struct virtio *v, uint32_t class_code)
 {
+    assert_int_equal(virtio_pci_new(g->pci, v, class_code, NULL, &g->t), 0);
+    guest_drive(g, v, pci_dev_slot(virtio_pci_dev(g->t)));
+}
+
+void
+guest_drive(struct guest *g, struct virtio *v, unsigned slot)
+{
     unsigned cap;
 
     g->v = v;
-    assert_int_equal(virtio_pci_new(g->pci, v, class_code, NULL, &g->t), 0);
-    g->slot = pci_dev_slot(virtio_pci_dev(g->t));
+    g->slot = slot;
     g->bar = guest_cfg_read(g, g->slot, 0x10, 4) & ~0xfU;
     g->bar |= (uint64_t)guest_cfg_read(g, g->slot, 0x14, 4) << 32;
     guest_cfg_write(g, g->slot, 0x04, 2, 0x6);

@@ -68,6 +68,8 @@ void guest_cfg_write(struct guest *g, unsigned slot, unsigned reg,
                      unsigned size, uint32_t value);
 /* Puts v on the bus, maps its BAR, turns MSI-X on with data = vector. */
 void guest_plug(struct guest *g, struct virtio *v, uint32_t class_code);
+/* The same for one that somebody else put on the bus, in that slot. */
+void guest_drive(struct guest *g, struct virtio *v, unsigned slot);
 void guest_unplug(struct guest *g);
 uint64_t guest_read(struct guest *g, uint64_t offset, unsigned size);
 void guest_write(struct guest *g, uint64_t offset, unsigned size,
