@@ -40,6 +40,7 @@ guest_main(void)
     hostile_send(&t, TX, &s, 1);
     hostile_must_fail(&t, "output that is writable");
     t.q = RX;
+    t.work[0] = IN(text + 64, 16);
     hostile_queues(&t);
     hostile_reset(&t);
     hostile_end(&t);
