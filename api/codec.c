@@ -71,6 +71,8 @@ codec_clear(const struct codec_table *t, void *obj)
             codec_list_clear(f->sub, p);
         } else if (f->type == CODEC_STRINGS) {
             codec_strings_clear(p);
+        } else if (f->type == CODEC_INTS) {
+            free(((struct codec_list *)p)->items);
         }
     }
     memset(obj, 0, t->size);
@@ -97,6 +99,12 @@ void
 codec_strings_add(struct codec_list *l, const char *s)
 {
     *(char **)list_grow(l, sizeof(char *)) = xstrdup(s);
+}
+
+void
+codec_ints_add(struct codec_list *l, int64_t v)
+{
+    *(int64_t *)list_grow(l, sizeof(v)) = v;
 }
 
 /* ---- encode ---- */
@@ -171,6 +179,7 @@ is_empty(const struct codec_field *f, const void *obj)
         return !*(void *const *)at(f, obj);
     case CODEC_LIST:
     case CODEC_STRINGS:
+    case CODEC_INTS:
         return ((const struct codec_list *)at(f, obj))->n == 0;
     case CODEC_BOOL:
         return !*(const bool *)at(f, obj);
@@ -202,6 +211,8 @@ encode_list(const struct codec_field *f, const struct codec_list *l,
             buf_addc(out, ',');
         if (f->type == CODEC_STRINGS)
             codec_encode_string(((char **)l->items)[i], out);
+        else if (f->type == CODEC_INTS)
+            buf_addf(out, "%lld", (long long)((int64_t *)l->items)[i]);
         else
             encode_object(f->sub, (char *)l->items + i * f->sub->size, request,
                           out);
@@ -301,11 +312,16 @@ codec_field_text(const struct codec_field *f, const void *obj, struct buf *out)
 
     if (f->type == CODEC_OBJECT || f->type == CODEC_LIST)
         return false;
-    if (f->type == CODEC_STRINGS) {
+    if (f->type == CODEC_STRINGS || f->type == CODEC_INTS) {
         const struct codec_list *l = at(f, obj);
 
-        for (size_t i = 0; i < l->n; i++)
-            buf_addf(out, "%s%s", i ? "," : "", ((char **)l->items)[i]);
+        for (size_t i = 0; i < l->n; i++) {
+            buf_adds(out, i ? "," : "");
+            if (f->type == CODEC_STRINGS)
+                buf_adds(out, ((char **)l->items)[i]);
+            else
+                buf_addf(out, "%lld", (long long)((int64_t *)l->items)[i]);
+        }
         return l->n > 0;
     }
     if (is_string(f->type)) {

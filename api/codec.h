@@ -31,6 +31,7 @@ enum codec_type {
     CODEC_OBJECT,  /* pointer to a struct of table sub; NULL is absent */
     CODEC_LIST,    /* struct codec_list of structs of table sub; max items */
     CODEC_STRINGS, /* struct codec_list of char *; max items */
+    CODEC_INTS,    /* struct codec_list of int64_t, each 0 or more; max items */
 };
 
 enum codec_flags {
@@ -94,6 +95,7 @@ void codec_list_clear(const struct codec_table *t, struct codec_list *l);
 void *codec_list_add(const struct codec_table *t, struct codec_list *l);
 void codec_strings_add(struct codec_list *l, const char *s);
 void codec_strings_clear(struct codec_list *l);
+void codec_ints_add(struct codec_list *l, int64_t v);
 
 /* One line of JSON appended to out. */
 void codec_encode(const struct codec_table *t, const void *obj,
@@ -105,7 +107,7 @@ void codec_encode_request(const struct codec_table *t, const void *obj,
 void codec_encode_string(const char *s, struct buf *out);
 
 /* A scalar field's value as plain text; false (and nothing) when absent or
- * not a scalar. Lists of strings are joined by commas. */
+ * not a scalar. Lists of strings and numbers are joined by commas. */
 bool codec_field_text(const struct codec_field *f, const void *obj,
                       struct buf *out);
 const struct codec_field *codec_field_find(const struct codec_table *t,

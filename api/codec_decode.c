@@ -108,6 +108,16 @@ static int decode_object(const struct codec_table *t, enum codec_mode mode,
                          struct err *e);
 
 static int
+decode_number(const json_t *v, const char *ptr, struct codec_list *out,
+              struct err *e)
+{
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return err_field(e, ptr, "type", "must be a whole number from 0");
+    codec_ints_add(out, json_integer_value(v));
+    return 0;
+}
+
+static int
 decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
             const char *ptr, struct codec_list *out, struct err *e)
 {
@@ -130,7 +140,9 @@ decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
 
         snprintf(index, sizeof(index), "%zu", i);
         pointer_to(item_ptr, ptr, index);
-        if (f->type == CODEC_STRINGS) {
+        if (f->type == CODEC_INTS) {
+            one = decode_number(json_array_get(v, i), item_ptr, out, e);
+        } else if (f->type == CODEC_STRINGS) {
             char *s = NULL;
 
             one = decode_string(&element, mode, json_array_get(v, i), item_ptr,
@@ -194,6 +206,7 @@ decode_value(const struct codec_field *f, enum codec_mode mode, const json_t *v,
         return decode_object(f->sub, mode, v, ptr, *(void **)slot, e);
     case CODEC_LIST:
     case CODEC_STRINGS:
+    case CODEC_INTS:
         return decode_list(f, mode, v, ptr, slot, e);
     default:
         return decode_string(f, mode, v, ptr, slot, e);

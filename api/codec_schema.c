@@ -51,6 +51,8 @@ nested(const struct codec_field *f, enum codec_mode mode, struct buf *out)
     buf_adds(out, ",\"items\":");
     if (f->type == CODEC_STRINGS)
         buf_adds(out, "{\"type\":\"string\"}");
+    else if (f->type == CODEC_INTS)
+        buf_adds(out, "{\"type\":\"integer\",\"minimum\":0}");
     else
         codec_schema(f->sub, mode, out);
     buf_adds(out, ",\"description\":");
@@ -62,7 +64,7 @@ static void
 field_schema(const struct codec_field *f, enum codec_mode mode, struct buf *out)
 {
     if (f->type == CODEC_OBJECT || f->type == CODEC_LIST ||
-        f->type == CODEC_STRINGS) {
+        f->type == CODEC_STRINGS || f->type == CODEC_INTS) {
         nested(f, mode, out);
         return;
     }
@@ -95,7 +97,8 @@ may_be_null(const struct codec_field *f)
 {
     return !(f->flags & CODEC_OMIT) && f->type != CODEC_INT &&
            f->type != CODEC_BOOL && f->type != CODEC_ENUM &&
-           f->type != CODEC_LIST && f->type != CODEC_STRINGS;
+           f->type != CODEC_LIST && f->type != CODEC_STRINGS &&
+           f->type != CODEC_INTS;
 }
 
 void

@@ -205,6 +205,7 @@ type_text(const struct codec_field *f)
         [CODEC_OBJECT] = "object",
         [CODEC_LIST] = "list",
         [CODEC_STRINGS] = "list of strings",
+        [CODEC_INTS] = "list of numbers",
     };
 
     return names[f->type];

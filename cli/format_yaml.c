@@ -107,6 +107,12 @@ add_value(const struct codec_field *f, const void *obj, int indent,
         buf_adds(out, l->n ? "\n" : " []\n");
         add_items(f->sub, l, indent, out);
         return;
+    case CODEC_INTS:
+        buf_adds(out, l->n ? "\n" : " []\n");
+        for (size_t i = 0; i < l->n; i++)
+            buf_addf(out, "%*s- %lld\n", indent, "",
+                     (long long)((const int64_t *)l->items)[i]);
+        return;
     case CODEC_STRINGS:
         buf_adds(out, l->n ? "\n" : " []\n");
         for (size_t i = 0; i < l->n; i++) {
@@ -146,6 +152,7 @@ is_left_out(const struct codec_field *f, const void *obj)
         return *(const int *)at == 0;
     case CODEC_LIST:
     case CODEC_STRINGS:
+    case CODEC_INTS:
         return ((const struct codec_list *)(const void *)at)->n == 0;
     default:
         return !*(void *const *)at;

@@ -87,6 +87,10 @@ fill(const struct codec_table *t, void *obj, int *seed)
             codec_strings_add(slot, "one");
             codec_strings_add(slot, "two \"quoted\"");
             break;
+        case CODEC_INTS:
+            codec_ints_add(slot, 0);
+            codec_ints_add(slot, INT64_MAX);
+            break;
         default:
             *(char **)slot = text_of_type(f, *seed);
         }

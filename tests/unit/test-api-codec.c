@@ -22,7 +22,7 @@ struct thing {
     bool on;
     int kind;
     struct part *part;
-    struct codec_list parts, words;
+    struct codec_list parts, words, numbers;
 };
 
 static const char *const kinds[] = {"red", "green", "blue", NULL};
@@ -57,6 +57,7 @@ static const struct codec_field fields[] = {
     F(thing, part, OBJECT, CODEC_IN, .sub = &part_table),
     F(thing, parts, LIST, CODEC_IN, .sub = &part_table, .min = 1, .max = 3),
     F(thing, words, STRINGS, CODEC_IN, .max = 2),
+    F(thing, numbers, INTS, CODEC_IN, .max = 2),
 };
 static const struct codec_table thing_table = {.name = "Thing",
                                                .doc = "A thing.",
@@ -104,7 +105,7 @@ decode__all_fields_are_read(void **state)
                "\"at\":\"2026-11-22T16:30:00.25Z\",\"on\":false,"
                "\"kind\":\"blue\",\"part\":{\"size\":1},"
                "\"parts\":[{\"size\":2,\"name\":\"x\"},{\"size\":10}],"
-               "\"words\":[\"a\",\"b\"]}",
+               "\"words\":[\"a\",\"b\"],\"numbers\":[7,0]}",
                &t, &e),
         0);
     assert_null(t.id);
@@ -123,6 +124,8 @@ decode__all_fields_are_read(void **state)
     assert_int_equal(t.parts.n, 2);
     assert_int_equal(((struct part *)t.parts.items)[1].size, 10);
     assert_string_equal(((char **)t.words.items)[1], "b");
+    assert_int_equal(t.numbers.n, 2);
+    assert_int_equal(((int64_t *)t.numbers.items)[0], 7);
     codec_clear(&thing_table, &t);
 }
 
@@ -217,6 +220,9 @@ decode__every_fault_has_pointer_and_code(void **state)
         {"{\"name\":\"a\",\"words\":[\"a\",7]}", "/words/1", "type"},
         {"{\"name\":\"a\",\"words\":[\"a\",null]}", "/words/1", "type"},
         {"{\"name\":\"a\",\"words\":\"a\"}", "/words", "type"},
+        {"{\"name\":\"a\",\"numbers\":[1,-1]}", "/numbers/1", "type"},
+        {"{\"name\":\"a\",\"numbers\":[\"1\"]}", "/numbers/0", "type"},
+        {"{\"name\":\"a\",\"numbers\":[1,2,3]}", "/numbers", "too_many"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
