@@ -80,6 +80,7 @@ include $(top_srcdir)/hypervisor-backend/vmm/control.mk
 include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
 include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
 include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
+include $(top_srcdir)/hypervisor-backend/vmm/net.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
 	tests/integ/72-vmm-control.t

@@ -1,10 +1,11 @@
 /* hypervisor-backend/vmm/devices.h - the PCI devices of one VM.
  * Role:      host bridge, disks, NICs, consoles and vsock in the order given,
- *            the entropy device and the balloon; one I/O thread for each
- *            class, made when its first device comes, so that no class waits
- *            for another. Disks and NICs come and go while the guest runs
- *            (ACPI hot-plug, see hotplug.h). The list outlives a run: a VM
- *            that was reset gets what is attached then, in the same slots.
+ *            the entropy device and the balloon; an I/O thread for each disk
+ *            and one for each other class, made when its first device comes,
+ *            so that no disk and no class waits for another. Disks and NICs
+ *            come and go while the guest runs (ACPI hot-plug, see hotplug.h).
+ *            The list outlives a run: a VM that was reset gets what is
+ *            attached then, in the same slots.
  * Ownership: borrows the vm between devices_enter() and devices_leave();
  *            these only while no vCPU runs. Strings are copied. Descriptors
  *            are taken over, also on failure (set to -1), those in lists too;
@@ -56,6 +57,7 @@ struct devices_disk {
     const char *path; /* for messages; may be NULL */
     int fd;
     bool read_only, direct;
+    bool no_lock;       /* see be_file.h */
     unsigned queues;    /* 0: one */
     const char *serial; /* up to DEV_BLK_SERIAL bytes; may be NULL */
     struct rate_limits limits;
