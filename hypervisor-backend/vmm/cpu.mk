@@ -26,3 +26,7 @@ unit_tests += tests/unit/test-vmm-blk-host
 tests_unit_test_vmm_blk_host_SOURCES = \
 	tests/unit/test-vmm-blk-host.c $(VMM_GUEST)
 tests_unit_test_vmm_blk_host_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-vmm-memory
+tests_unit_test_vmm_memory_SOURCES = tests/unit/test-vmm-memory.c $(VMM_GUEST)
+tests_unit_test_vmm_memory_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

@@ -51,6 +51,10 @@ struct virtio *dev_blk_virtio(struct dev_blk *d);
 int dev_blk_resized(struct dev_blk *d) _must_check_;
 uint64_t dev_blk_capacity(struct dev_blk *d); /* bytes */
 void dev_blk_set_limits(struct dev_blk *d, const struct rate_limits *l);
+/* For a disk that is pulled out: what is in flight ends, all that the guest
+ * has offered fails, so that its driver need not wait for it; the device then
+ * stays paused. Not from the I/O thread. */
+void dev_blk_give_up(struct dev_blk *d);
 void dev_blk_stats(struct dev_blk *d, struct dev_blk_stats *ret);
 
 #endif

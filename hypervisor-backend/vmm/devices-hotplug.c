@@ -27,21 +27,25 @@ attach(struct devices *d, struct device *dev, unsigned *ret_slot,
 {
     int r;
 
-    dev->slot = devices_free_slot(d, hotplug_avoid(d->hotplug));
+    dev->slot =
+        devices_free_slot(d, d->hotplug ? hotplug_avoid(d->hotplug) : 0);
     if (!dev->slot) {
         device_free(dev);
         return err_set(reterr, -ENOSPC, "no_slot", "all PCI slots are taken");
     }
-    bury(d, dev->slot);
-    r = device_begin(d, dev, reterr);
-    if (r < 0) {
-        device_free(dev);
-        return r;
+    if (d->pci) { /* else the next run makes it */
+        bury(d, dev->slot);
+        r = device_begin(d, dev, reterr);
+        if (r < 0) {
+            device_free(dev);
+            return r;
+        }
     }
     pthread_mutex_lock(&d->lock);
     d->slots[dev->slot] = dev;
     pthread_mutex_unlock(&d->lock);
-    hotplug_came(d->hotplug, dev->slot);
+    if (d->hotplug)
+        hotplug_came(d->hotplug, dev->slot);
     *ret_slot = dev->slot;
     return 0;
 }
@@ -90,6 +94,10 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
 
     if (!dev)
         return -ENOENT;
+    if (!dev->v) { /* between two runs nobody uses it */
+        take_away(d, dev, false);
+        return 0;
+    }
     if (!force) {
         pthread_mutex_lock(&d->lock);
         dev->asked = true;
@@ -99,7 +107,10 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
     }
     slot = dev->slot;
     /* The guest learns the fate of what is under way. */
-    virtio_pause(dev->v);
+    if (kind == DEVICES_DISK && !d->paused)
+        dev_blk_give_up(dev->is.blk);
+    else
+        virtio_pause(dev->v);
     take_away(d, dev, true);
     if (!hotplug_pulled(d->hotplug, slot))
         bury(d, slot);

@@ -55,7 +55,8 @@ struct device {
     } is;
 };
 
-enum devices_loop { LOOP_DISK, LOOP_NET, LOOP_OTHER, N_LOOPS };
+/* LOOP_OWN: the device has a thread of its own, it waits for no other. */
+enum devices_loop { LOOP_NET, LOOP_OTHER, N_LOOPS, LOOP_OWN = N_LOOPS };
 
 struct devices {
     struct devices_host host;

@@ -44,9 +44,13 @@ int
 devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
              struct err *reterr)
 {
-    static const char *const names[N_LOOPS] = {"disk", "net", "io"};
+    static const char *const names[N_LOOPS] = {"net", "io"};
     int r = 0;
 
+    if (which == LOOP_OWN) {
+        *ret = NULL;
+        return 0;
+    }
     if (!d->loops[which])
         r = io_loop_new(names[which], d->thread_start, d->thread_arg,
                         &d->loops[which]);

@@ -21,7 +21,10 @@ struct options {
         int64_t packets, queues;
         bool vhost;
     } nics[DEVICES_MAX_NICS];
-    const char *consoles[DEVICES_MAX_CONSOLES]; /* paths */
+    struct {
+        const char *path;
+        bool listen, made; /* a socket of ours to remove */
+    } consoles[DEVICES_MAX_CONSOLES];
     const char *vsock;
     bool made_control, made_vsock; /* sockets to remove */
 };

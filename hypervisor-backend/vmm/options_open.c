@@ -164,7 +164,10 @@ open_devices(struct options *o, struct err *reterr)
     for (size_t i = 0; r == 0 && i < s->nics.n; i++)
         r = open_nic(o, i, reterr);
     for (size_t i = 0; r == 0 && i < s->consoles.n; i++)
-        r = open_console(o->consoles[i], &consoles[i].fd, reterr);
+        r = o->consoles[i].listen
+                ? listen_at(o->consoles[i].path, &consoles[i].fd,
+                            &o->consoles[i].made, reterr)
+                : open_console(o->consoles[i].path, &consoles[i].fd, reterr);
     if (r == 0 && s->vsock)
         r = listen_at(o->vsock, &s->vsock->listen_fd, &o->made_vsock, reterr);
     return r;
@@ -196,6 +199,9 @@ options_release(struct options *o)
 {
     if (o->made_control && unlink(o->control) < 0)
         perror(o->control);
+    for (size_t i = 0; i < ARRAY_SIZE(o->consoles); i++)
+        if (o->consoles[i].made && unlink(o->consoles[i].path) < 0)
+            perror(o->consoles[i].path);
     if (o->made_vsock && unlink(o->vsock) < 0)
         perror(o->vsock);
     spec_release(&o->spec);

@@ -131,7 +131,7 @@ static const struct call calls[] = {
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
     ANY(ALL, timerfd_settime),
-    ANY(M | I, poll), /* a NIC looks whether its tap is gone */
+    ANY(ALL, poll), /* one look, without waiting, in devices */
     ANY(M, ppoll),
     ANY(M, epoll_create1),
     ANY(ALL, epoll_ctl),

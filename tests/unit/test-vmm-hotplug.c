@@ -536,6 +536,31 @@ force__driver_at_work_harms_nobody(void **state)
 }
 
 static void
+force__requests_that_wait_are_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = &f->g;
+    const struct rate_limits l = {.ops_per_s = 1, .ops_burst = 1};
+    unsigned slot = attach(f, "a"), failed = 0;
+    struct vring_used_elem e;
+    struct guest_queue *q;
+    uint64_t data;
+
+    assert_int_equal(devices_disk_limits(f->d, "a", &l, NULL), 0);
+    q = drive(f, slot, 16, &data);
+    guest_kick(g, q);
+    assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
+    for (unsigned i = 0; i < 16; i++) {
+        uint8_t status = *(uint8_t *)guest_at(g, data + 8192 + i, 1);
+
+        assert_true(guest_used(g, q, &e));
+        assert_true(status == VIRTIO_BLK_S_OK || status == VIRTIO_BLK_S_IOERR);
+        failed += status == VIRTIO_BLK_S_IOERR;
+    }
+    assert_true(failed >= 14); /* at a request a second */
+}
+
+static void
 force__husk_gives_way_to_what_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -639,9 +664,11 @@ slow_idle(void *self)
 }
 
 static void
-slow_pause(void *self, bool paused)
+slow_update(void *self)
 {
-    ((struct slow *)self)->hooked = paused;
+    struct slow *s = self;
+
+    s->hooked = s->v->paused;
 }
 
 static void *
@@ -661,7 +688,7 @@ pause__waits_for_what_is_in_flight(void **state)
                                             .queue = slow_queue,
                                             .reset = slow_reset,
                                             .idle = slow_idle,
-                                            .pause = slow_pause};
+                                            .update = slow_update};
     struct fixture *f = *state;
     struct slow s = {.busy = true};
     pthread_t t;
@@ -696,7 +723,7 @@ reset__next_run_has_what_is_attached(void **state)
 {
     struct fixture *f = *state;
     struct devices_info info = {0};
-    unsigned a = attach(f, "a"), b = attach(f, "b"), c = attach(f, "c"), n;
+    unsigned a = attach(f, "a"), b = attach(f, "b"), c = attach(f, "c"), n, x;
     int peer _cleanup_(closep) = -1, fd;
     char byte = 'x';
 
@@ -717,19 +744,26 @@ reset__next_run_has_what_is_attached(void **state)
     assert_int_equal(devices_nic_link(f->d, "n", true, NULL), -ENOENT);
     assert_int_equal(devices_balloon_target(f->d, 0, NULL), -ENOENT);
     assert_int_equal(devices_balloon_poll(f->d), -EAGAIN);
+    /* but to be attached and detached */
+    x = attach(f, "x");
+    assert_int_equal(x, a);
+    assert_int_equal(attach(f, "y"), c);
+    assert_int_equal(devices_detach_disk(f->d, "y", false, NULL), 0);
+    assert_int_equal(f->n_gone, 1);
+    devices_events(f->d);
     power_off(f);
     power_on(f);
     assert_int_equal(devices_enter_on(f->d, &f->host, NULL), 0);
     assert_true(present(f, b)); /* in the same slot */
     assert_true(present(f, n));
-    assert_false(present(f, a));
+    assert_true(present(f, x));
     assert_false(present(f, c));
     assert_int_equal(in(f, REG(UP), 4), 0); /* it was there all the time */
     assert_int_equal(devices_find(f->d, DEVICES_DISK, "b", note, &info), 0);
     assert_int_equal(info.disk.capacity_bytes, DISK_BYTES);
     assert_int_equal(devices_find(f->d, DEVICES_NIC, NULL, note, &info), 0);
     assert_false(info.nic.link_up);
-    assert_int_equal(attach(f, "c"), a);
+    assert_int_equal(attach(f, "c"), c);
     /* the peer still has the NIC's other end */
     assert_false(readable(peer));
 }
@@ -1138,6 +1172,7 @@ main(void)
         CASE(eject__what_nobody_asked_for_is_counted_and_ignored),
         CASE(eject__asked_again_after_it_changes_nothing),
         CASE(force__driver_at_work_harms_nobody),
+        CASE(force__requests_that_wait_are_failed),
         CASE(force__husk_gives_way_to_what_is_there),
         CASE(detach__a_driver_that_never_let_go_is_safe_too),
         CASE(pause__nothing_changes_until_resumed),

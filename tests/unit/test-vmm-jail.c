@@ -705,6 +705,35 @@ main__disk_without_io_uring_works(void **state)
     assert_int_equal(jailed(JAIL_THREAD_MAIN, disk_works_without_ring), 0);
 }
 
+/* What a stream of vsock does, from connect to end, as the I/O thread. */
+static int
+streams_work(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "/vsock_1"};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct iovec iov = {(char[]){"x"}, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    char c;
+
+    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+        return 1;
+    if (send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1 ||
+        sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+        return 2;
+    if (recv(fd, &c, 1, MSG_DONTWAIT) >= 0 ||
+        recvmsg(fd, &m, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+        return 3;
+    if (accept4(fd, NULL, NULL, SOCK_CLOEXEC) >= 0 || errno != EINVAL)
+        return 4;
+    return shutdown(fd, SHUT_RDWR) < 0 || close(fd) < 0 ? 5 : 0;
+}
+
+static void
+io__streams_of_vsock_work(void **state)
+{
+    assert_int_equal(jailed(JAIL_THREAD_IO, streams_work), 0);
+}
+
 /* --- past the filter by a ring --- */
 
 static int
@@ -959,6 +988,7 @@ main(void)
         T(thread__beyond_its_own_filter_ends_process),
         T(main__disk_by_io_uring_works),
         T(main__disk_without_io_uring_works),
+        T(io__streams_of_vsock_work),
         T(ring__made_by_attacker_opens_nothing),
         T(ring__of_a_disk_takes_no_openat),
     };
