@@ -14,6 +14,8 @@ tap_ok "the test host is made" testhost_make \
     tap_done
     exit
 }
+# shellcheck disable=SC2034 # for testhost_run
+testhost_seconds=1200
 tap_ok "the test host runs to its end" testhost_run
 tap_ok "two pairs: all four queues are there" saw "case own: queues 4 mtu 1400"
 tap_ok "two pairs: a file to the guest arrives whole" saw "case own: down "
