@@ -31,9 +31,3 @@ check_DATA += $(vmm_c_guests) $(vmm_hostile_guests)
 CLEANFILES += $(vmm_c_guests) $(vmm_hostile_guests)
 EXTRA_DIST += $(vmm_guest_files) $(vmm_c_guests:.elf=.c) \
 	$(vmm_hostile_guests:.elf=.c)
-
-unit_tests += tests/unit/test-vmm-hostile
-tests_unit_test_vmm_hostile_SOURCES = tests/unit/test-vmm-hostile.c
-tests_unit_test_vmm_hostile_CPPFLAGS = $(AM_CPPFLAGS) \
-	-DGUEST_DIR='"$(abs_top_builddir)/tests/vmm"'
-tests_unit_test_vmm_hostile_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
