@@ -155,7 +155,8 @@ tap_ok "the test host is made" testhost_make \
 }
 tap_ok "the test host runs to its end" testhost_run
 tap_ok "control groups are of version 2 there" saw "host: cgroup cpu"
-for name in test-vmm-jail test-hv-cgroup test-hv-jaildir; do
+for name in test-hv-jaildir test-hv-cgroup 'test-vmm-jail jail__*' \
+    'test-vmm-jail main__*'; do
     tap_ok "$name passes there" saw "unit $name: 0"
 done
 tap_ok "the guest comes up" saw "case jail: guest ready"

@@ -534,15 +534,22 @@ filtered__ends_process(void **state)
 
 /* --- what must work --- */
 
+static pthread_barrier_t all_there;
+
 static void *
 vcpu_like(void *arg)
 {
+    time_t now = time(NULL);
+    struct tm tm;
     void *p;
 
     jail_thread(JAIL_THREAD_VCPU);
-    p = malloc(1 << 20);
-    memset(p, 1, 1 << 20);
+    p = malloc(10000);
+    memset(p, 1, 10000);
+    /* So that each has an arena of its own, as long as there are more. */
+    pthread_barrier_wait(&all_there);
     free(p);
+    gmtime_r(&now, &tm);
     pthread_kill(*(pthread_t *)arg, SIGRTMIN);
     return NULL;
 }
@@ -558,6 +565,7 @@ threads_come_and_go(void)
     struct sigaction sa = {.sa_handler = on_signal};
     pthread_t self = pthread_self(), t[70];
 
+    pthread_barrier_init(&all_there, NULL, ARRAY_SIZE(t));
     if (sigaction(SIGRTMIN, &sa, NULL) < 0)
         return 1;
     for (int round = 0; round < 2; round++) {
@@ -994,8 +1002,9 @@ remove_directory(void **state)
     return fs_remove_tree(dir, NULL);
 }
 
+/* An argument is a pattern of the cases to run. */
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest single[] = {
         {"enter__not_pid_1_is_refused", enter__not_pid_1_is_refused, NULL, NULL,
@@ -1019,6 +1028,8 @@ main(void)
     static char names[ARRAY_SIZE(filtered)][64];
     size_t n = 0;
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
     for (size_t i = 0; i < ARRAY_SIZE(single); i++)
         all[n++] = single[i];
