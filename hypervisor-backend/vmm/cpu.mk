@@ -21,3 +21,12 @@ tests_fuzz_fuzz_vmm_console_LDADD = $(VMM_FUZZ_LIBS)
 unit_tests += tests/unit/test-vmm-cpuid-model
 tests_unit_test_vmm_cpuid_model_SOURCES = tests/unit/test-vmm-cpuid-model.c
 tests_unit_test_vmm_cpuid_model_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-vmm-blk-host
+tests_unit_test_vmm_blk_host_SOURCES = \
+	tests/unit/test-vmm-blk-host.c $(VMM_GUEST)
+tests_unit_test_vmm_blk_host_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-vmm-memory
+tests_unit_test_vmm_memory_SOURCES = tests/unit/test-vmm-memory.c $(VMM_GUEST)
+tests_unit_test_vmm_memory_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

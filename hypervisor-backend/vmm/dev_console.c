@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -96,14 +95,12 @@ polled(const struct console_end *e)
 
 /* --- the guest's side --- */
 
-/* The reader's end of file: a client may still want to hear an answer. */
+/* The writer has said all. A client may still want to hear the answer: if it
+ * is gone altogether, epoll says so at once. */
 static void
 input_ended(struct console_port *p)
 {
-    struct pollfd now = {.fd = p->in.source.fd};
-
-    if (p->listener.fd < 0 || poll(&now, 1, 0) < 0 ||
-        (now.revents & (POLLHUP | POLLERR))) {
+    if (p->listener.fd < 0) {
         give_up(p, &p->in);
         return;
     }
@@ -318,13 +315,12 @@ static int
 add_end(struct console_port *p, struct console_end *e, int fd,
         void (*fn)(void *, uint32_t))
 {
-    int copy _cleanup_(closep) = -1, flags, r;
+    int copy _cleanup_(closep) = -1, r;
 
     if (fd < 0)
         return 0;
     copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    flags = copy < 0 ? -1 : fcntl(copy, F_GETFL);
-    if (flags < 0 || fcntl(copy, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (copy < 0)
         return -errno;
     e->source = (struct io_source){copy, fn, p};
     e->asked = EPOLLONESHOT;
@@ -416,12 +412,22 @@ is_listener(int fd)
 }
 
 static int
+do_not_block(int fd)
+{
+    int flags = fd < 0 ? 0 : fcntl(fd, F_GETFL);
+
+    if (flags < 0 || (fd >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+        return -errno;
+    return 0;
+}
+
+static int
 add_listener(struct console_port *p, int fd)
 {
     int copy _cleanup_(closep) = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int flags = copy < 0 ? -1 : fcntl(copy, F_GETFL), r;
+    int r;
 
-    if (flags < 0 || fcntl(copy, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (copy < 0)
         return -errno;
     p->listener = (struct io_source){copy, on_listener, p};
     p->listening = true;
@@ -472,9 +478,15 @@ add_port(struct dev_console *d, const struct dev_console_port *in,
         if (in->out_fd >= 0 && in->out_fd != in->in_fd)
             return err_field(reterr, "/fd", "invalid",
                              "a listening socket serves both ways");
-        r = add_listener(p, in->in_fd);
+        r = do_not_block(in->in_fd);
+        if (r >= 0)
+            r = add_listener(p, in->in_fd);
     } else {
-        r = add_end(p, &p->in, in->in_fd, on_in);
+        r = do_not_block(in->in_fd);
+        if (r >= 0)
+            r = do_not_block(in->out_fd);
+        if (r >= 0)
+            r = add_end(p, &p->in, in->in_fd, on_in);
         if (r >= 0)
             r = add_end(p, &p->out, in->out_fd, on_out);
     }

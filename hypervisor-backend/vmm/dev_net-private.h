@@ -1,7 +1,7 @@
 /* hypervisor-backend/vmm/dev_net-private.h - the network device's parts.
- * Role:      dev_net.c has life, features, events and who serves the rings;
- *            dev_net_path.c our own data path; dev_net_ctrl.c the control
- *            queue and the receive filter.
+ * Role:      dev_net.c has life, features, events and the pairs in use;
+ *            dev_net_vhost.c who serves the rings; dev_net_path.c our own
+ *            data path; dev_net_ctrl.c the control queue and the filter.
  * Ownership: one struct, dev_net.c's.
  * Threads:   all under the device's lock; the tap is read and written on the
  *            loop's thread alone.
@@ -91,6 +91,17 @@ void net_poll_for(struct net_pair *p, uint32_t events);
 void net_lost_tap(struct dev_net *d, int error);
 /* The driver's number of pairs; negative errno: as before. */
 int net_set_pairs(struct dev_net *d, unsigned n) _must_check_;
+
+/* --- dev_net_vhost.c --- */
+void net_no_vhost(struct net_pair *p); /* a new pair */
+/* All pairs or none; takes descriptors of its own of the same files. What is
+ * missing is logged: then we serve the rings. */
+void net_add_vhosts(struct dev_net *d, const struct dev_net_options *o);
+void net_drop_vhost(struct net_pair *p); /* without the lock */
+/* Takes the rings back, which vhost has. */
+void net_serve_ourselves(struct net_pair *p);
+/* Something changed: who is to serve each pair now? */
+void net_look_again(struct dev_net *d);
 
 /* --- dev_net_path.c --- */
 void net_rx_turn(struct net_pair *p);

@@ -32,6 +32,7 @@ struct vector {
 struct msix {
     pthread_mutex_t lock;
     const struct irq *irq;
+    struct pci *pci;
     struct pci_dev *dev;
     unsigned cap, n, first_slot;
     uint32_t table, pba; /* offsets in the BAR */
@@ -137,12 +138,18 @@ msix_new(struct pci *p, struct pci_dev *d, unsigned n_vectors, unsigned bar,
     m = xcalloc(1, sizeof(*m) + n_vectors * sizeof(m->v[0]));
     pthread_mutex_init(&m->lock, NULL);
     m->irq = pci_irq(p);
+    m->pci = p;
     m->dev = d;
     m->cap = (unsigned)r;
     m->n = n_vectors;
     m->table = table;
     m->pba = pba;
-    m->first_slot = pci_take_irq_slots(p, n_vectors);
+    r = pci_take_irq_slots(p, n_vectors, &m->first_slot);
+    if (r < 0) {
+        pthread_mutex_destroy(&m->lock);
+        free(m);
+        return r;
+    }
     for (unsigned i = 0; i < n_vectors; i++)
         m->v[i] = (struct vector){
             .control = VECTOR_MASKED, .fd = -1, .fd_stale = true};
@@ -161,6 +168,7 @@ msix_free(struct msix *m)
                                            0, 0);
         closep(&m->v[i].fd);
     }
+    pci_give_irq_slots(m->pci, m->first_slot, m->n);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }

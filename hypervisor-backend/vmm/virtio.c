@@ -202,6 +202,13 @@ virtio_reset_done(struct virtio *v)
     pthread_cond_broadcast(&v->idle);
 }
 
+void
+virtio_idle(struct virtio *v)
+{
+    if (v->paused)
+        pthread_cond_broadcast(&v->idle);
+}
+
 /* Rings are dropped at once, so nothing that completes later can write into
  * them; the status keeps its old value until the last of it came back. */
 static void
@@ -299,6 +306,8 @@ virtio_pause(struct virtio *v)
     v->paused = true;
     if (v->type->update)
         v->type->update(v->self);
+    while (v->type->idle && !v->type->idle(v->self))
+        pthread_cond_wait(&v->idle, &v->lock);
     pthread_mutex_unlock(&v->lock);
 }
 

@@ -38,6 +38,10 @@ struct virtio_type {
     /* Stop taking work. True: nothing is in flight, all done. False: the
      * device calls virtio_reset_done() when the last of it came back. */
     bool (*reset)(void *self);
+    /* True: nothing is in flight. NULL: never is anything while the lock is
+     * free. A device that has it calls virtio_idle() whenever the last of
+     * what was in flight came back. */
+    bool (*idle)(void *self);
     /* The driver wrote config bytes that are in config_writable. May be
      * NULL. */
     void (*config_written)(void *self, unsigned offset, unsigned size);
@@ -69,7 +73,7 @@ struct virtio_transport {
 
 struct virtio {
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* resetting became false */
+    pthread_cond_t idle; /* resetting became false, or nothing in flight */
     const struct virtio_type *type;
     void *self;
     struct gmem *gmem;
@@ -99,7 +103,8 @@ int virtio_new(const struct virtio_type *type, void *self, struct gmem *g,
 void virtio_stop(struct virtio *v);
 /* Drops the kicks' sources and frees. After virtio_stop(). */
 void virtio_free(struct virtio *v);
-/* Between pause and resume no chain is taken; what is in flight ends. */
+/* Between pause and resume no chain is taken; pause returns when nothing is
+ * in flight. Not from the I/O thread. Both idempotent. */
 void virtio_pause(struct virtio *v);
 void virtio_resume(struct virtio *v);
 
@@ -131,6 +136,7 @@ int virtio_vector_fd(struct virtio *v, unsigned q);
 /* The guest broke a rule of the device's own. */
 void virtio_fail(struct virtio *v, const char *why);
 void virtio_reset_done(struct virtio *v);
+void virtio_idle(struct virtio *v);
 /* Config bytes changed: new generation, interrupt. */
 void virtio_config_changed(struct virtio *v);
 

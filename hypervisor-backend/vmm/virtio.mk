@@ -17,6 +17,7 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_net-private.h \
 	hypervisor-backend/vmm/dev_net_ctrl.c \
 	hypervisor-backend/vmm/dev_net_path.c \
+	hypervisor-backend/vmm/dev_net_vhost.c \
 	hypervisor-backend/vmm/vhost_net.c hypervisor-backend/vmm/vhost_net.h \
 	hypervisor-backend/vmm/dev_balloon.c \
 	hypervisor-backend/vmm/dev_balloon.h \

@@ -481,10 +481,26 @@ add_caps(struct virtio_pci *t)
     return 0;
 }
 
+/* A device that is off the bus. */
+static bool
+never_dma(void *self)
+{
+    (void)self;
+    return false;
+}
+
 int
 virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
                const struct virtio_pci_ioevent *ioevent,
                struct virtio_pci **ret)
+{
+    return virtio_pci_new_at(p, v, class_code, 0, ioevent, ret);
+}
+
+int
+virtio_pci_new_at(struct pci *p, struct virtio *v, uint32_t class_code,
+                  unsigned slot, const struct virtio_pci_ioevent *ioevent,
+                  struct virtio_pci **ret)
 {
     /* Section 4.1.2.1: revision 1 or more, subsystem id from 0x40. */
     struct pci_info info = {
@@ -494,6 +510,7 @@ virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
         .subsys = 0x1100,
         .class_code = class_code,
         .revision = 1,
+        .slot = slot,
     };
     struct virtio_pci *t = xnew(struct virtio_pci);
     int r;
@@ -525,19 +542,37 @@ virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
     return 0;
 }
 
+/* First the I/O thread lets go of us, then (by the caller) the vCPUs. */
+static void
+let_go(struct virtio_pci *t)
+{
+    pthread_mutex_lock(&t->v->lock);
+    t->v->transport = (struct virtio_transport){.may_dma = never_dma};
+    pthread_mutex_unlock(&t->v->lock);
+    virtio_update(t->v);
+}
+
 void
 virtio_pci_free(struct virtio_pci *t)
 {
     if (!t)
         return;
-    /* First the I/O thread lets go of us, then the vCPUs. */
-    pthread_mutex_lock(&t->v->lock);
-    t->v->transport = (struct virtio_transport){0};
-    pthread_mutex_unlock(&t->v->lock);
-    virtio_update(t->v);
+    let_go(t);
     pci_del(t->dev);
     msix_free(t->msix);
     free(t);
+}
+
+struct pci_dev *
+virtio_pci_pull(struct virtio_pci *t)
+{
+    struct pci_dev *husk = t->dev;
+
+    let_go(t);
+    pci_dev_pull(husk);
+    msix_free(t->msix);
+    free(t);
+    return husk;
 }
 
 struct pci_dev *

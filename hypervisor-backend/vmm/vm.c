@@ -193,6 +193,12 @@ vm_serial(struct vm *vm)
     return vm->serial;
 }
 
+struct pm *
+vm_pm(struct vm *vm)
+{
+    return vm->pm;
+}
+
 int
 vm_boot(struct vm *vm, const struct vm_config *cfg, struct err *reterr)
 {

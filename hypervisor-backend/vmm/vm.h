@@ -30,6 +30,7 @@
 #include "hypervisor-backend/vmm/gmem.h"
 #include "hypervisor-backend/vmm/irq.h"
 #include "hypervisor-backend/vmm/kvm.h"
+#include "hypervisor-backend/vmm/pm.h"
 #include "hypervisor-backend/vmm/serial.h"
 #include "hypervisor-backend/vmm/vcpu.h"
 
@@ -60,6 +61,7 @@ struct bus *vm_bus(struct vm *vm);
 const struct irq *vm_irq(struct vm *vm);
 struct kvm *vm_kvm(struct vm *vm);
 struct serial *vm_serial(struct vm *vm);
+struct pm *vm_pm(struct vm *vm);
 
 /* ACPI tables, kernel, initrd, registers. */
 int vm_boot(struct vm *vm, const struct vm_config *cfg,
