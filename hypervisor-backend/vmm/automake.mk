@@ -76,8 +76,11 @@ tests_unit_test_vmm_vm_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
-include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
 include $(top_srcdir)/hypervisor-backend/vmm/control.mk
+include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
+include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
+include $(top_srcdir)/hypervisor-backend/vmm/net.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
 	tests/integ/72-vmm-control.t
@@ -90,3 +93,5 @@ fuzz_targets += tests/fuzz/fuzz-vmm-boot
 tests_fuzz_fuzz_vmm_boot_SOURCES = tests/fuzz/fuzz-vmm-boot.c $(fuzz_main)
 tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
 tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)
+
+include $(top_srcdir)/tests/vmm/guests.mk

@@ -10,6 +10,16 @@
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/devices-private.h"
 
+/* Frees the slot of what was pulled out. */
+static void
+bury(struct devices *d, unsigned slot)
+{
+    struct pci_dev *husk = TAKE_PTR(d->husks[slot]);
+
+    if (husk)
+        pci_del(husk);
+}
+
 /* Takes dev over. */
 static int
 attach(struct devices *d, struct device *dev, unsigned *ret_slot,
@@ -17,20 +27,25 @@ attach(struct devices *d, struct device *dev, unsigned *ret_slot,
 {
     int r;
 
-    dev->slot = devices_free_slot(d, hotplug_avoid(d->hotplug));
+    dev->slot =
+        devices_free_slot(d, d->hotplug ? hotplug_avoid(d->hotplug) : 0);
     if (!dev->slot) {
         device_free(dev);
         return err_set(reterr, -ENOSPC, "no_slot", "all PCI slots are taken");
     }
-    r = device_begin(d, dev, reterr);
-    if (r < 0) {
-        device_free(dev);
-        return r;
+    if (d->pci) { /* else the next run makes it */
+        bury(d, dev->slot);
+        r = device_begin(d, dev, reterr);
+        if (r < 0) {
+            device_free(dev);
+            return r;
+        }
     }
     pthread_mutex_lock(&d->lock);
     d->slots[dev->slot] = dev;
     pthread_mutex_unlock(&d->lock);
-    hotplug_came(d->hotplug, dev->slot);
+    if (d->hotplug)
+        hotplug_came(d->hotplug, dev->slot);
     *ret_slot = dev->slot;
     return 0;
 }
@@ -57,11 +72,11 @@ devices_attach_nic(struct devices *d, struct devices_nic *nic,
 
 /* Off the bus, and all of it freed. */
 static void
-take_away(struct devices *d, struct device *dev)
+take_away(struct devices *d, struct device *dev, bool pulled)
 {
     bool tell = dev->asked && d->detached;
 
-    device_end(d, dev);
+    device_end(d, dev, pulled);
     pthread_mutex_lock(&d->lock);
     d->slots[dev->slot] = NULL;
     pthread_mutex_unlock(&d->lock);
@@ -79,6 +94,10 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
 
     if (!dev)
         return -ENOENT;
+    if (!dev->v) { /* between two runs nobody uses it */
+        take_away(d, dev, false);
+        return 0;
+    }
     if (!force) {
         pthread_mutex_lock(&d->lock);
         dev->asked = true;
@@ -88,9 +107,13 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
     }
     slot = dev->slot;
     /* The guest learns the fate of what is under way. */
-    virtio_pause(dev->v);
-    take_away(d, dev);
-    hotplug_pulled(d->hotplug, slot);
+    if (kind == DEVICES_DISK && !d->paused)
+        dev_blk_give_up(dev->is.blk);
+    else
+        virtio_pause(dev->v);
+    take_away(d, dev, true);
+    if (!hotplug_pulled(d->hotplug, slot))
+        bury(d, slot);
     return 0;
 }
 
@@ -117,7 +140,7 @@ devices_event_fd(const struct devices *d)
 void
 devices_events(struct devices *d)
 {
-    uint32_t ejected;
+    uint32_t ejected, rested;
 
     io_drain(d->event_fd);
     if (d->paused || !d->hotplug)
@@ -127,6 +150,8 @@ devices_events(struct devices *d)
         struct device *dev = d->slots[__builtin_ctz(ejected)];
 
         ejected &= ejected - 1;
-        take_away(d, dev);
+        take_away(d, dev, false);
     }
+    for (rested = hotplug_take_rested(d->hotplug); rested; rested &= rested - 1)
+        bury(d, (unsigned)__builtin_ctz(rested));
 }

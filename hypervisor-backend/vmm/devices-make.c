@@ -114,12 +114,10 @@ check_nic(const struct devices_nic *w, const char *where, struct err *reterr)
         if (w->vhost && !is_open(w->vhost_fds[q]))
             return field(reterr, where, "vhost_fds", "not an open descriptor");
     }
-    if (w->kind == DEVICES_NIC_PACKETS)
-        return field(reterr, where, "kind", "only taps are supported");
-    if (w->n_queues > 1)
-        return field(reterr, where, "fds", "one queue pair is supported");
-    if (w->vhost)
-        return field(reterr, where, "vhost_fds", "vhost is not supported");
+    if (w->kind == DEVICES_NIC_PACKETS && w->n_queues > 1)
+        return field(reterr, where, "fds", "packets come in one queue pair");
+    if (w->kind == DEVICES_NIC_PACKETS && w->vhost)
+        return field(reterr, where, "vhost_fds", "vhost needs a tap");
     if (w->mtu && w->mtu < 68) /* RFC 791 */
         return field(reterr, where, "mtu", "the least is 68");
     if (w->mac[0] & 1)
@@ -179,9 +177,9 @@ device_want_consoles(struct devices_console *in, size_t n, struct device **ret,
     struct device *dev _cleanup_(device_freep) =
         device_want_plain(DEVICES_CONSOLE);
 
-    if (n > 1) /* the device has one port */
+    if (n > DEVICES_MAX_CONSOLES)
         return err_field(reterr, "/consoles", "invalid",
-                         "one console is supported");
+                         "4 consoles are the most");
     for (size_t i = 0; i < n; i++) {
         struct devices_console *w = &dev->want.console.port[i];
 
@@ -279,6 +277,7 @@ make_disk(struct devices *d, struct device *dev, struct io_loop *loop,
     int fd _cleanup_(closep) = -1, r = dup_fd(w->fd, &fd);
     struct dev_blk_options o = {.read_only = w->read_only,
                                 .direct = w->direct,
+                                .no_lock = w->no_lock,
                                 .n_queues = w->queues,
                                 .serial = w->serial,
                                 .limits = w->limits};
@@ -287,8 +286,11 @@ make_disk(struct devices *d, struct device *dev, struct io_loop *loop,
         return err_errno(reterr, r, "descriptor");
     o.fd = fd;
     r = dev_blk_new(d->host.gmem, loop, &o, &is->is.blk, reterr);
-    if (r < 0)
+    if (r < 0) {
+        if (w->path)
+            err_prefix(reterr, "%s", w->path);
         return r;
+    }
     TAKE_FD(fd);
     is->v = dev_blk_virtio(is->is.blk);
     return 0;
@@ -299,17 +301,34 @@ make_nic(struct devices *d, struct device *dev, struct io_loop *loop,
          struct device *is, struct err *reterr)
 {
     const struct devices_nic *w = &dev->want.nic;
-    int fd _cleanup_(closep) = -1, r = dup_fd(w->fds[0], &fd);
-    struct dev_net_options o = {.mtu = w->mtu, .rx = w->rx, .tx = w->tx};
+    struct dev_net_options o = {
+        .kind = w->kind == DEVICES_NIC_PACKETS ? DEV_NET_PACKETS : DEV_NET_TAP,
+        .n_fds = w->n_queues,
+        .vhost = w->vhost,
+        .mtu = w->mtu,
+        .rx = w->rx,
+        .tx = w->tx};
+    int r = 0;
 
-    if (r < 0)
-        return err_errno(reterr, r, "descriptor");
-    o.fd = fd;
     memcpy(o.mac, w->mac, sizeof(o.mac));
-    r = dev_net_new(d->host.gmem, loop, &o, &is->is.net, reterr);
+    for (unsigned q = 0; q < DEVICES_MAX_NIC_QUEUES; q++)
+        o.fds[q] = o.vhost_fds[q] = -1;
+    for (unsigned q = 0; r == 0 && q < w->n_queues; q++) {
+        r = dup_fd(w->fds[q], &o.fds[q]);
+        if (r == 0 && w->vhost)
+            r = dup_fd(w->vhost_fds[q], &o.vhost_fds[q]);
+    }
     if (r < 0)
+        err_errno(reterr, r, "descriptor");
+    else
+        r = dev_net_new(d->host.gmem, loop, &o, &is->is.net, reterr);
+    if (r < 0) {
+        for (unsigned q = 0; q < DEVICES_MAX_NIC_QUEUES; q++) {
+            closep(&o.fds[q]);
+            closep(&o.vhost_fds[q]);
+        }
         return r;
-    TAKE_FD(fd);
+    }
     if (dev->link_down)
         dev_net_set_link(is->is.net, false);
     is->v = dev_net_virtio(is->is.net);
@@ -340,16 +359,23 @@ static int
 make_other(struct devices *d, struct device *dev, struct io_loop *loop,
            struct device *is, struct err *reterr)
 {
-    const struct devices_console *port = &dev->want.console.port[0];
+    struct dev_console_port ports[DEVICES_MAX_CONSOLES];
     struct gmem *g = d->host.gmem;
     int r;
 
     switch (dev->kind) {
     case DEVICES_CONSOLE:
-        r = dev_console_new(g, loop, port->in_fd, port->out_fd,
-                            &is->is.console);
-        if (r == 0)
-            is->v = dev_console_virtio(is->is.console);
+        for (unsigned i = 0; i < dev->want.console.n; i++) {
+            const struct devices_console *w = &dev->want.console.port[i];
+
+            ports[i] = (struct dev_console_port){
+                .name = w->name, .in_fd = w->in_fd, .out_fd = w->out_fd};
+        }
+        r = dev_console_new(g, loop, ports, dev->want.console.n,
+                            &is->is.console, reterr);
+        if (r < 0)
+            return r;
+        is->v = dev_console_virtio(is->is.console);
         break;
     case DEVICES_RNG:
         r = dev_rng_new(g, loop, &is->is.rng);
@@ -402,19 +428,19 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
         int (*make)(struct devices *d, struct device *dev, struct io_loop *loop,
                     struct device *is, struct err *reterr);
     } kinds[] = {
-        [DEVICES_DISK] = {LOOP_DISK, DEV_BLK_CLASS, make_disk},
+        [DEVICES_DISK] = {LOOP_OWN, DEV_BLK_CLASS, make_disk},
         [DEVICES_NIC] = {LOOP_NET, DEV_NET_CLASS, make_nic},
         [DEVICES_CONSOLE] = {LOOP_OTHER, DEV_CONSOLE_CLASS, make_other},
         [DEVICES_VSOCK] = {LOOP_OTHER, DEV_VSOCK_CLASS, make_vsock},
         [DEVICES_RNG] = {LOOP_OTHER, DEV_RNG_CLASS, make_other},
         [DEVICES_BALLOON] = {LOOP_OTHER, DEV_BALLOON_CLASS, make_other},
     };
-    struct io_loop *loop = devices_loop(d, kinds[dev->kind].loop, reterr);
     struct device is = {.kind = dev->kind};
-    int r;
+    struct io_loop *loop;
+    int r = devices_loop(d, kinds[dev->kind].loop, &loop, reterr);
 
-    if (!loop)
-        return -EAGAIN;
+    if (r < 0)
+        return r;
     r = kinds[dev->kind].make(d, dev, loop, &is, reterr);
     if (r == 0) {
         if (d->paused)
@@ -439,7 +465,7 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
 }
 
 void
-device_end(struct devices *d, struct device *dev)
+device_end(struct devices *d, struct device *dev, bool pulled)
 {
     struct device is = {.kind = dev->kind};
 
@@ -449,5 +475,7 @@ device_end(struct devices *d, struct device *dev)
     is.pci = TAKE_PTR(dev->pci);
     is.is = dev->is;
     pthread_mutex_unlock(&d->lock);
+    if (pulled && is.pci)
+        d->husks[dev->slot] = virtio_pci_pull(TAKE_PTR(is.pci));
     end(&is);
 }

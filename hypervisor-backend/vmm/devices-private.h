@@ -55,7 +55,8 @@ struct device {
     } is;
 };
 
-enum devices_loop { LOOP_DISK, LOOP_NET, LOOP_OTHER, N_LOOPS };
+/* LOOP_OWN: the device has a thread of its own, it waits for no other. */
+enum devices_loop { LOOP_NET, LOOP_OTHER, N_LOOPS, LOOP_OWN = N_LOOPS };
 
 struct devices {
     struct devices_host host;
@@ -70,14 +71,15 @@ struct devices {
     bool paused;
     pthread_mutex_t lock; /* for devices_walk() from other threads */
     struct device *slots[PCI_SLOTS];
+    struct pci_dev *husks[PCI_SLOTS]; /* of what was pulled, in this run */
 };
 
 int devices_new_on(const struct devices_host *host, struct devices_config *cfg,
                    struct devices **ret, struct err *reterr) _must_check_;
 int devices_enter_on(struct devices *d, const struct devices_host *host,
                      struct err *reterr) _must_check_;
-struct io_loop *devices_loop(struct devices *d, enum devices_loop which,
-                             struct err *reterr) _must_check_;
+int devices_loop(struct devices *d, enum devices_loop which,
+                 struct io_loop **ret, struct err *reterr) _must_check_;
 /* NULL and -ENOENT recorded. name NULL: the first of its kind. */
 struct device *device_find(struct devices *d, enum devices_kind kind,
                            const char *name, struct err *reterr);
@@ -100,9 +102,10 @@ int device_want_consoles(struct devices_console *in, size_t n,
 struct device *device_want_plain(enum devices_kind kind);
 void device_free(struct device *dev); /* after device_end() */
 void device_freep(struct device **dev);
-/* Makes it and puts it on the bus in dev->slot; and takes it off again. */
+/* Makes it and puts it on the bus in dev->slot; and takes it off again. A
+ * pulled one leaves a husk if its guest may still use it. */
 int device_begin(struct devices *d, struct device *dev,
                  struct err *reterr) _must_check_;
-void device_end(struct devices *d, struct device *dev);
+void device_end(struct devices *d, struct device *dev, bool pulled);
 
 #endif

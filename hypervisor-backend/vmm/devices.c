@@ -40,19 +40,24 @@ host_of(struct vm *vm)
     };
 }
 
-struct io_loop *
-devices_loop(struct devices *d, enum devices_loop which, struct err *reterr)
+int
+devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
+             struct err *reterr)
 {
-    static const char *const names[N_LOOPS] = {"disk", "net", "io"};
-    int r;
+    static const char *const names[N_LOOPS] = {"net", "io"};
+    int r = 0;
 
-    if (d->loops[which])
-        return d->loops[which];
-    r = io_loop_new(names[which], d->thread_start, d->thread_arg,
-                    &d->loops[which]);
+    if (which == LOOP_OWN) {
+        *ret = NULL;
+        return 0;
+    }
+    if (!d->loops[which])
+        r = io_loop_new(names[which], d->thread_start, d->thread_arg,
+                        &d->loops[which]);
     if (r < 0)
-        err_errno(reterr, r, "I/O thread for %s", names[which]);
-    return d->loops[which];
+        return err_errno(reterr, r, "I/O thread for %s", names[which]);
+    *ret = d->loops[which];
+    return 0;
 }
 
 struct device *
@@ -252,7 +257,7 @@ devices_leave(struct devices *d)
 
         if (!dev)
             continue;
-        device_end(d, dev);
+        device_end(d, dev, false);
         if (!dev->asked)
             continue;
         /* A machine that starts anew has no reason to wait for its guest. */
@@ -265,7 +270,8 @@ devices_leave(struct devices *d)
     }
     hotplug_free(d->hotplug);
     d->hotplug = NULL;
-    pci_free(d->pci);
+    pci_free(d->pci); /* with the husks */
     d->pci = NULL;
+    memset(d->husks, 0, sizeof(d->husks));
     d->paused = false;
 }

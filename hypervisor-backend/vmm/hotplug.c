@@ -23,6 +23,7 @@ struct hotplug {
     pthread_mutex_t lock;
     uint32_t up, down; /* not yet seen by the guest */
     uint32_t asked, ejected, pulled;
+    uint32_t rested; /* were pulled */
 };
 
 static uint64_t
@@ -41,19 +42,20 @@ reg_read(void *dev, uint64_t offset, unsigned size)
     return v;
 }
 
-/* Lock held. Returns whether somebody waits for one of these. */
+/* Lock held. Returns whether there is something to be taken up. */
 static bool
 eject(struct hotplug *h, uint32_t slots)
 {
-    uint32_t wanted = slots & h->asked;
+    uint32_t wanted = slots & h->asked, rested = slots & h->pulled;
 
-    if (slots != (wanted | (slots & h->pulled)) || !slots)
+    if (slots != (wanted | rested) || !slots)
         COUNT(vmm_hotplug_stray_eject);
     h->asked &= ~wanted;
     h->ejected |= wanted;
-    h->pulled &= ~slots;
-    h->down &= ~wanted;
-    return wanted != 0;
+    h->pulled &= ~rested;
+    h->rested |= rested;
+    h->down &= ~(wanted | rested);
+    return (wanted | rested) != 0;
 }
 
 static void
@@ -123,6 +125,7 @@ hotplug_came(struct hotplug *h, unsigned slot)
     h->down &= ~bit; /* meant what was there before */
     h->asked &= ~bit;
     h->pulled &= ~bit;
+    h->rested &= ~bit;
     pthread_mutex_unlock(&h->lock);
     pm_gpe(h->pm, PLATFORM_HOTPLUG_GPE);
 }
@@ -144,7 +147,7 @@ hotplug_ask(struct hotplug *h, unsigned slot)
         pm_gpe(h->pm, PLATFORM_HOTPLUG_GPE);
 }
 
-void
+bool
 hotplug_pulled(struct hotplug *h, unsigned slot)
 {
     uint32_t bit = UINT32_C(1) << slot;
@@ -162,6 +165,7 @@ hotplug_pulled(struct hotplug *h, unsigned slot)
     pthread_mutex_unlock(&h->lock);
     if (tell)
         pm_gpe(h->pm, PLATFORM_HOTPLUG_GPE);
+    return tell;
 }
 
 uint32_t
@@ -179,6 +183,16 @@ hotplug_take_ejected(struct hotplug *h)
     pthread_mutex_lock(&h->lock);
     uint32_t slots = h->ejected;
     h->ejected = 0;
+    pthread_mutex_unlock(&h->lock);
+    return slots;
+}
+
+uint32_t
+hotplug_take_rested(struct hotplug *h)
+{
+    pthread_mutex_lock(&h->lock);
+    uint32_t slots = h->rested;
+    h->rested = 0;
     pthread_mutex_unlock(&h->lock);
     return slots;
 }

@@ -37,12 +37,15 @@ void hotplug_came(struct hotplug *h, unsigned slot);
 /* The guest shall let it go; may be repeated. */
 void hotplug_ask(struct hotplug *h, unsigned slot);
 /* It is gone without the guest's consent. Until the guest has let go of it in
- * turn it is one of hotplug_avoid(). */
-void hotplug_pulled(struct hotplug *h, unsigned slot);
+ * turn it is one of hotplug_avoid(); then of hotplug_take_rested().
+ * Returns false if it had done so before. */
+bool hotplug_pulled(struct hotplug *h, unsigned slot);
 /* Slots that a new device had better not get: the guest still believes in
  * what was there. */
 uint32_t hotplug_avoid(struct hotplug *h);
 /* Those that were asked for and that the guest ejected, each once. */
 uint32_t hotplug_take_ejected(struct hotplug *h);
+/* Those that were pulled and that the guest let go of since, each once. */
+uint32_t hotplug_take_rested(struct hotplug *h);
 
 #endif

@@ -68,6 +68,13 @@ couple(struct msix *m, unsigned i)
     v->fd_stale = false;
 }
 
+static bool
+held_back(const struct msix *m, unsigned i)
+{
+    return !m->enabled || m->mask_all || (m->v[i].control & VECTOR_MASKED) ||
+           !pci_dev_bus_master(m->dev);
+}
+
 /* Sends vector i if nothing holds it back, else notes it as pending. */
 static int
 deliver(struct msix *m, unsigned i)
@@ -75,8 +82,7 @@ deliver(struct msix *m, unsigned i)
     struct vector *v = &m->v[i];
     uint64_t one = 1;
 
-    if (!m->enabled || m->mask_all || (v->control & VECTOR_MASKED) ||
-        !pci_dev_bus_master(m->dev)) {
+    if (held_back(m, i)) {
         m->pending |= UINT64_C(1) << i;
         return 0;
     }
@@ -299,6 +305,23 @@ msix_config_write(struct msix *m)
     else
         m->pending = 0;
     pthread_mutex_unlock(&m->lock);
+}
+
+int
+msix_vector_fd(struct msix *m, unsigned vector)
+{
+    int fd = -1;
+
+    if (vector >= m->n)
+        return -1;
+    pthread_mutex_lock(&m->lock);
+    if (!held_back(m, vector)) {
+        couple(m, vector);
+        if (m->v[vector].fd_active)
+            fd = m->v[vector].fd;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return fd;
 }
 
 int

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -33,19 +34,25 @@ options_usage(FILE *to)
           "  --hugepages       memory in 2 MiB pages set aside by the host\n"
           "  --ksm             let the host merge pages with equal content\n"
           "  --disk PATH[,ro][,direct][,format=raw][,name=NAME][,serial=TEXT]\n"
-          "         [,queues=N][,iops=N][,bps=SIZE]\n"
-          "                    a file or block device; may be repeated\n"
+          "         [,queues=N][,iops=N][,bps=SIZE][,lock=off]\n"
+          "                    a file or block device; may be repeated. Others "
+          "are kept\n                    from it unless lock=off\n"
           "  --net tap=NAME[,mac=AA:BB:CC:DD:EE:FF][,name=NAME][,mtu=N]\n"
           "        [,queues=N][,vhost][,rx_bps=SIZE][,tx_bps=SIZE][,rx_pps=N]\n"
           "        [,tx_pps=N]\n"
           "                    a tap device, made if it is not there; may be "
           "repeated\n"
+          "  --net packets=FD[,...]\n"
+          "                    an open unix socket whose messages are frames, "
+          "such as\n                    virga-usernet has\n"
           "  --vsock cid=N[,socket=PATH][,guest=PATH]\n"
           "                    sockets: PATH is made for calls to the guest; a "
           "call\n                    from it to port P goes to PATH_P\n"
-          "  --console name=NAME,path=PATH\n"
+          "  --console name=NAME,path=PATH|listen=PATH\n"
           "                    a port of the virtio console to a unix socket, "
-          "pipe\n                    or terminal; may be repeated\n"
+          "pipe\n                    or terminal, or to the clients of a "
+          "socket that is made,\n                    one at a time; may be "
+          "repeated\n"
           "  --control PATH    make a control socket there\n"
           "  --console-log FILE  add the serial console's output to it\n"
           "  --id ID, --name NAME  what it calls itself\n"
@@ -113,7 +120,7 @@ static int
 parse_disk(char *s, struct options *o)
 {
     size_t n = o->spec.disks.n;
-    const char *name = NULL, *serial = NULL, *format = "raw";
+    const char *name = NULL, *serial = NULL, *format = "raw", *lock = "on";
     struct spec_limits limits = {0};
     struct spec_disk *d;
     char *rest = s;
@@ -130,6 +137,7 @@ parse_disk(char *s, struct options *o)
     const struct word words[] = {
         {"ro", WORD_FLAG, &d->read_only, 0, 0},
         {"direct", WORD_FLAG, &d->direct, 0, 0},
+        {"lock", WORD_TEXT, &lock, 0, 0},
         {"format", WORD_TEXT, &format, 0, 0},
         {"name", WORD_TEXT, &name, 0, 0},
         {"serial", WORD_TEXT, &serial, 0, 0},
@@ -141,6 +149,9 @@ parse_disk(char *s, struct options *o)
         return -EINVAL;
     if (!streq(format, "raw"))
         return bad_option("--disk", "format=raw is all there is");
+    if (!streq(lock, "on") && !streq(lock, "off"))
+        return bad_option("--disk", "lock is on or off");
+    d->no_lock = streq(lock, "off");
     if (serial && strlen(serial) > DEV_BLK_SERIAL)
         return bad_option("--disk", "a serial number has 20 bytes at most");
     d->name = name_or(name, "disk", n);
@@ -182,6 +193,7 @@ parse_net(char *s, struct options *o)
     nic = codec_list_add(&spec_nic_table, &o->spec.nics);
     const struct word words[] = {
         {"tap", WORD_TEXT, &o->nics[n].tap, 0, 0},
+        {"packets", WORD_NUMBER, &o->nics[n].packets, 3, INT_MAX},
         {"mac", WORD_TEXT, &mac, 0, 0},
         {"name", WORD_TEXT, &name, 0, 0},
         {"mtu", WORD_NUMBER, &nic->mtu, 68, 65535},
@@ -194,9 +206,12 @@ parse_net(char *s, struct options *o)
     };
     if (parse_words("--net", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
-    if (!o->nics[n].tap)
-        return bad_option("--net", "tap=NAME, please");
+    if (!o->nics[n].tap == !o->nics[n].packets)
+        return bad_option("--net", "tap=NAME or packets=FD, please");
+    if (o->nics[n].packets && (o->nics[n].queues > 1 || o->nics[n].vhost))
+        return bad_option("--net", "queues and vhost need a tap");
     nic->tap = o->nics[n].tap;
+    nic->kind = nic->tap ? DEVICES_NIC_TAP : DEVICES_NIC_PACKETS;
     nic->name = name_or(name, "net", n);
     nic->rx_limits = new_limits(&rx);
     nic->tx_limits = new_limits(&tx);
@@ -230,7 +245,7 @@ static int
 parse_console(char *s, struct options *o)
 {
     size_t n = o->spec.consoles.n;
-    const char *name = NULL;
+    const char *name = NULL, *at = NULL;
     struct spec_console *k;
 
     if (n == DEVICES_MAX_CONSOLES)
@@ -239,12 +254,17 @@ parse_console(char *s, struct options *o)
     k->fd = -1;
     const struct word words[] = {
         {"name", WORD_TEXT, &name, 0, 0},
-        {"path", WORD_TEXT, &o->consoles[n], 0, 0},
+        {"path", WORD_TEXT, &o->consoles[n].path, 0, 0},
+        {"listen", WORD_TEXT, &at, 0, 0},
     };
     if (parse_words("--console", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
-    if (!o->consoles[n])
-        return bad_option("--console", "path=PATH, please");
+    if ((o->consoles[n].path != NULL) == (at != NULL))
+        return bad_option("--console", "path=PATH or listen=PATH, please");
+    if (at) {
+        o->consoles[n].path = at;
+        o->consoles[n].listen = true;
+    }
     k->name = name_or(name, "console", n);
     return check_name("--console", &o->spec.consoles, sizeof(*k));
 }

@@ -49,7 +49,7 @@ struct pci_dev {
     const struct pci_dev_ops *ops;
     void *self;
     struct pci_bar bars[PCI_BARS];
-    bool plugged;
+    bool plugged, husk;
     _Atomic bool bus_master;
     unsigned cap_end, cap_last; /* free space; offset of the last one's next */
     uint8_t config[CFG_SIZE], wmask[CFG_SIZE];
@@ -100,10 +100,32 @@ bar_bus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 static const struct bus_ops bar_bus_ops = {
     .name = "pci-bar", .read = bar_bus_read, .write = bar_bus_write};
 
+/* What a husk's BARs answer. */
+static uint64_t
+husk_read(void *opaque, uint64_t offset, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    return 0;
+}
+
+static void
+husk_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    (void)value;
+}
+
+static const struct bus_ops husk_bus_ops = {
+    .name = "pci-husk", .read = husk_read, .write = husk_write};
+
 static void
 bar_tell(struct pci_bar *b)
 {
-    if (b->dev->ops->bar_mapped)
+    if (b->dev->ops && b->dev->ops->bar_mapped)
         b->dev->ops->bar_mapped(b->dev->self, b->index, b->mapped);
 }
 
@@ -123,6 +145,22 @@ bar_wanted(const struct pci_bar *b)
     return base;
 }
 
+/* Takes husks out of the way of [base, base + size). */
+static void
+displace_husks(struct pci *p, uint64_t base, uint64_t size)
+{
+    for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS; i++) {
+        struct pci_dev *d = p->devs[i / PCI_BARS];
+        struct pci_bar *b = d && d->husk ? &d->bars[i % PCI_BARS] : NULL;
+
+        if (!b || b->mapped == PCI_UNMAPPED || b->mapped >= base + size ||
+            base >= b->mapped + b->size)
+            continue;
+        bus_remove(p->bus, BUS_MMIO, b->mapped);
+        b->mapped = PCI_UNMAPPED;
+    }
+}
+
 /* Brings the MMIO bus in line with the registers: first everything that goes
  * away, then what comes, so that two BARs can change places. */
 static void
@@ -134,13 +172,14 @@ pci_remap(struct pci *p)
             struct pci_bar *b = d ? &d->bars[i % PCI_BARS] : NULL;
             uint64_t want = b ? bar_wanted(b) : PCI_UNMAPPED;
 
-            if (!b || want == b->mapped)
+            if (!b || d->husk || want == b->mapped)
                 continue;
             if (pass == 0 && b->mapped != PCI_UNMAPPED) {
                 bus_remove(p->bus, BUS_MMIO, b->mapped);
                 b->mapped = PCI_UNMAPPED;
                 bar_tell(b);
             } else if (pass == 1) {
+                displace_husks(p, want, b->size);
                 if (bus_add(p->bus, BUS_MMIO, want, b->size, &bar_bus_ops, b) <
                     0) {
                     COUNT(vmm_pci_bar_overlap);
@@ -478,6 +517,31 @@ pci_del(struct pci_dev *d)
     pci_remap(p); /* another may have waited for the place */
     pthread_mutex_unlock(&p->lock);
     free(d);
+}
+
+void
+pci_dev_pull(struct pci_dev *d)
+{
+    struct pci *p = d->pci;
+
+    pthread_mutex_lock(&p->lock);
+    d->plugged = false;
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        struct pci_bar *b = &d->bars[i];
+        uint64_t base = b->mapped;
+
+        if (base == PCI_UNMAPPED)
+            continue;
+        bus_remove(p->bus, BUS_MMIO, base);
+        b->mapped = PCI_UNMAPPED;
+        bar_tell(b);
+        if (bus_add(p->bus, BUS_MMIO, base, b->size, &husk_bus_ops, b) == 0)
+            b->mapped = base;
+    }
+    d->husk = true;
+    d->ops = NULL;
+    d->self = NULL;
+    pthread_mutex_unlock(&p->lock);
 }
 
 unsigned

@@ -70,6 +70,11 @@ void pci_dev_plug(struct pci_dev *d);
 /* Off the bus and freed; returns when no access is under way. Not from a
  * hook or a BAR access. The guest may still use it: it reads ones then. */
 void pci_del(struct pci_dev *d);
+/* Pulled out: as pci_del(), but d stays as a husk until pci_del(). It has no
+ * owner and no config space any more, and its BARs read as zero: Linux' virtio
+ * drivers wait for a status of zero when their device goes, for ever if they
+ * read ones. Where another BAR wants its place it gives way. */
+void pci_dev_pull(struct pci_dev *d);
 unsigned pci_dev_slot(const struct pci_dev *d);
 /* size: a power of two from 4 KiB. An address in the window is given. */
 int pci_dev_bar(struct pci_dev *d, unsigned bar, uint64_t size) _must_check_;

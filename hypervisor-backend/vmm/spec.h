@@ -25,6 +25,7 @@ struct spec_disk {
     char *name;
     int64_t fd;
     bool read_only, direct;
+    bool no_lock; /* not in JSON: whoever opened it sees to it */
     int64_t queues;
     char *serial;
     struct spec_limits *limits;

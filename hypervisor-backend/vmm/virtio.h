@@ -42,12 +42,13 @@ struct virtio_type {
      * free. A device that has it calls virtio_idle() whenever the last of
      * what was in flight came back. */
     bool (*idle)(void *self);
-    /* For work that goes on without queue(): stop it, take it up again. May
-     * be NULL. */
-    void (*pause)(void *self, bool paused);
     /* The driver wrote config bytes that are in config_writable. May be
      * NULL. */
     void (*config_written)(void *self, unsigned offset, unsigned size);
+    /* The device was paused or resumed, bus mastering or the routes of its
+     * interrupts changed: whether something else (vhost) may work on the
+     * rings, and what that is to signal, has to be looked at. May be NULL. */
+    void (*update)(void *self);
 };
 
 struct virtio_queue {
@@ -64,6 +65,9 @@ struct virtio_transport {
     /* queue -1: configuration changed. */
     void (*raise)(void *self, int queue, uint16_t vector);
     bool (*may_dma)(void *self);
+    /* An eventfd that raises the vector by itself, or -1: as of now there is
+     * none. May be NULL. */
+    int (*vector_fd)(void *self, uint16_t vector);
     void *self;
 };
 
@@ -110,6 +114,7 @@ void virtio_set_driver_features(struct virtio *v, uint32_t value);
 void virtio_notify(struct virtio *v, unsigned queue);
 /* Every queue has a look, e.g. after bus mastering was allowed. */
 void virtio_kick_all(struct virtio *v);
+void virtio_update(struct virtio *v);              /* see virtio_type */
 bool virtio_queues_frozen(const struct virtio *v); /* lock held */
 uint64_t virtio_config_read(struct virtio *v, uint64_t offset, unsigned size);
 void virtio_config_write(struct virtio *v, uint64_t offset, unsigned size,
@@ -124,6 +129,10 @@ int virtio_pop(struct virtio *v, unsigned q,
 void virtio_push(struct virtio *v, unsigned q, uint16_t head, uint32_t written);
 /* Publishes what was pushed and interrupts if wanted. */
 void virtio_flush(struct virtio *v, unsigned q);
+/* For a ring that someone else serves: raises its interrupt; the eventfd that
+ * does so until the next update, or -1. */
+void virtio_interrupt(struct virtio *v, unsigned q);
+int virtio_vector_fd(struct virtio *v, unsigned q);
 /* The guest broke a rule of the device's own. */
 void virtio_fail(struct virtio *v, const char *why);
 void virtio_reset_done(struct virtio *v);

@@ -47,6 +47,9 @@ int virtio_pci_new_at(struct pci *p, struct virtio *v, uint32_t class_code,
 /* Safe while the guest still uses it (surprise removal): when this returned,
  * the device takes no chain any more and nobody accesses it. */
 void virtio_pci_free(struct virtio_pci *t);
+/* The same, but leaves a husk: see pci_dev_pull(). The caller ends it with
+ * pci_del() or pci_free(). */
+struct pci_dev *virtio_pci_pull(struct virtio_pci *t) _must_check_;
 struct pci_dev *virtio_pci_dev(struct virtio_pci *t);
 
 #endif

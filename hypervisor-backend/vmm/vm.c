@@ -87,6 +87,8 @@ static int
 build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
       struct err *reterr)
 {
+    const struct vcpus_options cpus = {
+        .n = cfg->cpus, .cpu_model = cfg->cpu_model, .tsc_khz = cfg->tsc_khz};
     const struct irq *irq;
     int r;
 
@@ -116,8 +118,7 @@ build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
     r = add_ports(vm);
     if (r < 0)
         return err_errno(reterr, r, "ports");
-    return vcpus_new(&vm->kvm, vm->bus, &vm->sink, cfg->cpus, &vm->vcpus,
-                     reterr);
+    return vcpus_new(&vm->kvm, vm->bus, &vm->sink, &cpus, &vm->vcpus, reterr);
 }
 
 int
