@@ -78,6 +78,7 @@ tests_unit_test_vmm_vm_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm/virtio.mk
 include $(top_srcdir)/hypervisor-backend/vmm/control.mk
+include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t
 integ_tests += $(vmm_integ)

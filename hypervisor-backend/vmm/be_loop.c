@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 
 #include "common/mem.h"
+#include "hypervisor-backend/vmm/jail.h"
 
 #define BATCH 16
 /* Device code keeps its buffers off the stack. */
@@ -25,6 +26,7 @@ struct io_loop {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t turned; /* round or started moved on */
+    char name[16];
     int epoll, wake;
     uint64_t round;
     unsigned waiters;
@@ -71,8 +73,12 @@ static void *
 run(void *arg)
 {
     struct io_loop *l = arg;
-    int r = l->on_start ? l->on_start(l->on_start_arg) : 0;
+    int r;
 
+    /* By the thread itself: for another one it takes a file of /proc. */
+    pthread_setname_np(pthread_self(), l->name);
+    jail_thread(JAIL_THREAD_IO);
+    r = l->on_start ? l->on_start(l->on_start_arg) : 0;
     pthread_mutex_lock(&l->lock);
     l->started = true;
     l->start_result = r;
@@ -98,7 +104,7 @@ run(void *arg)
 }
 
 static int
-start_thread(struct io_loop *l, const char *name)
+start_thread(struct io_loop *l)
 {
     pthread_attr_t attr;
     sigset_t all, old;
@@ -116,7 +122,6 @@ start_thread(struct io_loop *l, const char *name)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r < 0)
         return r;
-    pthread_setname_np(l->thread, name);
     pthread_mutex_lock(&l->lock);
     while (!l->started)
         pthread_cond_wait(&l->turned, &l->lock);
@@ -147,6 +152,7 @@ io_loop_new(const char *name, int (*on_start)(void *), void *arg,
 
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->turned, NULL);
+    snprintf(l->name, sizeof(l->name), "%s", name);
     l->on_start = on_start;
     l->on_start_arg = arg;
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -155,7 +161,7 @@ io_loop_new(const char *name, int (*on_start)(void *), void *arg,
         epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &ev) < 0)
         r = -errno;
     else
-        r = start_thread(l, name);
+        r = start_thread(l);
     if (r < 0) {
         loop_release(l);
         return r;

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/cpuid.h"
+#include "hypervisor-backend/vmm/jail.h"
 #include "hypervisor-backend/vmm/msr.h"
 
 #define KICK_SIGNAL SIGRTMIN
@@ -381,7 +382,13 @@ static void *
 vcpu_thread(void *arg)
 {
     struct vcpu *c = arg;
+    char name[16];
 
+    snprintf(name, sizeof(name), "vcpu%u", c->id);
+    /* For people; by the thread itself: for another one it takes a file of
+     * /proc. */
+    (void)pthread_setname_np(pthread_self(), name);
+    jail_thread(JAIL_THREAD_VCPU);
     for (;;) {
         __atomic_store_n(&c->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
         if (!may_run(c->group))
@@ -411,13 +418,9 @@ vcpus_start(struct vcpus *v, struct err *reterr)
     }
     pthread_mutex_lock(&v->lock);
     for (unsigned i = 0; r == 0 && i < v->n; i++) {
-        char name[16];
-
         r = -pthread_create(&v->cpu[i].thread, &attr, vcpu_thread, &v->cpu[i]);
         if (r < 0)
             break;
-        snprintf(name, sizeof(name), "vcpu%u", i);
-        (void)pthread_setname_np(v->cpu[i].thread, name); /* for people */
         v->n_threads++;
         v->running++;
     }
