@@ -22,8 +22,12 @@ libagent_a_SOURCES = \
 nodist_libagent_a_SOURCES = common/migrations-agent.c
 AGENT_LIBS = libagent.a $(HV_LIBS) $(API_LIBS)
 
-agent_migrations = $(srcdir)/schemas/migrations/agent/0001-init.sql
-EXTRA_DIST += schemas/migrations/agent/0001-init.sql schemas/embed.sh
+agent_migrations = \
+	$(srcdir)/schemas/migrations/agent/0001-init.sql \
+	$(srcdir)/schemas/migrations/agent/0002-restart.sql
+EXTRA_DIST += schemas/embed.sh \
+	schemas/migrations/agent/0001-init.sql \
+	schemas/migrations/agent/0002-restart.sql
 CLEANFILES += common/migrations-agent.c
 common/migrations-agent.c: $(agent_migrations) $(srcdir)/schemas/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) common && \
@@ -50,3 +54,4 @@ tests_unit_test_agentd_core_LDADD = $(AGENT_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-agentd-wire
 tests_unit_test_agentd_wire_SOURCES = tests/unit/test-agentd-wire.c
 tests_unit_test_agentd_wire_LDADD = $(API_LIBS) $(UNIT_LIBS)
+include $(top_srcdir)/agentd/restart.mk

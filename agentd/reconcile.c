@@ -4,6 +4,16 @@
 #include "agentd/reconcile.h"
 
 #include "common/cleanup.h"
+#include "common/mem.h"
+
+/* The VM's run is not on record as one that began. */
+static bool
+not_recorded(const struct agent_local *local, const struct agent_vm *vm)
+{
+    if (vm->run == local->run)
+        return local->phase == PHASE_STARTING || local->phase == PHASE_WAITING;
+    return vm->run > local->run;
+}
 
 /* A VM of ours that runs. Its record comes first (ADOPT): what is billed must
  * have been told, even if it ends a moment later. */
@@ -14,11 +24,11 @@ decide_running(const struct agent_want *want, const struct agent_local *local,
     bool wanted = want->power == POWER_RUNNING;
 
     /* From a future that this node does not know: its database or the
-     * controller's is older than the VM. */
-    if (wanted && vm->run > want->run)
+     * controller's is older than the VM. A restart of our own is on record
+     * before its VM is, although no wish names it yet. */
+    if (wanted && vm->run > MAX(want->run, local->run))
         return ACT_QUARANTINE;
-    if (vm->run > local->run ||
-        (vm->run == local->run && local->phase == PHASE_STARTING))
+    if (not_recorded(local, vm))
         return ACT_ADOPT;
     /* Told to be over, failed or replaced, and yet it runs: nobody waits for
      * it and nobody pays for it. */
@@ -26,13 +36,14 @@ decide_running(const struct agent_want *want, const struct agent_local *local,
         return ACT_KILL;
     if (want->power == POWER_DELETED)
         return ACT_KILL;
-    if (wanted && vm->run == want->run)
+    if (wanted && vm->run >= want->run)
         return ACT_NONE;
     return want->force ? ACT_KILL : ACT_STOP;
 }
 
 static enum agent_action
-decide_absent(const struct agent_want *want, const struct agent_local *local)
+decide_absent(const struct agent_want *want, const struct agent_local *local,
+              int64_t now_us)
 {
     if (local->phase == PHASE_DELETED)
         return ACT_NONE;
@@ -42,9 +53,10 @@ decide_absent(const struct agent_want *want, const struct agent_local *local)
     case POWER_STOPPED:
         return local->told_seq == want->seq ? ACT_NONE : ACT_TELL_STOPPED;
     case POWER_RUNNING:
-        if (want->run > local->run ||
-            (want->run == local->run && local->phase == PHASE_STARTING))
+        if (want->run > local->run || local->phase == PHASE_STARTING)
             return ACT_START;
+        if (local->phase == PHASE_WAITING)
+            return agent_restart_wait(local, now_us) ? ACT_WAIT : ACT_START;
         return ACT_NONE;
     }
     return ACT_NONE;
@@ -52,7 +64,7 @@ decide_absent(const struct agent_want *want, const struct agent_local *local)
 
 enum agent_action
 agent_decide(const struct agent_want *want, const struct agent_local *local,
-             const struct agent_vm *vm)
+             const struct agent_vm *vm, int64_t now_us)
 {
     if (vm->state != VM_ABSENT && !vm->ours)
         return want->power == POWER_RUNNING && want->run > local->run
@@ -63,8 +75,7 @@ agent_decide(const struct agent_want *want, const struct agent_local *local,
     if (vm->state == VM_ENDED) {
         /* It ran and ended before anybody recorded its start: first the one,
          * then the other is told. */
-        if (vm->run > local->run ||
-            (vm->run == local->run && local->phase == PHASE_STARTING))
+        if (not_recorded(local, vm))
             return ACT_ADOPT;
         if (local->phase == PHASE_STARTED)
             return ACT_END;
@@ -72,7 +83,13 @@ agent_decide(const struct agent_want *want, const struct agent_local *local,
     }
     if (local->phase == PHASE_STARTED)
         return ACT_END;
-    return decide_absent(want, local);
+    return decide_absent(want, local, now_us);
+}
+
+int64_t
+agent_start_run(const struct agent_want *want, const struct agent_local *local)
+{
+    return MAX(want->run, local->run);
 }
 
 const char *
@@ -84,7 +101,7 @@ agent_action_name(enum agent_action a)
         [ACT_KILL] = "kill",     [ACT_END] = "end",
         [ACT_FORGET] = "forget", [ACT_TELL_STOPPED] = "tell-stopped",
         [ACT_CLEAN] = "clean",   [ACT_QUARANTINE] = "quarantine",
-        [ACT_REFUSE] = "refuse",
+        [ACT_REFUSE] = "refuse", [ACT_WAIT] = "wait",
     };
 
     return (size_t)a < ARRAY_SIZE(names) ? names[a] : "?";
@@ -110,4 +127,69 @@ agent_end_reason(const struct agent_want *want, const struct agent_local *local,
         break;
     }
     return stop_asked ? "requested" : "unknown";
+}
+
+/* The wish is still for the run that ended, or for one before it. */
+static bool
+wanted_on(const struct agent_want *want, const struct agent_local *local)
+{
+    return want->power == POWER_RUNNING && want->run <= local->run;
+}
+
+bool
+agent_restarts(const struct agent_want *want, const struct agent_local *local,
+               const char *reason)
+{
+    if (!wanted_on(want, local) || streq(reason, "requested"))
+        return false;
+    switch (want->restart) {
+    case RESTART_NEVER:
+        return false;
+    case RESTART_ON_FAILURE:
+        /* Nobody saw an "unknown" end, as when the machine lost its power:
+         * guests that end in order are seen to do so. */
+        return !streq(reason, "guest");
+    case RESTART_ALWAYS:
+        return true;
+    }
+    return false;
+}
+
+bool
+agent_restarts_failed(const struct agent_want *want,
+                      const struct agent_local *local)
+{
+    return wanted_on(want, local) && want->restart != RESTART_NEVER &&
+           local->restarts > 0;
+}
+
+static int64_t
+restart_delay(int64_t restarts)
+{
+    int64_t wait = RESTART_WAIT_US;
+
+    for (int64_t n = 1; n < restarts && wait < RESTART_WAIT_MAX_US; n++)
+        wait *= 2;
+    return MIN(wait, RESTART_WAIT_MAX_US);
+}
+
+void
+agent_plan_restart(struct agent_local *local, int64_t ended_us, int64_t now_us)
+{
+    bool ran_long = local->phase == PHASE_STARTED && local->started_us > 0 &&
+                    ended_us - local->started_us >= RESTART_RESET_US;
+
+    local->restarts = ran_long ? 1 : local->restarts + 1;
+    local->restart_at_us = now_us + restart_delay(local->restarts);
+    local->phase = PHASE_WAITING;
+    local->run++;
+    local->started_us = 0;
+}
+
+int64_t
+agent_restart_wait(const struct agent_local *local, int64_t now_us)
+{
+    int64_t left = local->restart_at_us - now_us;
+
+    return left > 0 && left <= restart_delay(local->restarts) ? left : 0;
 }

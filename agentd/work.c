@@ -36,6 +36,7 @@ struct pass {
     struct agent_want want;
     struct agent_local local;
     struct agent_vm vm;
+    int64_t run; /* of a start */
 };
 
 static void
@@ -140,6 +141,21 @@ tell(struct state_change *ch, enum api_observed state, int64_t run,
         .state = state, .run = run, .at_us = at_us, .reason = reason};
 }
 
+/* The next run follows by itself: that is told along with this one's end. */
+static void
+restart(struct pass *p, struct state_change *ch)
+{
+    int64_t now = clock_now_us();
+
+    agent_plan_restart(&ch->local, ch->note.at_us, now);
+    ch->note.restart = true;
+    COUNT(agent_restart);
+    log_info("the restart policy has it started again",
+             "inst=%s run=%" PRId64 " reason=%s wait_ms=%" PRId64, p->in->id,
+             ch->local.run, ch->note.reason ? ch->note.reason : "failed",
+             agent_restart_wait(&ch->local, now) / 1000);
+}
+
 static void
 fail(struct pass *p, const char *code, const char *message)
 {
@@ -147,11 +163,14 @@ fail(struct pass *p, const char *code, const char *message)
 
     log_warn("the instance cannot be started",
              "inst=%s req=%s run=%" PRId64 " code=%s error=\"%s\"", p->in->id,
-             p->spec->d.request_id ? p->spec->d.request_id : "-", p->want.run,
-             code, message);
-    ch->local.phase = PHASE_FAILED;
-    ch->local.run = p->want.run;
-    tell(ch, OBSERVED_FAILED, p->want.run, clock_now_us(), NULL);
+             p->spec->d.request_id ? p->spec->d.request_id : "-", p->run, code,
+             message);
+    ch->local.run = p->run;
+    tell(ch, OBSERVED_FAILED, p->run, clock_now_us(), NULL);
+    if (agent_restarts_failed(&p->want, &p->local))
+        restart(p, ch);
+    else
+        ch->local.phase = PHASE_FAILED;
     snprintf(ch->note.code, sizeof(ch->note.code), "%s", code);
     snprintf(ch->note.message, sizeof(ch->note.message), "%s", message);
     for (char *s = ch->note.message; *s; s++)
@@ -252,7 +271,7 @@ start_vm(struct pass *p, const struct files *f, struct err *e)
     struct hv_spec spec = {
         .id = d->id,
         .name = d->name,
-        .run = (uint64_t)d->run,
+        .run = (uint64_t)p->run,
         .vcpus = (unsigned)d->vcpus,
         .memory_bytes = (uint64_t)d->memory_bytes,
         .kernel = f->kernel,
@@ -295,7 +314,7 @@ do_start(struct pass *p)
     struct err e _cleanup_(err_release) = {0};
     int64_t wait = p->in->not_before_us - clock_mono_us();
 
-    if (wait > 0 && p->local.run == p->want.run) {
+    if (wait > 0 && p->local.run == p->run) {
         later(p, wait);
         return;
     }
@@ -306,13 +325,14 @@ do_start(struct pass *p)
         later(p, IMAGE_POLL_US);
     } else if (r < 0) {
         fail(p, r == -ENOSPC ? "no_space" : e.code, e.message);
-    } else if (p->local.phase != PHASE_STARTING ||
-               p->local.run != p->want.run) {
+    } else if (p->local.phase != PHASE_STARTING || p->local.run != p->run) {
         struct state_change *ch = change_new(p);
 
         ch->local.phase = PHASE_STARTING;
-        ch->local.run = p->want.run;
+        ch->local.run = p->run;
         ch->local.started_us = 0;
+        if (p->want.run > p->local.run)
+            ch->local.restarts = 0; /* it was asked for */
         record(p, ch);
     } else if (core_is_dirty(p->c, p->in)) {
         again(p); /* perhaps it is not wanted any more */
@@ -404,13 +424,16 @@ do_end(struct pass *p)
     bool asked = p->in->stop_asked && p->in->stop_run == p->local.run;
     struct state_change *ch = change_new(p);
 
-    ch->local.phase = PHASE_ENDED;
     /* The end of an older run (stopped amid a reboot) is no answer to the
      * wish: that of the run which will not be started follows. */
     if (p->want.power == POWER_STOPPED && p->local.run >= p->want.run)
         ch->local.told_seq = p->want.seq;
     tell(ch, OBSERVED_STOPPED, p->local.run, end_time(p, told),
          agent_end_reason(&p->want, &p->local, &p->vm, asked));
+    if (agent_restarts(&p->want, &p->local, ch->note.reason))
+        restart(p, ch);
+    else
+        ch->local.phase = PHASE_ENDED;
     record(p, ch);
 }
 
@@ -493,6 +516,10 @@ act(struct pass *p, enum agent_action a)
     case ACT_START:
         do_start(p);
         return;
+    case ACT_WAIT:
+        p->in->attempts = p->in->spins = 0;
+        later(p, agent_restart_wait(&p->local, clock_now_us()));
+        return;
     case ACT_ADOPT:
         do_adopt(p);
         return;
@@ -535,13 +562,16 @@ work_pass(struct core *c, struct inst *in)
         .run = spec->d.run,
         .power = (enum api_power)spec->d.power,
         .force = spec->d.force,
+        .restart = (enum api_restart)spec->d.restart_policy,
     };
+    p.run = agent_start_run(&p.want, &p.local);
     int r = look(&p, &e);
     if (r < 0) {
         retry(&p, "look", r, &e);
         return;
     }
-    enum agent_action a = agent_decide(&p.want, &p.local, &p.vm);
+    enum agent_action a =
+        agent_decide(&p.want, &p.local, &p.vm, clock_now_us());
     log_debug("pass", "inst=%s run=%" PRId64 " phase=%d action=%s", in->id,
               p.want.run, (int)p.local.phase, agent_action_name(a));
     pthread_mutex_lock(&c->lock);

@@ -35,6 +35,7 @@ const char *const api_image_state_names[] = {"pending", "active", NULL};
 const char *const api_instance_state_names[] = {
     "creating",  "running",  "stopping", "stopped", "starting",
     "rebooting", "deleting", "error",    "deleted", NULL};
+const char *const api_restart_names[] = {"never", "on-failure", "always", NULL};
 const char *const api_operation_state_names[] = {"running", "succeeded",
                                                  "failed", "cancelled", NULL};
 const char *const api_node_state_names[] = {"up", "down", NULL};
@@ -131,10 +132,17 @@ static const struct codec_field fields_instance[] = {
     F(instance, vcpus, INT, C, "Virtual CPUs, from the flavor"),
     F(instance, memory_bytes, INT, C | B, "Memory, from the flavor"),
     F(instance, disk_bytes, INT, B, "Root disk, from the flavor"),
+    F(instance, restart_policy, ENUM, I, "When its node starts it again by "
+      "itself: on-failure (the default) unless the API stopped it or it powered "
+      "itself off, always unless the API stopped it",
+      .names = api_restart_names, .dflt = RESTART_ON_FAILURE),
+    F(instance, restart_count, INT, 0, "How often its restart policy had it "
+      "started again, in all"),
     F(instance, run, INT, 0, "Number of its latest start"),
     F(instance, stop_reason, STRING, O, "Why it does not run"),
-    F(instance, fault, OBJECT, O, "Why it is in state error",
-      .sub = &table_fault),
+    F(instance, last_end_reason, STRING, O, "Why it ended the last time"),
+    F(instance, fault, OBJECT, O, "Why it is in state error, or why its last "
+      "restart failed", .sub = &table_fault),
     F(instance, node_id, ID, O, "Where it is; operators see this"),
     F(instance, operation_id, ID, O, "The latest operation on it"),
     F(instance, generation, INT, 0, "Number of changes to what is desired"),
@@ -142,6 +150,13 @@ static const struct codec_field fields_instance[] = {
     F(instance, started_at, TIME, O, "When it began to run, while it runs"),
 };
 TABLE(instance, instance, "Instance", "A virtual machine.");
+
+static const struct codec_field fields_instance_change[] = {
+    F(instance_change, restart_policy, ENUM, I, "When its node starts it again "
+      "by itself, from its next end on", .names = api_restart_names, .dflt = -1),
+};
+TABLE(instance_change, instance_change, "InstanceChange",
+      "What to change of an instance; what is absent stays.");
 
 static const struct codec_field fields_stop_request[] = {
     F(stop_request, force, BOOL, I, "End it without asking the guest"),
@@ -302,6 +317,8 @@ static const struct codec_field fields_desired_instance[] = {
     F(desired_instance, run, INT, R, "Start number it should be at", .min = 1, .max = INT64_MAX),
     F(desired_instance, power, ENUM, R, "What it should do", .names = api_power_names),
     F(desired_instance, force, BOOL, I, "Stop without asking the guest"),
+    F(desired_instance, restart_policy, ENUM, I, "When to start it again "
+      "without being asked", .names = api_restart_names),
     F(desired_instance, vcpus, INT, R, "Virtual CPUs", .min = 1, .max = 64),
     F(desired_instance, memory_bytes, INT, R, "Memory", .min = 1 << 20, .max = 4 * TIB),
     F(desired_instance, disk_bytes, INT, I, "Root disk", .max = 64 * TIB),
@@ -346,10 +363,12 @@ TABLE(host, host, "Host", "What a node has.");
 static const struct codec_field fields_observation[] = {
     F(observation, seq, INT, R, "The node's own sequence", .min = 1, .max = INT64_MAX),
     F(observation, instance_id, ID, R, "The instance"),
-    F(observation, run, INT, R, "Of which start", .max = INT64_MAX),
+    F(observation, run, INT, R, "Of which start", .max = INT64_C(1) << 53),
     F(observation, state, ENUM, R, "What was seen", .names = api_observed_names),
     F(observation, age_us, INT, R, "Microseconds since it happened", .max = INT64_MAX),
     F(observation, reason, STRING, I | O, "Why it stopped", .max = 32),
+    F(observation, restart, BOOL, I | O, "The node starts the next run by "
+      "itself"),
     F(observation, problem, OBJECT, I | O, "Why it failed", .sub = &table_fault),
 };
 TABLE(observation, observation, "Observation", "Something that a node saw.");

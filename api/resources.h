@@ -81,6 +81,11 @@ enum api_instance_state {
 };
 extern const char *const api_instance_state_names[];
 
+/* When a node starts an instance again by itself; agentd/reconcile.h has the
+ * rules. Stored as numbers; 0 is what an agent does without being told. */
+enum api_restart { RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS };
+extern const char *const api_restart_names[];
+
 struct api_fault {
     char *code, *message;
 };
@@ -91,13 +96,21 @@ struct api_instance {
     char *flavor, *image; /* in: reference; out: name */
     char *flavor_id, *image_id;
     int64_t vcpus, memory_bytes, disk_bytes;
-    int64_t run;       /* number of the latest start */
-    char *stop_reason; /* why it does not run */
+    int restart_policy;    /* enum api_restart */
+    int64_t restart_count; /* starts by that policy, in all */
+    int64_t run;           /* number of the latest start */
+    char *stop_reason;     /* why it does not run */
+    char *last_end_reason; /* stays when it runs again */
     struct api_fault *fault;
     char *node_id;      /* operators only */
     char *operation_id; /* the latest operation */
     int64_t generation;
     int64_t created_at, started_at;
+};
+
+/* What of an instance can be changed. */
+struct api_instance_change {
+    int restart_policy; /* enum api_restart; < 0 stays as it is */
 };
 
 struct api_stop_request {
@@ -205,10 +218,11 @@ struct api_desired_image {
 
 struct api_desired_instance {
     char *id, *project_id, *name;
-    int64_t seq; /* of this change, increasing over the whole cloud */
-    int64_t run; /* start number the instance should be at */
-    int power;   /* enum api_power */
-    bool force;  /* stop without asking the guest */
+    int64_t seq;        /* of this change, increasing over the whole cloud */
+    int64_t run;        /* start number the instance should be at */
+    int power;          /* enum api_power */
+    bool force;         /* stop without asking the guest */
+    int restart_policy; /* enum api_restart */
     int64_t vcpus, memory_bytes, disk_bytes;
     struct api_desired_image *image; /* absent once deleted */
     char *request_id;
@@ -261,6 +275,9 @@ struct api_observation {
     int64_t age_us;
     char *reason; /* stopped: "requested", "guest", "crashed", "killed",
                      "unknown" */
+    /* stopped, failed: the node starts run + 1 by itself, without being
+     * asked (the restart policy). */
+    bool restart;
     struct api_fault *problem;
 };
 
@@ -276,10 +293,10 @@ struct api_report_ack {
 
 extern const struct codec_table table_project, table_token, table_whoami,
     table_flavor, table_image, table_image_part, table_instance,
-    table_stop_request, table_operation, table_stats, table_usage,
-    table_usage_item, table_node, table_join_token, table_problem, table_fault,
-    table_join, table_joined, table_certificate_request, table_desired,
-    table_desired_instance, table_node_request, table_host, table_report,
-    table_observation, table_report_ack;
+    table_instance_change, table_stop_request, table_operation, table_stats,
+    table_usage, table_usage_item, table_node, table_join_token, table_problem,
+    table_fault, table_join, table_joined, table_certificate_request,
+    table_desired, table_desired_instance, table_node_request, table_host,
+    table_report, table_observation, table_report_ack;
 
 #endif

@@ -181,6 +181,7 @@ void cli_debug_mask(const char *line, size_t len, const char *token,
 int cmd_list(struct cli *c);
 int cmd_show(struct cli *c);
 int cmd_create(struct cli *c);
+int cmd_change(struct cli *c);
 int cmd_delete(struct cli *c);
 int cmd_act(struct cli *c);
 int cmd_verb(struct cli *c);

@@ -27,6 +27,13 @@
         .name = "project", .letter = 'p', .type = ARG_REF,                     \
         .metavar = "PROJECT", .names = ROUTE_PROJECT_LIST, .doc = DOC          \
     }
+#define RESTART(MORE, MUST)                                                    \
+    {                                                                          \
+        .name = "restart", .type = ARG_CHOICE, .required = MUST,               \
+        .metavar = "POLICY", .field = "restart_policy", .choices = restarts,   \
+        .doc = "when it is started again by itself: never, on-failure or "     \
+               "always " MORE                                                  \
+    }
 #define NAME                                                                   \
     {                                                                          \
         .metavar = "NAME", .type = ARG_TEXT, .field = "name"                   \
@@ -38,6 +45,7 @@
 #define INSTANCE REF("INSTANCE", INSTANCE)
 
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};
+static const char *const restarts[] = {"never", "on-failure", "always", NULL};
 static const char *const roles[] = {"reader", "member", "admin", "operator",
                                     NULL};
 
@@ -55,7 +63,10 @@ static const struct cli_opt opts_launch[] = {
     {.name = "flavor", .letter = 'f', .type = ARG_REF, .metavar = "FLAVOR",
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
      .doc = "size of the instance [the only flavor there is]"},
+    RESTART("[on-failure]", false),
     WAIT, {.name = NULL}};
+static const struct cli_opt opts_set[] = {
+    RESTART("from its next end on", true), {.name = NULL}};
 static const struct cli_opt opts_log[] = {
     {.name = "follow", .letter = 'f', .type = ARG_FLAG,
      .doc = "go on with what comes, until Ctrl-C"},
@@ -136,6 +147,9 @@ const struct cli_cmd cli_cmds[] = {
     {"instance", "reboot", {INSTANCE}, opts_wait, cmd_verb,
      ROUTE_INSTANCE_REBOOT, false, "Stop an instance and start it again",
      "virga instance reboot web-1 --wait"},
+    {"instance", "set", {INSTANCE}, opts_set, cmd_change,
+     ROUTE_INSTANCE_CHANGE, false, "Change an instance",
+     "virga instance set web-1 --restart always"},
     {"instance", "delete", {INSTANCE}, opts_wait, cmd_verb,
      ROUTE_INSTANCE_DELETE, false,
      "End an instance at once and delete it with its disk",

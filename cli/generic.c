@@ -57,8 +57,9 @@ cmd_act(struct cli *c)
     return cmd_show(c);
 }
 
-int
-cmd_create(struct cli *c)
+/* The line's fields as the request's body; its reply is printed. */
+static int
+send_fields(struct cli *c, const char *ref)
 {
     const struct api_route *route = &api_routes[c->line.cmd->route];
     struct httpc_reply reply = {0};
@@ -68,12 +69,24 @@ cmd_create(struct cli *c)
     cli_body_begin(&body, route->in);
     cli_body_from_line(&body, &c->line);
     cli_body_end(&body);
-    rc = cli_route(c, route->id, NULL, NULL, &body.text, &reply);
+    rc = cli_route(c, route->id, ref, NULL, &body.text, &reply);
     cli_body_release(&body);
     if (rc == EXIT_OK)
         rc = cli_print_object(c, route->out, &reply);
     httpc_reply_release(&reply);
     return rc;
+}
+
+int
+cmd_create(struct cli *c)
+{
+    return send_fields(c, NULL);
+}
+
+int
+cmd_change(struct cli *c)
+{
+    return send_fields(c, c->line.args[0].text);
 }
 
 int

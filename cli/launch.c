@@ -45,6 +45,7 @@ static int
 post(struct cli *c, const char *name, const char *flavor,
      struct httpc_reply *ret)
 {
+    const struct cli_value *restart = cli_opt(&c->line, "restart");
     struct cli_body body;
     int rc;
 
@@ -52,6 +53,8 @@ post(struct cli *c, const char *name, const char *flavor,
     cli_body_set_text(&body, "name", name);
     cli_body_set_text(&body, "image", c->line.args[0].text);
     cli_body_set_text(&body, "flavor", flavor);
+    if (restart->set)
+        cli_body_set(&body, "restart_policy", restart);
     cli_body_end(&body);
     rc = cli_route(c, ROUTE_INSTANCE_CREATE, NULL, NULL, &body.text, ret);
     cli_body_release(&body);

@@ -180,6 +180,7 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
     i.a.vcpus = f->vcpus;
     i.a.memory_bytes = f->memory_bytes;
     i.a.disk_bytes = MAX(f->disk_bytes, image_disk);
+    i.a.restart_policy = in->restart_policy;
     i.a.run = 1;
     i.a.created_at = clock_now_us();
     i.power = POWER_RUNNING;
@@ -261,6 +262,29 @@ h_instance_show(struct call *c, struct db *db)
     if (r == 0)
         reply_instance(c, &i.a);
     return r;
+}
+
+/* ---- changes ---- */
+
+int
+h_instance_change(struct call *c, struct db *db)
+{
+    const struct api_instance_change *in = c->in;
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+    int r = get(c, db, &i);
+
+    if (r < 0)
+        return r;
+    if (in->restart_policy >= 0 && in->restart_policy != i.a.restart_policy) {
+        i.a.restart_policy = in->restart_policy;
+        op_change(c->ctl, &i);
+        r = store_instance_update(db, &i, 0);
+        if (r < 0)
+            return store_error(c, db, r);
+        memcpy(c->notify_node, i.a.node_id, ID_SIZE);
+    }
+    reply_instance(c, &i.a);
+    return 0;
 }
 
 /* ---- verbs ---- */

@@ -37,6 +37,7 @@ const struct handler handlers[N_ROUTES] = {
                                .undo = h_instance_create_undo},
     [ROUTE_INSTANCE_LIST] = {.read = h_instance_list},
     [ROUTE_INSTANCE_SHOW] = {.read = h_instance_show},
+    [ROUTE_INSTANCE_CHANGE] = {.write = h_instance_change},
     [ROUTE_INSTANCE_DELETE] = {.write = h_instance_delete},
     [ROUTE_INSTANCE_START] = {.write = h_instance_start},
     [ROUTE_INSTANCE_STOP] = {.write = h_instance_stop},

@@ -49,6 +49,7 @@ int h_instance_create(struct call *c, struct db *db);
 void h_instance_create_undo(struct call *c);
 int h_instance_list(struct call *c, struct db *db);
 int h_instance_show(struct call *c, struct db *db);
+int h_instance_change(struct call *c, struct db *db);
 int h_instance_delete(struct call *c, struct db *db);
 int h_instance_start(struct call *c, struct db *db);
 int h_instance_stop(struct call *c, struct db *db);

@@ -47,6 +47,8 @@ unit_tests += tests/unit/test-hv-libvirt
 tests_unit_test_hv_libvirt_SOURCES = tests/unit/test-hv-libvirt.c
 tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 
+include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm/automake.mk
 include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm-driver/driver.mk
+include $(top_srcdir)/hypervisor-backend/usernet/automake.mk

@@ -1,7 +1,11 @@
 # schemas/ - the published contract and the SQL migrations
 EXTRA_DIST += schemas/embed.sh
-controller_migrations = $(srcdir)/schemas/migrations/controller/0001-init.sql
-EXTRA_DIST += schemas/migrations/controller/0001-init.sql
+controller_migrations = \
+	$(srcdir)/schemas/migrations/controller/0001-init.sql \
+	$(srcdir)/schemas/migrations/controller/0002-restart.sql
+EXTRA_DIST += \
+	schemas/migrations/controller/0001-init.sql \
+	schemas/migrations/controller/0002-restart.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

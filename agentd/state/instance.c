@@ -21,6 +21,8 @@ load_row(struct db *db,
         .started_us = db_int(db, ST_INSTANCE_LIST, 4),
         .told_seq = db_int(db, ST_INSTANCE_LIST, 5),
         .deleted_seq = db_int(db, ST_INSTANCE_LIST, 6),
+        .restarts = db_int(db, ST_INSTANCE_LIST, 7),
+        .restart_at_us = db_int(db, ST_INSTANCE_LIST, 8),
     };
     int r = codec_decode(&table_desired_instance, CODEC_REPLY, spec,
                          strlen(spec), &d, reterr);
@@ -118,9 +120,10 @@ run_change(struct db *db, struct db_job *job)
     }
     if (c->local.phase == PHASE_DELETED)
         c->local.deleted_seq = seq;
-    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiz", c->id, (int64_t)c->local.phase,
-               c->local.run, c->local.started_us, c->local.told_seq,
-               c->local.deleted_seq);
+    r = db_run(db, ST_INSTANCE_LOCAL, "siiiizii", c->id,
+               (int64_t)c->local.phase, c->local.run, c->local.started_us,
+               c->local.told_seq, c->local.deleted_seq, c->local.restarts,
+               c->local.restart_at_us);
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 

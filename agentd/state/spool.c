@@ -13,10 +13,11 @@ state_spool_add(struct db *db, const char *id, const struct state_note *note,
 {
     int64_t age = clock_now_us() - note->at_us;
     bool problem = note->code[0] != '\0';
-    int r = db_get(db, ST_SPOOL_ADD, "siiiisss", id, note->run,
+    int r = db_get(db, ST_SPOOL_ADD, "siiiisssi", id, note->run,
                    (int64_t)note->state, note->at_us,
                    state_boot_us() - MAX(age, INT64_C(0)), note->reason,
-                   problem ? note->code : NULL, problem ? note->message : NULL);
+                   problem ? note->code : NULL, problem ? note->message : NULL,
+                   (int64_t)note->restart);
 
     if (r == 0)
         *ret = db_int(db, ST_SPOOL_ADD, 0);
@@ -39,6 +40,7 @@ read_row(struct db *db, struct api_observation *o)
         o->age_us = state_boot_us() - db_int(db, ST_SPOOL_READ, 5);
     o->age_us = MAX(o->age_us, INT64_C(0));
     o->reason = xstrdup(db_text(db, ST_SPOOL_READ, 6));
+    o->restart = db_int(db, ST_SPOOL_READ, 9) != 0;
     if (code) {
         o->problem = xnew(struct api_fault);
         o->problem->code = xstrdup(code);

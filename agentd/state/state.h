@@ -53,6 +53,7 @@ struct state_note {
     int64_t run;
     int64_t at_us;      /* wall clock */
     const char *reason; /* constant text, or NULL */
+    bool restart;       /* run + 1 follows by itself */
     char code[40];      /* empty: no problem */
     char message[400];
 };

@@ -7,6 +7,8 @@
  *      +---- failed(run) -> ERROR      |   +-- stopped(run), by itself
  *                                      |                |
  *                         stop: STOPPING -- stopped -> STOPPED
+ *   RUNNING, STARTING -- stopped(run) or failed(run) with `restart`, the
+ *                        policy: run + 1 -> STARTING -- running -> RUNNING
  *   any -- delete: DELETING -- deleted(by the node) -> DELETED, claim released
  *
  * The verbs are in h_instances.c (what a tenant asks) and ops/observe.c (what

@@ -1,7 +1,16 @@
 /* observe.c - what a node saw becomes state, usage and finished operations.
  * Only observations above the node's stored sequence are applied, each once,
  * in order, with all that follows from it in the report's one transaction:
- * a repeated or late report changes nothing. */
+ * a repeated or late report changes nothing.
+ *
+ * A node starts instances again by itself (the restart policy; the rules and
+ * what may come in between are in agentd/reconcile.h). It says so with the end
+ * of the run before: `restart`. Such an end closes the usage interval like any
+ * other, but keeps `running` desired and raises the run to the next one, so
+ * that what follows is a start like any other. It answers no stop: the node
+ * will yet hear of that, and say `stopped` of the run that it then has.
+ * Whatever a node tells of a run above ours is a fact, whoever began it: it is
+ * billed, shown, and the next start's number is above it. */
 #include <config.h>
 
 #include "controllerd/ctl.h"
@@ -60,6 +69,8 @@ apply_usage(struct db *db, struct store_instance *i,
     if (d.clamped)
         COUNT(usage_time_clamped);
     i->ended_run = (int64_t)d.ended_run;
+    if (d.action == METER_CLOSE && o->state == OBSERVED_STOPPED)
+        xstrset(&i->a.last_end_reason, o->reason ? o->reason : "unknown");
     if (d.action == METER_CLOSE || d.action == METER_CLOSE_AND_OPEN)
         r = store_interval_close(db, i->a.id, last.run, d.at_us);
     if (r == 0 &&
@@ -105,14 +116,34 @@ saw_running(struct db *db, struct store_instance *i,
     return op_finish(db, i, "running", NULL, NULL, &out->finished);
 }
 
+/* The present run is over, and its node starts the next one. */
+static void
+follow_restart(struct store_instance *i)
+{
+    i->a.run++;
+    i->a.started_at = 0;
+    if (i->power != POWER_RUNNING)
+        return; /* a stop is on its way to the node */
+    COUNT(instance_restart);
+    i->a.state = INSTANCE_STARTING;
+    i->a.restart_count++;
+}
+
 static int
 saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
             const struct api_observation *o, struct observed *out)
 {
     bool was_stopped = i->a.state == INSTANCE_STOPPED;
+    const char *reason = o->reason ? o->reason : "unknown";
 
     if (o->run != i->a.run || i->power == POWER_DELETED)
         return 0;
+    if (o->restart) {
+        follow_restart(i);
+        if (i->power == POWER_RUNNING)
+            xstrset(&i->a.stop_reason, reason);
+        return 0;
+    }
     if (i->power == POWER_RUNNING) {
         /* It ended by itself. What is desired follows, so that no agent ever
          * takes the ended run for one that is still to be started. */
@@ -125,7 +156,7 @@ saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
         return op_finish(db, i, "stopped", NULL, NULL, &out->finished);
     i->a.state = INSTANCE_STOPPED;
     if (!was_stopped)
-        xstrset(&i->a.stop_reason, o->reason ? o->reason : "unknown");
+        xstrset(&i->a.stop_reason, reason);
     return op_finish(db, i, "stopped", NULL, NULL, &out->finished);
 }
 
@@ -133,7 +164,14 @@ static int
 saw_failed(struct ctl *ctl, struct db *db, struct store_instance *i,
            const struct api_observation *o, struct observed *out)
 {
-    if (o->run != i->a.run || i->power != POWER_RUNNING)
+    if (o->run != i->a.run || i->power == POWER_DELETED)
+        return 0;
+    if (o->restart) {
+        follow_restart(i);
+        set_fault(i, o->problem ? o->problem : &(struct api_fault){0});
+        return 0;
+    }
+    if (i->power != POWER_RUNNING)
         return 0;
     i->power = POWER_STOPPED;
     op_change(ctl, i);
@@ -186,6 +224,10 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         r = apply_usage(db, &i, o, now);
     if (r < 0)
         return r;
+    if (o->run > i.a.run) {
+        COUNT(observation_of_later_run);
+        i.a.run = o->run;
+    }
     switch ((enum api_observed)o->state) {
     case OBSERVED_RUNNING:
         r = saw_running(db, &i, o, now, out);

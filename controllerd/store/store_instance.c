@@ -24,11 +24,13 @@ enum {
     "id, project_id, name, flavor_id, flavor_name, image_id, image_name, "     \
     "vcpus, memory_bytes, disk_bytes, node_id, power, force, run, ended_run, " \
     "seq, generation, state, stop_reason, fault_code, fault_message, "         \
-    "operation_id, request_id, created_at, started_at"
+    "operation_id, request_id, created_at, started_at, restart_policy, "       \
+    "restart_count, last_end_reason"
 
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO instances (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, "
-               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+               "?, ?, ?)",
     [GET_ID] = "SELECT " COLUMNS " FROM instances WHERE id = ?2 AND "
                "(?1 IS NULL OR project_id = ?1) AND deleted_at IS NULL",
     [GET_NAME] = "SELECT " COLUMNS " FROM instances WHERE project_id = ? AND "
@@ -42,14 +44,17 @@ static const char *const sql[] = {
         "UPDATE instances SET power = ?2, force = ?3, run = ?4, ended_run = "
         "?5, seq = ?6, generation = ?7, state = ?8, stop_reason = ?9, "
         "fault_code = ?10, fault_message = ?11, operation_id = ?12, "
-        "request_id = ?13, started_at = ?14, deleted_at = ?15 WHERE id = ?1",
+        "request_id = ?13, started_at = ?14, deleted_at = ?15, "
+        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18 "
+        "WHERE id = ?1",
     [MAX_SEQ] = "SELECT coalesce(max(seq), 0) FROM instances",
     [EACH_CLAIM] = "SELECT node_id, vcpus, memory_bytes, disk_bytes "
                    "FROM instances WHERE deleted_at IS NULL",
     [DESIRED] =
         "SELECT i.id, i.project_id, i.name, i.seq, i.run, i.power, i.force, "
         "i.vcpus, i.memory_bytes, i.disk_bytes, i.request_id, i.image_id, "
-        "m.cmdline FROM instances i LEFT JOIN images m ON m.id = i.image_id "
+        "m.cmdline, i.restart_policy FROM instances i LEFT JOIN images m ON "
+        "m.id = i.image_id "
         "WHERE i.node_id = ? AND i.seq > ? AND i.deleted_at IS NULL "
         "ORDER BY i.seq LIMIT ?",
     [DESIRED_PARTS] =
@@ -74,14 +79,15 @@ store_instance_insert(struct db *db, const struct store_instance *i)
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
 
-    return store_changed(
-        db_run(db, S(INSERT), "sssssssiiisiiiiiiisssssiz", a->id, a->project_id,
-               a->name, a->flavor_id, a->flavor, a->image_id, a->image,
-               a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id,
-               (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
-               i->seq, a->generation, (int64_t)a->state, a->stop_reason,
-               f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
-               i->request_id, a->created_at, a->started_at));
+    return store_changed(db_run(
+        db, S(INSERT), "sssssssiiisiiiiiiisssssiziis", a->id, a->project_id,
+        a->name, a->flavor_id, a->flavor, a->image_id, a->image, a->vcpus,
+        a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
+        (int64_t)i->force, a->run, i->ended_run, i->seq, a->generation,
+        (int64_t)a->state, a->stop_reason, f ? f->code : NULL,
+        f ? f->message : NULL, a->operation_id, i->request_id, a->created_at,
+        a->started_at, (int64_t)a->restart_policy, a->restart_count,
+        a->last_end_reason));
 }
 
 static void
@@ -110,6 +116,9 @@ api_row(struct db *db, unsigned st, struct api_instance *a)
     a->operation_id = store_text(db, st, 21);
     a->created_at = db_int(db, st, 23);
     a->started_at = db_int(db, st, 24);
+    a->restart_policy = (int)db_int(db, st, 25);
+    a->restart_count = db_int(db, st, 26);
+    a->last_end_reason = store_text(db, st, 27);
 }
 
 int
@@ -155,14 +164,15 @@ store_instance_update(struct db *db, const struct store_instance *i,
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
 
-    return store_changed(
-        db_run(db, S(UPDATE),
-               "siiiiiiisssss"
-               "zz",
-               a->id, (int64_t)i->power, (int64_t)i->force, a->run,
-               i->ended_run, i->seq, a->generation, (int64_t)a->state,
-               a->stop_reason, f ? f->code : NULL, f ? f->message : NULL,
-               a->operation_id, i->request_id, a->started_at, deleted_at));
+    return store_changed(db_run(
+        db, S(UPDATE),
+        "siiiiiiisssss"
+        "zziis",
+        a->id, (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
+        i->seq, a->generation, (int64_t)a->state, a->stop_reason,
+        f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
+        i->request_id, a->started_at, deleted_at, (int64_t)a->restart_policy,
+        a->restart_count, a->last_end_reason));
 }
 
 int
@@ -238,6 +248,7 @@ store_desired_list(struct db *db, const char *node, int64_t after, int limit,
         d->memory_bytes = db_int(db, st, 8);
         d->disk_bytes = db_int(db, st, 9);
         d->request_id = store_text(db, st, 10);
+        d->restart_policy = (int)db_int(db, st, 13);
         if (d->power != POWER_DELETED) {
             d->image = xnew(struct api_desired_image);
             d->image->id = store_text(db, st, 11);

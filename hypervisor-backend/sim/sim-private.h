@@ -16,7 +16,9 @@ struct sim_options {
     uint64_t stop_delay_ms;
     uint64_t start_fail_permille;
     uint64_t ignore_acpi_permille;
-    uint64_t guest_exit_after_ms; /* 0: never */
+    uint64_t guest_exit_after_ms;  /* 0: never */
+    uint64_t guest_crash_after_ms; /* 0: never */
+    uint64_t guest_crash_permille;
     uint64_t seed;
 };
 

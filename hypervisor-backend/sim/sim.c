@@ -182,6 +182,18 @@ end_vm(struct sim *s, struct sim_vm *vm, enum hv_end why, int64_t at_us)
     return 0;
 }
 
+/* When the guest of this run will crash; INT64_MAX never. */
+static int64_t
+crash_us(const struct sim *s, const struct sim_record *r)
+{
+    uint64_t salt = UINT64_MAX - 1 - r->run;
+
+    if (!s->opt.guest_crash_after_ms ||
+        dice(s, r->id, salt) % 1000 >= s->opt.guest_crash_permille)
+        return INT64_MAX;
+    return r->started_us + (int64_t)s->opt.guest_crash_after_ms * 1000;
+}
+
 static void
 end_due(struct sim *s)
 {
@@ -189,7 +201,10 @@ end_due(struct sim *s)
     struct sim_vm *vm;
 
     while ((vm = sim_table_due(&s->table, now))) {
-        int r = end_vm(s, vm, HV_END_GUEST, vm->rec.end_at_us);
+        /* A pause may have put it off; a button moves an end forward only. */
+        bool crash = vm->rec.end_at_us >= crash_us(s, &vm->rec);
+        int r = end_vm(s, vm, crash ? HV_END_CRASHED : HV_END_GUEST,
+                       vm->rec.end_at_us);
 
         if (r < 0) {
             COUNT(sim_end_retry);
@@ -471,6 +486,9 @@ sim_start(void *d, const struct hv_spec *spec, struct err *e)
     if (s->opt.guest_exit_after_ms)
         vm->rec.end_at_us =
             vm->rec.started_us + (int64_t)s->opt.guest_exit_after_ms * 1000;
+    int64_t crash = crash_us(s, &vm->rec);
+    if (crash != INT64_MAX && (!vm->rec.end_at_us || vm->rec.end_at_us > crash))
+        vm->rec.end_at_us = crash;
     if (fail)
         r = err_set(e, -EIO, "start_failed",
                     "the simulated start failed (start_fail_permille)");

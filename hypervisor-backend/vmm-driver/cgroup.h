@@ -22,9 +22,9 @@
  *    the reservation holds as long as the weights in the slice sum to at
  *    most W: i.e. as admission keeps reservations within the node and gives
  *    those without a reservation shares for what is left. cgroup_cpu_weight()
- *    is that arithmetic; the sums are the scheduler's. Other slices of the
- *    host (system services) contend at the level above: the slice itself has
- *    the highest weight there is.
+ *    is that arithmetic; the sums are the scheduler's. "The whole node" is
+ *    what the slice gets: the slice weighs ten times a usual neighbour
+ *    (system services, the agent), so that these keep a tenth at most.
  *
  * Memory: the bound is guest memory + what the VMM itself may use
  * (cgroup_memory_max). A VM over it is killed as a whole. */
@@ -62,8 +62,9 @@ enum cgroup_controller {
 struct cgroup_root; /* the node's slice */
 struct cgroup;      /* one VM's group */
 
-/* Finds the hierarchies (NULL: where /proc/self/mountinfo says) and makes the
- * slice in each; `slice` is a path relative to them without "..". */
+/* Finds the hierarchies that are mounted and makes the slice in each; `slice`
+ * is a path below their roots ("virga"), none of its names begins with a dot
+ * or is an id. In version 2 each level passes on the controllers it has. */
 int cgroup_root_open(const char *slice, struct cgroup_root **ret,
                      struct err *reterr) _must_check_;
 void cgroup_root_free(struct cgroup_root *r);
@@ -94,11 +95,12 @@ unsigned cgroup_cpu_weight(const struct cgroup_limits *l);
 uint64_t cgroup_memory_max(uint64_t guest_bytes, unsigned vcpus,
                            unsigned devices);
 
-/* Makes the group; one of that id that a crash left and that holds no process
- * is taken over. -EBUSY: it holds processes. */
+/* Makes the group; one of that id that a crash left is removed first.
+ * -EBUSY: it holds processes. */
 int cgroup_new(struct cgroup_root *r, const char *id, struct cgroup **ret,
                struct err *reterr) _must_check_;
-/* The group of a VM that runs (adoption); -ENOENT there is none. */
+/* The group of a VM that runs (adoption); -ENOENT there is none. r outlives
+ * the group. */
 int cgroup_open(struct cgroup_root *r, const char *id, struct cgroup **ret,
                 struct err *reterr) _must_check_;
 /* Closes; the group stays. */
@@ -111,8 +113,9 @@ int cgroup_set(struct cgroup *g, const struct cgroup_limits *l,
  * 1 is (also) in use. */
 int cgroup_clone_fd(const struct cgroup *g);
 /* Descriptors of cgroup.procs into which the child writes "0" to move itself
- * (cgroup_join), before it gives up its rights; CLOEXEC. Returns how many of
- * the CGROUP_CONTROLLERS + 1 slots are used. */
+ * (cgroup_join), before it gives up its rights; CLOEXEC, and the group's own,
+ * until cgroup_free(). Returns how many of the CGROUP_CONTROLLERS + 1 slots
+ * are used; 0 for a group of cgroup_open(). */
 unsigned cgroup_procs_fds(const struct cgroup *g,
                           int fds[CGROUP_CONTROLLERS + 1]);
 /* Async-signal-safe, for between clone and exec. Negative errno. */

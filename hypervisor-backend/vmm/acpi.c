@@ -8,6 +8,8 @@
 
 #include "hypervisor-backend/vmm/aml.h"
 #include "hypervisor-backend/vmm/boot.h"
+#include "hypervisor-backend/vmm/hotplug.h"
+#include "hypervisor-backend/vmm/pci.h"
 #include "hypervisor-backend/vmm/platform.h"
 
 struct header {
@@ -87,6 +89,9 @@ enum {
     BOOT_ARCH_NO_VGA = 1 << 2,
     BOOT_ARCH_NO_ASPM = 1 << 4,
     RTC_CENTURY = 0x32,
+    /* Notifications, table 5.184 */
+    NOTIFY_DEVICE_CHECK = 1,
+    NOTIFY_EJECT_REQUEST = 3,
 };
 
 struct build {
@@ -149,6 +154,91 @@ place_table(struct build *b, void *table, size_t n, uint64_t *ret_at)
 }
 
 static void
+slot_name(char name[5], unsigned slot)
+{
+    snprintf(name, 5, "S%03X", slot);
+}
+
+/* 6.1.1, 6.1.8, 6.3.3: a slot whose device can go. */
+static void
+add_slot(struct buf *b, unsigned slot)
+{
+    size_t device, method;
+    char name[5];
+
+    slot_name(name, slot);
+    device = aml_begin_device(b, name);
+    aml_name(b, "_ADR");
+    aml_integer(b, (uint64_t)slot << 16);
+    aml_name(b, "_SUN");
+    aml_integer(b, slot);
+    method = aml_begin_method(b, "_EJ0", 1, false);
+    aml_store(b);
+    aml_integer(b, UINT64_C(1) << slot);
+    aml_path(b, "HPEJ");
+    aml_end(b, method);
+    aml_end(b, device);
+}
+
+/* Tells the slots in Local<n> that something happened to them (5.6.6). */
+static void
+add_notifications(struct buf *b, unsigned n, unsigned what)
+{
+    for (unsigned slot = 1; slot < PCI_SLOTS; slot++) {
+        size_t branch = aml_begin_if(b);
+        char name[5];
+
+        slot_name(name, slot);
+        aml_local_and(b, n, UINT64_C(1) << slot);
+        aml_notify(b);
+        aml_path(b, name);
+        aml_integer(b, what);
+        aml_end(b, branch);
+    }
+}
+
+/* Registers, slots and the method of the event; see hotplug.h. What was read
+ * is cleared before it is acted on: what comes meanwhile is a new event. */
+static void
+add_hotplug(struct buf *b)
+{
+    static const char *const fields[] = {"HPUP", "HPDN"};
+    size_t method;
+
+    aml_port_region(b, "HPRG", PLATFORM_HOTPLUG_PORT, HOTPLUG_LEN);
+    _Static_assert(HOTPLUG_UP == 0 && HOTPLUG_DOWN == 4 && HOTPLUG_EJECT == 8,
+                   "the order of the fields");
+    aml_dword_fields(b, "HPRG", "HPUPHPDNHPEJ");
+    for (unsigned slot = 1; slot < PCI_SLOTS; slot++)
+        add_slot(b, slot);
+    method = aml_begin_method(b, "HPEV", 0, true);
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        aml_store(b);
+        aml_path(b, fields[i]);
+        aml_local(b, i);
+        aml_store(b);
+        aml_local(b, i);
+        aml_path(b, fields[i]);
+    }
+    add_notifications(b, 0, NOTIFY_DEVICE_CHECK);
+    add_notifications(b, 1, NOTIFY_EJECT_REQUEST);
+    aml_end(b, method);
+}
+
+/* 5.6.4.1: edge-triggered, so that the status is cleared before it runs. */
+static void
+add_event(struct buf *b)
+{
+    size_t scope = aml_begin_scope(b, "\\_GPE"), method;
+
+    _Static_assert(PLATFORM_HOTPLUG_GPE == 1, "the name of the method");
+    method = aml_begin_method(b, "_E01", 0, false);
+    aml_path(b, "\\_SB_.PCI0.HPEV");
+    aml_end(b, method);
+    aml_end(b, scope);
+}
+
+static void
 add_pci(struct buf *b)
 {
     struct aml_crs crs = {0};
@@ -165,6 +255,7 @@ add_pci(struct buf *b)
     aml_crs_memory_window(&crs, (uint32_t)PLATFORM_PCI_WINDOW,
                           (uint32_t)(PLATFORM_PCI_WINDOW_END - 1));
     aml_crs_end(b, &crs);
+    add_hotplug(b);
     aml_end(b, device);
 }
 
@@ -223,6 +314,8 @@ build_dsdt(struct build *b, const struct acpi_config *cfg, uint64_t *ret_at)
     add_serial(&dsdt);
     add_panic(&dsdt);
     aml_end(&dsdt, scope);
+    if (cfg->pci)
+        add_event(&dsdt);
     h.length = (uint32_t)dsdt.len;
     memcpy(dsdt.data, &h, sizeof(h));
     return place_table(b, dsdt.data, dsdt.len, ret_at);
@@ -242,6 +335,8 @@ build_fadt(struct build *b, uint64_t dsdt, uint64_t *ret_at)
         .pm1a_control = PLATFORM_PM_PORT + 4,
         .pm1_event_len = 4,
         .pm1_control_len = 2,
+        .gpe0 = PLATFORM_PM_PORT + PLATFORM_PM_GPE,
+        .gpe0_len = 4,
         .c2_latency = 0xfff, /* neither state is there */
         .c3_latency = 0xfff,
         .century = RTC_CENTURY,
@@ -254,6 +349,7 @@ build_fadt(struct build *b, uint64_t dsdt, uint64_t *ret_at)
         .minor = 4,
         .x_pm1a_event = {SPACE_IO, 32, 0, 2, PLATFORM_PM_PORT},
         .x_pm1a_control = {SPACE_IO, 16, 0, 2, PLATFORM_PM_PORT + 4},
+        .x_gpe0 = {SPACE_IO, 32, 0, 1, PLATFORM_PM_PORT + PLATFORM_PM_GPE},
         .hypervisor = UINT64_C(0x4147524956), /* "VIRGA" */
     };
     uint64_t facs_at;

@@ -1,9 +1,9 @@
 /* hypervisor-backend/vmm/acpi.h - the machine's ACPI tables.
  * Role:      RSDP, XSDT, FADT with FACS, MADT and a DSDT that names the PCI
- *            host bridge, the serial port and the panic device; S5 by PM1
- *            control, power button as a fixed event, reset by the keyboard
- *            controller's line. Not hardware-reduced, always in ACPI mode.
- * Threads:   before the guest runs.
+ *            host bridge with its slots (ACPI hot-plug, see hotplug.h), the
+ *            serial port and the panic device; S5 by PM1 control, power button
+ * as a fixed event, reset by the keyboard controller's line. Not
+ * hardware-reduced, always in ACPI mode. Threads:   before the guest runs.
  * Errors:    -EFBIG they do not fit.
  * Source:    ACPI 6.4, chapter 5. */
 #ifndef HYPERVISOR_BACKEND_VMM_ACPI_H
@@ -16,7 +16,7 @@
 
 struct acpi_config {
     unsigned cpus; /* APIC ids are 0 … cpus - 1 */
-    bool pci;      /* the host bridge is there */
+    bool pci;      /* the host bridge is there, and hotplug.h's registers */
 };
 
 /* Writes the tables to [BOOT_ACPI, BOOT_ACPI + BOOT_ACPI_SIZE). */

@@ -132,6 +132,104 @@ aml_begin_package(struct buf *b, uint8_t n_elements)
     return at;
 }
 
+size_t
+aml_begin_method(struct buf *b, const char name[4], unsigned args,
+                 bool serialized)
+{
+    size_t at;
+
+    assert(args <= 7);
+    buf_addc(b, 0x14);
+    at = begin(b);
+    name_seg(b, name);
+    buf_addc(b, (char)(args | (serialized ? 0x08 : 0)));
+    return at;
+}
+
+size_t
+aml_begin_if(struct buf *b)
+{
+    buf_addc(b, (char)0xa0);
+    return begin(b);
+}
+
+/* 20.2.2: one, two or counted name segments. */
+void
+aml_path(struct buf *b, const char *path)
+{
+    size_t n;
+
+    if (*path == '\\')
+        buf_addc(b, *path++);
+    n = (strlen(path) + 1) / 5;
+    assert(n >= 1 && n <= 255 && strlen(path) == 5 * n - 1);
+    if (n == 2) {
+        buf_addc(b, 0x2e);
+    } else if (n > 2) {
+        buf_addc(b, 0x2f);
+        buf_addc(b, (char)n);
+    }
+    for (size_t i = 0; i < n; i++)
+        buf_add(b, path + 5 * i, 4);
+}
+
+void
+aml_local(struct buf *b, unsigned n)
+{
+    assert(n < 8);
+    buf_addc(b, (char)(0x60 + n));
+}
+
+void
+aml_store(struct buf *b)
+{
+    buf_addc(b, 0x70);
+}
+
+/* 20.2.5.4: the third operand, where to keep the result, is nowhere. */
+void
+aml_local_and(struct buf *b, unsigned n, uint64_t mask)
+{
+    buf_addc(b, 0x7b);
+    aml_local(b, n);
+    aml_integer(b, mask);
+    buf_addc(b, 0);
+}
+
+void
+aml_notify(struct buf *b)
+{
+    buf_addc(b, (char)0x86);
+}
+
+/* 20.2.5.2 */
+void
+aml_port_region(struct buf *b, const char name[4], uint16_t base, uint8_t len)
+{
+    buf_add(b, "\x5b\x80", 2);
+    name_seg(b, name);
+    buf_addc(b, 1); /* SystemIO */
+    aml_integer(b, base);
+    aml_integer(b, len);
+}
+
+void
+aml_dword_fields(struct buf *b, const char region[4], const char *names)
+{
+    size_t at;
+
+    assert(strlen(names) % 4 == 0);
+    buf_add(b, "\x5b\x81", 2);
+    at = begin(b);
+    name_seg(b, region);
+    buf_addc(b, 0x43); /* by 32 bits, no lock, other bits written as zero */
+    for (; *names; names += 4) {
+        buf_add(b, names, 4);
+        buf_addc(b, 32); /* bits, as a length of one byte */
+    }
+    aml_end(b, at);
+}
+
 /* 6.4.2.5: sixteen bits decoded, fixed place. */
 void
 aml_crs_io(struct aml_crs *c, uint16_t base, uint8_t len)

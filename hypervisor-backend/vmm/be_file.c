@@ -107,7 +107,8 @@ prepare(struct be_file *f, struct be_io *io, struct io_uring_sqe *s)
     io_uring_sqe_set_data(s, io);
 }
 
-/* The same without io_uring: here and now. */
+/* The same without io_uring: here and now. Without the lock: io, and the
+ * bounce buffer if it is in use, are ours as long as io is in flight. */
 static int
 perform(struct be_file *f, struct be_io *io)
 {
@@ -210,9 +211,12 @@ completed(struct be_file *f, struct be_io *io, int r)
         next_step(f, io);
         return;
     }
-    if (r == -EOPNOTSUPP && io->stage == STAGE_MAIN) {
-        if (io->op == BE_DISCARD) /* only a hint */
+    /* -EINVAL: a device whose blocks are larger than our sectors. */
+    if ((r == -EOPNOTSUPP || r == -EINVAL) && io->stage == STAGE_MAIN) {
+        if (io->op == BE_DISCARD) { /* only a hint */
+            COUNT(vmm_file_discard_ignored);
             r = 0;
+        }
         if (io->op == BE_ZERO) {
             COUNT(vmm_file_zero_by_writing);
             io->stage = STAGE_ZEROES;
@@ -352,10 +356,15 @@ on_ready(void *self, uint32_t events)
     io_drain(f->source.fd);
     pthread_mutex_lock(f->lock);
     for (struct be_io *io; (io = f->ready);) {
+        int r;
+
         f->ready = io->next;
         if (!f->ready)
             f->ready_tail = &f->ready;
-        completed(f, io, perform(f, io));
+        pthread_mutex_unlock(f->lock);
+        r = perform(f, io);
+        pthread_mutex_lock(f->lock);
+        completed(f, io, r);
     }
     f->batch_done(f->self);
     be_file_submit(f);
@@ -381,6 +390,30 @@ try_direct(int fd)
         log_warn("disk file keeps O_DIRECT that it cannot do", "errno=%d",
                  errno);
     return ok;
+}
+
+/* Two writers of one file system destroy it, and so does a writer under a
+ * reader's feet. */
+static int
+lock_file(int fd, bool read_only, struct err *reterr)
+{
+    struct flock l = {.l_type = read_only ? F_RDLCK : F_WRLCK,
+                      .l_whence = SEEK_SET};
+
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+        return 0;
+    if (errno == EAGAIN || errno == EACCES)
+        return err_set(reterr, -EBUSY, "in_use",
+                       "the disk is in use by another process%s",
+                       read_only ? " that writes to it" : "");
+    if (errno == EBADF)
+        return err_set(reterr, -EBADF, "invalid", "the disk is not open for %s",
+                       read_only ? "reading" : "writing");
+    /* File systems that cannot lock are used all the same. */
+    COUNT(vmm_file_not_locked);
+    log_warn("disk cannot be locked; nothing keeps others from it", "errno=%d",
+             errno);
+    return 0;
 }
 
 /* What comes through a ring passes by seccomp: the ring itself takes only
@@ -447,9 +480,21 @@ be_file_new(int fd, const struct be_file_options *o, struct io_loop *loop,
     f->bounce_tail = &f->bounce_wait;
     f->source.fd = f->retry.fd = -1;
     r = be_file_size(f, &size);
+    if (r == 0 && !o->no_lock) {
+        r = lock_file(fd, o->read_only, reterr);
+        if (r < 0) {
+            free(f);
+            return r;
+        }
+    }
     if (r < 0)
         goto fail;
     f->direct = o->direct && try_direct(fd);
+    if (o->direct && !f->direct) {
+        COUNT(vmm_file_not_direct);
+        log_info("disk cannot do O_DIRECT; goes through the page cache",
+                 "bytes=%llu", (unsigned long long)size);
+    }
     if (o->no_io_uring || open_ring(f) < 0) {
         COUNT(vmm_file_without_io_uring);
         f->source = (struct io_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),

@@ -6,10 +6,16 @@
  *            system lacks, so that a device sees done or failed.
  * Ownership: takes the descriptor over on success. A be_io is the caller's
  *            and is borrowed from be_file_start() until done().
+ *            The lock on the file belongs to the descriptor's open file
+ *            description: it lasts until the last copy of that is closed, in
+ *            whichever process, and meets no conflict with its other copies.
  * Threads:   everything but new and free with the owner's lock held; done()
  *            and batch_done() are called with it held, on the I/O thread.
+ *            Without io_uring that thread waits for the disk, but not with
+ *            the lock held.
  * Errors:    done() gets 0 or a negative errno; a read past the end of the
- *            file is -EIO.
+ *            file is -EIO. be_file_new(): -EBUSY somebody else has the file
+ *            (nobody may write while others have it open).
  * Invariant: at most BE_FILE_DEPTH operations are in flight. */
 #ifndef HYPERVISOR_BACKEND_VMM_BE_FILE_H
 #define HYPERVISOR_BACKEND_VMM_BE_FILE_H
@@ -47,6 +53,8 @@ struct be_io {
 struct be_file_options {
     bool direct;      /* O_DIRECT where the file system can */
     bool no_io_uring; /* for tests and hosts that forbid it */
+    bool read_only;   /* others may read, too */
+    bool no_lock;     /* somebody else sees to it */
 };
 
 int be_file_new(int fd, const struct be_file_options *o, struct io_loop *loop,

@@ -23,6 +23,8 @@
 #include "common/mem.h"
 
 #define READ_BYTES 4096u
+#define RETRY_US US_PER_S
+#define STALL_US (CONTROL_STALL_MS * INT64_C(1000))
 
 enum state { FREE, LINES, WAITING, CONSOLE, CLOSING };
 
@@ -36,6 +38,7 @@ struct connection {
     size_t fds_at;      /* the byte of `in` that they came with */
     int64_t id;         /* of the request that waits */
     bool eof;           /* nothing more comes from there */
+    bool answered;      /* from outside: more lines may be waiting */
     int64_t stalled_us; /* since when `out` makes no headway; 0: it is empty */
     uint32_t events;
 };
@@ -45,11 +48,10 @@ struct control {
     void *self;
     int listen_fd, epoll;
     bool accepting;
+    int64_t retry_us; /* when to accept again after a failure; 0: none */
     uint64_t console_dropped;
     struct connection conn[CONTROL_CONNECTIONS];
 };
-
-static void process(struct control *c, struct connection *k);
 
 static uint64_t
 ticket_of(const struct control *c, const struct connection *k)
@@ -73,6 +75,7 @@ listen_again(struct control *c)
     if (!c->accepting)
         c->accepting =
             epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->listen_fd, &ev) == 0;
+    c->retry_us = 0;
 }
 
 static void
@@ -85,6 +88,7 @@ drop(struct control *c, struct connection *k)
     buf_release(&k->in);
     buf_release(&k->out);
     k->state = FREE;
+    k->answered = false;
     k->generation++;
     listen_again(c);
 }
@@ -358,8 +362,8 @@ on_event(struct control *c, struct connection *k, uint32_t events)
     }
     if ((events & EPOLLOUT) && !flush(c, k))
         return;
-    if ((events & EPOLLIN) && k->out.len == 0 &&
-        (k->state == LINES || k->state == CONSOLE)) {
+    if ((events & EPOLLIN) &&
+        ((k->state == LINES && k->out.len == 0) || k->state == CONSOLE)) {
         (void)read_some(c, k);
         if (k->state == FREE)
             return;
@@ -392,12 +396,14 @@ on_connect(struct control *c)
     if (fd < 0) {
         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
             return;
-        /* Out of descriptors or memory, say: try again when one is free. */
-        log_limited(LOG_LEVEL_WARN, "control connection not taken",
+        /* Out of descriptors or memory: later, or when a connection ends. */
+        log_limited(LOG_LEVEL_WARN, "control connection not taken, will retry",
                     "error=\"%s\"", strerrordesc_np(errno));
         COUNT(vmm_control_failed);
-        if (epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listen_fd, NULL) == 0)
+        if (epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->listen_fd, NULL) == 0) {
             c->accepting = false;
+            c->retry_us = clock_mono_us() + RETRY_US;
+        }
         return;
     }
     for (size_t i = 0; i < CONTROL_CONNECTIONS && !k; i++)
@@ -466,21 +472,28 @@ control_fd(const struct control *c)
     return c->epoll;
 }
 
+/* When the connection is given up; 0: not for this reason. A console may be
+ * slow: it misses output instead. */
+static int64_t
+deadline(const struct connection *k)
+{
+    if (k->state == FREE || k->state == CONSOLE || !k->stalled_us)
+        return 0;
+    return k->stalled_us + STALL_US;
+}
+
 static void
-drop_stalled(struct control *c)
+on_time(struct control *c)
 {
     int64_t now = clock_mono_us();
 
-    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
-        struct connection *k = &c->conn[i];
-
-        /* A console may be slow: it misses output instead. */
-        if (k->state != FREE && k->state != CONSOLE && k->stalled_us &&
-            now - k->stalled_us >= CONTROL_STALL_MS * INT64_C(1000)) {
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        if (deadline(&c->conn[i]) && now >= deadline(&c->conn[i])) {
             COUNT(vmm_control_stalled);
-            drop(c, k);
+            drop(c, &c->conn[i]);
         }
-    }
+    if (c->retry_us && now >= c->retry_us)
+        listen_again(c);
 }
 
 void
@@ -494,27 +507,33 @@ control_turn(struct control *c)
     for (int i = 0; i < n; i++)
         if (ev[i].data.ptr != c)
             on_event(c, ev[i].data.ptr, ev[i].events);
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        if (c->conn[i].answered) {
+            c->conn[i].answered = false;
+            process(c, &c->conn[i]);
+        }
     for (int i = 0; i < n; i++)
         if (ev[i].data.ptr == c)
             on_connect(c);
-    drop_stalled(c);
+    on_time(c);
 }
 
 int
 control_timeout_ms(const struct control *c)
 {
-    int64_t first = 0, left;
+    int64_t first = c->retry_us, left;
 
     for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
-        const struct connection *k = &c->conn[i];
+        int64_t at = deadline(&c->conn[i]);
 
-        if (k->state != FREE && k->state != CONSOLE && k->stalled_us &&
-            (!first || k->stalled_us < first))
-            first = k->stalled_us;
+        if (c->conn[i].answered)
+            return 0;
+        if (at && (!first || at < first))
+            first = at;
     }
     if (!first)
         return -1;
-    left = first + CONTROL_STALL_MS * INT64_C(1000) - clock_mono_us();
+    left = first - clock_mono_us();
     return left <= 0 ? 0 : (int)(left / 1000) + 1;
 }
 
@@ -532,8 +551,9 @@ control_answer(struct control *c, uint64_t ticket, const char *json,
         fail(c, k, k->id, e, false);
     else
         control_reply_result(k->id, json, &k->out);
-    if (flush(c, k))
-        process(c, k);
+    /* What comes next waits for control_turn(): the caller may be amid a
+     * change that another request must not meet. */
+    k->answered = flush(c, k);
 }
 
 bool

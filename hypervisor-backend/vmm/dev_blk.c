@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "common/count.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/be_timer.h"
 
@@ -52,8 +53,10 @@ struct blk_req {
 
 struct dev_blk {
     struct virtio *v;
+    struct io_loop *own_loop; /* NULL: somebody else's */
     struct be_file *file;
     bool read_only;
+    bool gone;         /* nothing starts any more */
     uint64_t capacity; /* sectors */
     char serial[DEV_BLK_SERIAL];
     struct rate rate;
@@ -102,6 +105,26 @@ complete(struct blk_req *r, uint8_t status)
     release(r);
 }
 
+/* The guest has two words for it; the host's log has the reason. */
+static uint8_t
+failed(struct blk_req *r, int result)
+{
+    struct dev_blk *d = r->d;
+
+    COUNT(vmm_blk_host_errors);
+    if (result == -EOPNOTSUPP)
+        return VIRTIO_BLK_S_UNSUPP;
+    if (result == -ENOSPC || result == -EDQUOT) {
+        COUNT(vmm_blk_no_space);
+        d->stats.no_space++;
+    }
+    log_limited(LOG_LEVEL_WARN, "disk request failed; the guest is told",
+                "op=%u offset=%llu bytes=%llu errno=%d", r->kind,
+                (unsigned long long)r->io.offset, (unsigned long long)r->io.len,
+                -result);
+    return VIRTIO_BLK_S_IOERR;
+}
+
 static void next_range(struct blk_req *r);
 
 static void
@@ -115,9 +138,7 @@ io_done(struct be_io *io, int result)
         return;
     }
     count_latency(d, rate_now_ns() - r->began_ns);
-    if (result < 0)
-        COUNT(vmm_blk_host_errors);
-    complete(r, result < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+    complete(r, result < 0 ? failed(r, result) : VIRTIO_BLK_S_OK);
 }
 
 static void run_queue(void *self, unsigned q);
@@ -155,6 +176,8 @@ batch_done(void *self)
     struct dev_blk *d = self;
 
     publish(d);
+    if (!d->n_busy)
+        virtio_idle(d->v);
     if (d->v->resetting) {
         if (!d->n_busy)
             virtio_reset_done(d->v);
@@ -336,6 +359,10 @@ request(void *self, unsigned q, struct virtq_chain *c)
     last = &c->iov[c->n_out + c->n_in - 1];
     last->iov_len--;
     r->status = (uint8_t *)last->iov_base + last->iov_len;
+    if (d->gone) {
+        complete(r, VIRTIO_BLK_S_IOERR);
+        return true;
+    }
     switch (h.type) {
     case VIRTIO_BLK_T_IN:
         read_write(r, h.sector, c->iov + c->n_out,
@@ -376,8 +403,9 @@ static bool
 ready(void *self, unsigned q, struct virtq_chain *c)
 {
     struct dev_blk *d = self;
-    uint64_t wait =
-        rate_limited(&d->rate) ? rate_wait_ns(&d->rate, rate_now_ns()) : 0;
+    uint64_t wait = rate_limited(&d->rate) && !d->gone
+                        ? rate_wait_ns(&d->rate, rate_now_ns())
+                        : 0;
 
     if (!d->free && d->n_touched < ARRAY_SIZE(d->reqs)) {
         d->free = &d->reqs[d->n_touched++];
@@ -416,8 +444,19 @@ reset(void *self)
     return d->n_busy == 0;
 }
 
-static const struct virtio_type blk_type = {
-    .name = "blk", .id = VIRTIO_ID_BLOCK, .queue = run_queue, .reset = reset};
+static bool
+idle(void *self)
+{
+    struct dev_blk *d = self;
+
+    return d->n_busy == 0;
+}
+
+static const struct virtio_type blk_type = {.name = "blk",
+                                            .id = VIRTIO_ID_BLOCK,
+                                            .queue = run_queue,
+                                            .reset = reset,
+                                            .idle = idle};
 
 /* --- life and control --- */
 
@@ -457,7 +496,9 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
             struct err *reterr)
 {
     struct be_file_options fo = {.direct = o->direct,
-                                 .no_io_uring = o->no_io_uring};
+                                 .no_io_uring = o->no_io_uring,
+                                 .read_only = o->read_only,
+                                 .no_lock = o->no_lock};
     unsigned n_queues = o->n_queues ? o->n_queues : 1;
     struct dev_blk *d;
     uint64_t size;
@@ -471,9 +512,14 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
     if (o->serial)
         memcpy(d->serial, o->serial, strnlen(o->serial, DEV_BLK_SERIAL));
     rate_init(&d->rate, &o->limits, rate_now_ns());
-    r = virtio_new(&blk_type, d, g, loop, n_queues, QUEUE_SIZE, MAX_BYTES,
-                   &d->v);
+    r = loop ? 0 : io_loop_new("disk", NULL, NULL, &d->own_loop);
+    if (r == 0) {
+        loop = loop ? loop : d->own_loop;
+        r = virtio_new(&blk_type, d, g, loop, n_queues, QUEUE_SIZE, MAX_BYTES,
+                       &d->v);
+    }
     if (r < 0) {
+        io_loop_free(d->own_loop);
         free(d);
         return err_errno(reterr, r, "disk device");
     }
@@ -493,6 +539,7 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
 fail:
     io_timer_release(&d->timer);
     virtio_free(d->v);
+    io_loop_free(d->own_loop);
     free(d);
     return r;
 }
@@ -506,6 +553,7 @@ dev_blk_free(struct dev_blk *d)
     be_file_free(d->file);
     io_timer_release(&d->timer);
     virtio_free(d->v);
+    io_loop_free(d->own_loop);
     free(d);
 }
 
@@ -553,9 +601,27 @@ dev_blk_set_limits(struct dev_blk *d, const struct rate_limits *l)
 }
 
 void
+dev_blk_give_up(struct dev_blk *d)
+{
+    struct virtio *v = d->v;
+
+    virtio_pause(v);
+    pthread_mutex_lock(&v->lock);
+    d->gone = true;
+    v->paused = false; /* as long as the lock is held */
+    for (unsigned q = 0; q < v->n_queues; q++)
+        for (unsigned left = 0; left <= QUEUE_SIZE; left += VIRTIO_BATCH)
+            if (virtio_live(v) && v->queues[q].vq.live)
+                run_queue(d, q);
+    v->paused = true;
+    pthread_mutex_unlock(&v->lock);
+}
+
+void
 dev_blk_stats(struct dev_blk *d, struct dev_blk_stats *ret)
 {
     pthread_mutex_lock(&d->v->lock);
     *ret = d->stats;
+    ret->in_flight = d->n_busy;
     pthread_mutex_unlock(&d->v->lock);
 }

@@ -1,170 +1,191 @@
-/* devices.c - the PCI devices of one VM; see devices.h. */
+/* devices.c - the PCI devices of one VM: the list and its life; see
+ * devices.h. devices-make.c makes one device, devices-hotplug.c lets them come
+ * and go, devices-control.c changes and describes them. */
 #include <config.h>
 
 #include "hypervisor-backend/vmm/devices.h"
 
-#include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "common/log.h"
 #include "common/mem.h"
-#include "hypervisor-backend/vmm/be_loop.h"
-#include "hypervisor-backend/vmm/dev_balloon.h"
-#include "hypervisor-backend/vmm/dev_blk.h"
-#include "hypervisor-backend/vmm/dev_net.h"
-#include "hypervisor-backend/vmm/dev_rng.h"
-#include "hypervisor-backend/vmm/pci.h"
+#include "hypervisor-backend/vmm/devices-private.h"
 #include "hypervisor-backend/vmm/platform.h"
-#include "hypervisor-backend/vmm/virtio_pci.h"
-
-struct disk {
-    struct dev_blk *blk;
-    struct virtio_pci *pci;
-};
-
-struct nic {
-    struct dev_net *net;
-    struct virtio_pci *pci;
-};
-
-struct devices {
-    struct vm *vm;
-    struct virtio_pci_ioevent ioevent;
-    struct pci *pci;
-    struct io_loop *disk_loop, *net_loop, *other_loop; /* NULL: no such */
-    struct disk disk[DEVICES_MAX_DISKS];
-    size_t n_disks;
-    struct nic nic[DEVICES_MAX_NICS];
-    size_t n_nics;
-    struct dev_rng *rng;
-    struct virtio_pci *rng_pci;
-    struct dev_balloon *balloon;
-    struct virtio_pci *balloon_pci;
-};
 
 static int
 ioevent_add(void *self, uint64_t addr, int fd)
 {
-    struct devices *d = self;
-
-    return kvm_ioevent(vm_kvm(d->vm), addr, fd, true);
+    return kvm_ioevent(self, addr, fd, true);
 }
 
 static void
 ioevent_del(void *self, uint64_t addr, int fd)
 {
-    struct devices *d = self;
-
     /* Can only fail for one that was never added. */
-    if (kvm_ioevent(vm_kvm(d->vm), addr, fd, false) < 0)
+    if (kvm_ioevent(self, addr, fd, false) < 0)
         log_limited(LOG_LEVEL_WARN, "cannot end an ioevent", "addr=0x%llx",
                     (unsigned long long)addr);
 }
 
-static int
-add_disk(struct devices *d, struct devices_disk *in, struct err *reterr)
+static struct devices_host
+host_of(struct vm *vm)
 {
-    struct disk *disk = &d->disk[d->n_disks];
-    struct dev_blk_options o = {
-        .fd = in->fd, .read_only = in->read_only, .direct = in->direct};
-    int r;
+    return (struct devices_host){
+        .gmem = vm_gmem(vm),
+        .bus = vm_bus(vm),
+        .irq = vm_irq(vm),
+        .pm = vm_pm(vm),
+        .ioevent = {ioevent_add, ioevent_del, vm_kvm(vm)},
+    };
+}
 
-    r = dev_blk_new(vm_gmem(d->vm), d->disk_loop, &o, &disk->blk, reterr);
-    if (r < 0) {
-        err_prefix(reterr, "%s", in->path);
-        return r;
+int
+devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
+             struct err *reterr)
+{
+    static const char *const names[N_LOOPS] = {"net", "io"};
+    int r = 0;
+
+    if (which == LOOP_OWN) {
+        *ret = NULL;
+        return 0;
     }
-    in->fd = -1;
-    d->n_disks++;
-    r = virtio_pci_new(d->pci, dev_blk_virtio(disk->blk), DEV_BLK_CLASS,
-                       &d->ioevent, &disk->pci);
-    return r < 0 ? err_errno(reterr, r, "%s", in->path) : 0;
+    if (!d->loops[which])
+        r = io_loop_new(names[which], d->thread_start, d->thread_arg,
+                        &d->loops[which]);
+    if (r < 0)
+        return err_errno(reterr, r, "I/O thread for %s", names[which]);
+    *ret = d->loops[which];
+    return 0;
 }
 
-static int
-add_nic(struct devices *d, struct devices_nic *in, struct err *reterr)
+struct device *
+device_find(struct devices *d, enum devices_kind kind, const char *name,
+            struct err *reterr)
 {
-    struct nic *nic = &d->nic[d->n_nics];
-    struct dev_net_options o = {.fd = in->fds[0]};
-    int r;
+    for (unsigned i = 0; i < PCI_SLOTS; i++) {
+        struct device *dev = d->slots[i];
 
-    memcpy(o.mac, in->mac, sizeof(o.mac));
-    r = dev_net_new(vm_gmem(d->vm), d->net_loop, &o, &nic->net, reterr);
-    if (r < 0) {
-        err_prefix(reterr, "%s", in->tap);
-        return r;
+        if (dev && dev->kind == kind && (!name || streq(dev->name, name)))
+            return dev;
     }
-    in->fds[0] = -1;
-    d->n_nics++;
-    r = virtio_pci_new(d->pci, dev_net_virtio(nic->net), DEV_NET_CLASS,
-                       &d->ioevent, &nic->pci);
-    return r < 0 ? err_errno(reterr, r, "%s", in->tap) : 0;
+    err_set(reterr, -ENOENT, "not_found", "there is no %s \"%s\"",
+            devices_kind_name(kind), name ? name : "");
+    return NULL;
 }
 
-/* Entropy and balloon: small, and in every VM. */
-static int
-add_others(struct devices *d)
+unsigned
+devices_free_slot(const struct devices *d, uint32_t avoid)
 {
-    int r;
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned i = 1; i < PCI_SLOTS; i++)
+            if (!d->slots[i] && (pass || !(avoid & (UINT32_C(1) << i))))
+                return i;
+    return 0;
+}
 
-    r = io_loop_new("io", NULL, NULL, &d->other_loop);
-    if (r == 0)
-        r = dev_rng_new(vm_gmem(d->vm), d->other_loop, &d->rng);
-    if (r == 0)
-        r = virtio_pci_new(d->pci, dev_rng_virtio(d->rng), DEV_RNG_CLASS,
-                           &d->ioevent, &d->rng_pci);
-    if (r == 0)
-        r = dev_balloon_new(vm_gmem(d->vm), d->other_loop, true, &d->balloon);
-    if (r == 0)
-        r = virtio_pci_new(d->pci, dev_balloon_virtio(d->balloon),
-                           DEV_BALLOON_CLASS, &d->ioevent, &d->balloon_pci);
-    return r;
+/* --- the list --- */
+
+/* Takes dev over. */
+static int
+append(struct devices *d, struct device *dev, struct err *reterr)
+{
+    dev->slot = devices_free_slot(d, 0);
+    if (!dev->slot) {
+        device_free(dev);
+        return err_set(reterr, -ENOSPC, "no_slot", "all PCI slots are taken");
+    }
+    d->slots[dev->slot] = dev;
+    return 0;
 }
 
 static int
-build(struct devices *d, const struct devices_config *cfg, struct err *reterr)
+append_all(struct devices *d, struct devices_config *cfg, struct err *reterr)
 {
-    int r;
+    struct device *dev = NULL;
+    char where[32];
+    int r = 0;
 
     if (cfg->n_disks > DEVICES_MAX_DISKS || cfg->n_nics > DEVICES_MAX_NICS)
         return err_set(reterr, -EINVAL, "invalid",
                        "at most %u disks and %u NICs", DEVICES_MAX_DISKS,
                        DEVICES_MAX_NICS);
-    r = pci_new(vm_bus(d->vm), vm_irq(d->vm), PLATFORM_PCI_WINDOW,
-                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, &d->pci);
-    if (r < 0)
-        return err_errno(reterr, r, "PCI");
-    if (cfg->n_disks)
-        r = io_loop_new("disk", NULL, NULL, &d->disk_loop);
-    if (r == 0 && cfg->n_nics)
-        r = io_loop_new("net", NULL, NULL, &d->net_loop);
-    if (r < 0)
-        return err_errno(reterr, r, "I/O threads");
-    for (size_t i = 0; r == 0 && i < cfg->n_disks; i++)
-        r = add_disk(d, &cfg->disks[i], reterr);
-    for (size_t i = 0; r == 0 && i < cfg->n_nics; i++)
-        r = add_nic(d, &cfg->nics[i], reterr);
-    if (r < 0)
-        return r;
-    r = add_others(d);
-    return r < 0 ? err_errno(reterr, r, "entropy device and balloon") : 0;
+    for (size_t i = 0; r == 0 && i < cfg->n_disks; i++) {
+        snprintf(where, sizeof(where), "/disks/%zu", i);
+        r = device_want_disk(d, &cfg->disks[i], where, &dev, reterr);
+        if (r == 0)
+            r = append(d, dev, reterr);
+    }
+    for (size_t i = 0; r == 0 && i < cfg->n_nics; i++) {
+        snprintf(where, sizeof(where), "/nics/%zu", i);
+        r = device_want_nic(d, &cfg->nics[i], where, &dev, reterr);
+        if (r == 0)
+            r = append(d, dev, reterr);
+    }
+    if (r == 0 && cfg->n_consoles) {
+        r = device_want_consoles(cfg->consoles, cfg->n_consoles, &dev, reterr);
+        if (r == 0)
+            r = append(d, dev, reterr);
+    }
+    if (r == 0 && cfg->vsock.cid) {
+        r = device_want_vsock(&cfg->vsock, &dev, reterr);
+        if (r == 0)
+            r = append(d, dev, reterr);
+    }
+    /* Small, and in every VM. */
+    if (r == 0)
+        r = append(d, device_want_plain(DEVICES_RNG), reterr);
+    if (r == 0)
+        r = append(d, device_want_plain(DEVICES_BALLOON), reterr);
+    return r;
+}
+
+/* What was not taken over because something before it failed. */
+static void
+close_all(struct devices_config *cfg)
+{
+    for (size_t i = 0; i < cfg->n_disks; i++)
+        closep(&cfg->disks[i].fd);
+    for (size_t i = 0; i < cfg->n_nics; i++) {
+        struct devices_nic *n = &cfg->nics[i];
+
+        for (unsigned q = 0; q < MIN(n->n_queues, DEVICES_MAX_NIC_QUEUES);
+             q++) {
+            closep(&n->fds[q]);
+            if (n->vhost)
+                closep(&n->vhost_fds[q]);
+        }
+    }
+    for (size_t i = 0; i < cfg->n_consoles; i++) {
+        if (cfg->consoles[i].out_fd == cfg->consoles[i].in_fd)
+            cfg->consoles[i].out_fd = -1;
+        closep(&cfg->consoles[i].in_fd);
+        closep(&cfg->consoles[i].out_fd);
+    }
+    if (cfg->vsock.cid)
+        closep(&cfg->vsock.listen_fd);
 }
 
 int
-devices_new(struct vm *vm, const struct devices_config *cfg,
-            struct devices **ret, struct err *reterr)
+devices_new_on(const struct devices_host *host, struct devices_config *cfg,
+               struct devices **ret, struct err *reterr)
 {
     struct devices *d = xnew(struct devices);
     int r;
 
-    d->vm = vm;
-    d->ioevent = (struct virtio_pci_ioevent){
-        .add = ioevent_add, .del = ioevent_del, .self = d};
-    r = build(d, cfg, reterr);
-    for (size_t i = 0; i < cfg->n_disks; i++)
-        closep(&cfg->disks[i].fd);
-    for (size_t i = 0; i < cfg->n_nics; i++)
-        closep(&cfg->nics[i].fds[0]);
+    pthread_mutex_init(&d->lock, NULL);
+    d->thread_start = cfg->thread_start;
+    d->thread_arg = cfg->thread_arg;
+    d->detached = cfg->detached;
+    d->detached_arg = cfg->detached_arg;
+    d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = d->event_fd < 0 ? err_errno(reterr, -errno, "eventfd") : 0;
+    if (r == 0)
+        r = append_all(d, cfg, reterr);
+    close_all(cfg);
+    if (r == 0)
+        r = devices_enter_on(d, host, reterr);
     if (r < 0) {
         devices_free(d);
         return r;
@@ -173,27 +194,84 @@ devices_new(struct vm *vm, const struct devices_config *cfg,
     return 0;
 }
 
-/* Off the bus first, then the device, then what it stood on. */
+int
+devices_new(struct vm *vm, struct devices_config *cfg, struct devices **ret,
+            struct err *reterr)
+{
+    struct devices_host host = host_of(vm);
+
+    return devices_new_on(&host, cfg, ret, reterr);
+}
+
 void
 devices_free(struct devices *d)
 {
     if (!d)
         return;
-    for (size_t i = 0; i < d->n_disks; i++) {
-        virtio_pci_free(d->disk[i].pci);
-        dev_blk_free(d->disk[i].blk);
-    }
-    for (size_t i = 0; i < d->n_nics; i++) {
-        virtio_pci_free(d->nic[i].pci);
-        dev_net_free(d->nic[i].net);
-    }
-    virtio_pci_free(d->balloon_pci);
-    dev_balloon_free(d->balloon);
-    virtio_pci_free(d->rng_pci);
-    dev_rng_free(d->rng);
-    pci_free(d->pci);
-    io_loop_free(d->disk_loop);
-    io_loop_free(d->net_loop);
-    io_loop_free(d->other_loop);
+    devices_leave(d);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        device_free(d->slots[i]);
+    for (unsigned i = 0; i < N_LOOPS; i++)
+        io_loop_free(d->loops[i]);
+    closep(&d->event_fd);
+    pthread_mutex_destroy(&d->lock);
     free(d);
+}
+
+/* --- one run --- */
+
+int
+devices_enter_on(struct devices *d, const struct devices_host *host,
+                 struct err *reterr)
+{
+    int r;
+
+    d->host = *host;
+    r = pci_new(host->bus, host->irq, PLATFORM_PCI_WINDOW,
+                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, &d->pci);
+    if (r == 0)
+        r = hotplug_new(host->bus, host->pm, d->event_fd, &d->hotplug);
+    if (r < 0)
+        err_errno(reterr, r, "PCI");
+    for (unsigned i = 0; r == 0 && i < PCI_SLOTS; i++)
+        if (d->slots[i])
+            r = device_begin(d, d->slots[i], reterr);
+    if (r < 0)
+        devices_leave(d);
+    return r;
+}
+
+int
+devices_enter(struct devices *d, struct vm *vm, struct err *reterr)
+{
+    struct devices_host host = host_of(vm);
+
+    return devices_enter_on(d, &host, reterr);
+}
+
+void
+devices_leave(struct devices *d)
+{
+    for (unsigned i = 0; i < PCI_SLOTS; i++) {
+        struct device *dev = d->slots[i];
+
+        if (!dev)
+            continue;
+        device_end(d, dev, false);
+        if (!dev->asked)
+            continue;
+        /* A machine that starts anew has no reason to wait for its guest. */
+        pthread_mutex_lock(&d->lock);
+        d->slots[i] = NULL;
+        pthread_mutex_unlock(&d->lock);
+        if (d->detached)
+            d->detached(d->detached_arg, dev->kind, dev->name);
+        device_free(dev);
+    }
+    hotplug_free(d->hotplug);
+    d->hotplug = NULL;
+    pci_free(d->pci); /* with the husks */
+    d->pci = NULL;
+    memset(d->husks, 0, sizeof(d->husks));
+    d->paused = false;
 }

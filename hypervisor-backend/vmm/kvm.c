@@ -76,30 +76,6 @@ check_capabilities(struct kvm *k, struct err *reterr)
     return 0;
 }
 
-static int
-make_irqchip(struct kvm *k, struct err *reterr)
-{
-    /* The speaker's port is answered by the kernel as well: guests measure
-     * their clocks with it. */
-    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-    uint64_t identity = PLATFORM_KVM_IDENTITY;
-    int r;
-
-    r = kvm_ioctl(k->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
-    if (r < 0)
-        return err_errno(reterr, r, "KVM_SET_IDENTITY_MAP_ADDR");
-    r = kvm_ioctl(k->vm_fd, KVM_SET_TSS_ADDR, (void *)PLATFORM_KVM_TSS);
-    if (r < 0)
-        return err_errno(reterr, r, "KVM_SET_TSS_ADDR");
-    r = kvm_ioctl(k->vm_fd, KVM_CREATE_IRQCHIP, NULL);
-    if (r < 0)
-        return err_errno(reterr, r, "KVM_CREATE_IRQCHIP");
-    r = kvm_ioctl(k->vm_fd, KVM_CREATE_PIT2, &pit);
-    if (r < 0)
-        return err_errno(reterr, r, "KVM_CREATE_PIT2");
-    return 0;
-}
-
 int
 kvm_open(struct kvm *k, int dev_fd, struct err *reterr)
 {
@@ -115,8 +91,6 @@ kvm_open(struct kvm *k, int dev_fd, struct err *reterr)
         k->vm_fd = kvm_ioctl(k->sys_fd, KVM_CREATE_VM, NULL);
         r = k->vm_fd < 0 ? err_errno(reterr, k->vm_fd, "KVM_CREATE_VM") : 0;
     }
-    if (r == 0)
-        r = make_irqchip(k, reterr);
     if (r < 0)
         kvm_release(k);
     return r;
@@ -147,6 +121,30 @@ kvm_add_memory(struct kvm *k, const struct gmem *g, struct err *reterr)
             return err_errno(reterr, r, "guest memory at 0x%llx",
                              (unsigned long long)regions[i].gpa);
     }
+    return 0;
+}
+
+int
+kvm_add_irqchip(struct kvm *k, struct err *reterr)
+{
+    /* The speaker's port is answered by the kernel as well: guests measure
+     * their clocks with it. */
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    uint64_t identity = PLATFORM_KVM_IDENTITY;
+    int r;
+
+    r = kvm_ioctl(k->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+    if (r < 0)
+        return err_errno(reterr, r, "KVM_SET_IDENTITY_MAP_ADDR");
+    r = kvm_ioctl(k->vm_fd, KVM_SET_TSS_ADDR, (void *)PLATFORM_KVM_TSS);
+    if (r < 0)
+        return err_errno(reterr, r, "KVM_SET_TSS_ADDR");
+    r = kvm_ioctl(k->vm_fd, KVM_CREATE_IRQCHIP, NULL);
+    if (r < 0)
+        return err_errno(reterr, r, "KVM_CREATE_IRQCHIP");
+    r = kvm_ioctl(k->vm_fd, KVM_CREATE_PIT2, &pit);
+    if (r < 0)
+        return err_errno(reterr, r, "KVM_CREATE_PIT2");
     return 0;
 }
 

@@ -24,7 +24,8 @@ seconds(struct buf *out, unsigned vcpu, const char *where, uint64_t ns)
 }
 
 void
-metrics_write(struct vm *vm, struct buf *out)
+metrics_write(struct vm *vm, void (*more)(void *arg, struct buf *out),
+              void *arg, struct buf *out)
 {
     unsigned n = vm_cpus(vm);
     struct vcpu_stats s;
@@ -56,5 +57,7 @@ metrics_write(struct vm *vm, struct buf *out)
              serial_dropped(vm_serial(vm)));
     buf_adds(out, "# TYPE virga_vmm_events counter\n");
     count_each(event, out);
+    if (more)
+        more(arg, out);
     buf_adds(out, "# EOF\n");
 }

@@ -6,6 +6,8 @@
 #include "common/buf.h"
 #include "hypervisor-backend/vmm/vm.h"
 
-void metrics_write(struct vm *vm, struct buf *out);
+/* more, if given, adds metric families of its own. */
+void metrics_write(struct vm *vm, void (*more)(void *arg, struct buf *out),
+                   void *arg, struct buf *out);
 
 #endif

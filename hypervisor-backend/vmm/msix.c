@@ -32,6 +32,7 @@ struct vector {
 struct msix {
     pthread_mutex_t lock;
     const struct irq *irq;
+    struct pci *pci;
     struct pci_dev *dev;
     unsigned cap, n, first_slot;
     uint32_t table, pba; /* offsets in the BAR */
@@ -67,6 +68,13 @@ couple(struct msix *m, unsigned i)
     v->fd_stale = false;
 }
 
+static bool
+held_back(const struct msix *m, unsigned i)
+{
+    return !m->enabled || m->mask_all || (m->v[i].control & VECTOR_MASKED) ||
+           !pci_dev_bus_master(m->dev);
+}
+
 /* Sends vector i if nothing holds it back, else notes it as pending. */
 static int
 deliver(struct msix *m, unsigned i)
@@ -74,8 +82,7 @@ deliver(struct msix *m, unsigned i)
     struct vector *v = &m->v[i];
     uint64_t one = 1;
 
-    if (!m->enabled || m->mask_all || (v->control & VECTOR_MASKED) ||
-        !pci_dev_bus_master(m->dev)) {
+    if (held_back(m, i)) {
         m->pending |= UINT64_C(1) << i;
         return 0;
     }
@@ -131,12 +138,18 @@ msix_new(struct pci *p, struct pci_dev *d, unsigned n_vectors, unsigned bar,
     m = xcalloc(1, sizeof(*m) + n_vectors * sizeof(m->v[0]));
     pthread_mutex_init(&m->lock, NULL);
     m->irq = pci_irq(p);
+    m->pci = p;
     m->dev = d;
     m->cap = (unsigned)r;
     m->n = n_vectors;
     m->table = table;
     m->pba = pba;
-    m->first_slot = pci_take_irq_slots(p, n_vectors);
+    r = pci_take_irq_slots(p, n_vectors, &m->first_slot);
+    if (r < 0) {
+        pthread_mutex_destroy(&m->lock);
+        free(m);
+        return r;
+    }
     for (unsigned i = 0; i < n_vectors; i++)
         m->v[i] = (struct vector){
             .control = VECTOR_MASKED, .fd = -1, .fd_stale = true};
@@ -155,6 +168,7 @@ msix_free(struct msix *m)
                                            0, 0);
         closep(&m->v[i].fd);
     }
+    pci_give_irq_slots(m->pci, m->first_slot, m->n);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -291,6 +305,23 @@ msix_config_write(struct msix *m)
     else
         m->pending = 0;
     pthread_mutex_unlock(&m->lock);
+}
+
+int
+msix_vector_fd(struct msix *m, unsigned vector)
+{
+    int fd = -1;
+
+    if (vector >= m->n)
+        return -1;
+    pthread_mutex_lock(&m->lock);
+    if (!held_back(m, vector)) {
+        couple(m, vector);
+        if (m->v[vector].fd_active)
+            fd = m->v[vector].fd;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return fd;
 }
 
 int

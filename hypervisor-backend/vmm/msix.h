@@ -34,6 +34,10 @@ bool msix_read(struct msix *m, uint64_t offset, unsigned size, uint64_t *ret);
 bool msix_write(struct msix *m, uint64_t offset, unsigned size, uint64_t value);
 /* For the owner's pci_dev_ops.config_write. */
 void msix_config_write(struct msix *m);
+/* The eventfd that raises the vector by itself, coupled with its present
+ * message; -1 while it may not be raised or cannot be by an eventfd. Holds
+ * until the table, a mask or bus mastering changes. */
+int msix_vector_fd(struct msix *m, unsigned vector);
 int msix_raise(struct msix *m, unsigned vector) _must_check_;
 
 #endif

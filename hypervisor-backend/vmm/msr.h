@@ -8,6 +8,9 @@
 
 #include "common/cleanup.h"
 
-int msr_boot(int vcpu_fd) _must_check_;
+struct kvm_cpuid2;
+
+/* cpuid: what the vCPU was given with KVM_SET_CPUID2. */
+int msr_boot(int vcpu_fd, const struct kvm_cpuid2 *cpuid) _must_check_;
 
 #endif

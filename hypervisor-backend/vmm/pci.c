@@ -26,6 +26,7 @@ enum {
     CFG_BAR_END = 0x28,
     CFG_CAP_PTR = 0x34,
     CFG_CAP_FIRST = 0x40,
+    IRQ_SLOTS = PCI_SLOTS * 64, /* MSI-X has at most 64 vectors here */
     COMMAND_MEMORY = 0x2,
     COMMAND_MASTER = 0x4,
     STATUS_CAP_LIST = 0x10,
@@ -48,7 +49,7 @@ struct pci_dev {
     const struct pci_dev_ops *ops;
     void *self;
     struct pci_bar bars[PCI_BARS];
-    bool plugged;
+    bool plugged, husk;
     _Atomic bool bus_master;
     unsigned cap_end, cap_last; /* free space; offset of the last one's next */
     uint8_t config[CFG_SIZE], wmask[CFG_SIZE];
@@ -59,9 +60,9 @@ struct pci {
     struct bus *bus;
     const struct irq *irq;
     uint64_t window, window_end;
-    uint32_t address; /* CONFIG_ADDRESS */
-    uint64_t ecam;    /* base, 0: none */
-    unsigned irq_slots;
+    uint32_t address;         /* CONFIG_ADDRESS */
+    uint64_t ecam;            /* base, 0: none */
+    bool irq_slot[IRQ_SLOTS]; /* taken */
     struct pci_dev *devs[PCI_SLOTS];
 };
 
@@ -99,10 +100,32 @@ bar_bus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 static const struct bus_ops bar_bus_ops = {
     .name = "pci-bar", .read = bar_bus_read, .write = bar_bus_write};
 
+/* What a husk's BARs answer. */
+static uint64_t
+husk_read(void *opaque, uint64_t offset, unsigned size)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    return 0;
+}
+
+static void
+husk_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)opaque;
+    (void)offset;
+    (void)size;
+    (void)value;
+}
+
+static const struct bus_ops husk_bus_ops = {
+    .name = "pci-husk", .read = husk_read, .write = husk_write};
+
 static void
 bar_tell(struct pci_bar *b)
 {
-    if (b->dev->ops->bar_mapped)
+    if (b->dev->ops && b->dev->ops->bar_mapped)
         b->dev->ops->bar_mapped(b->dev->self, b->index, b->mapped);
 }
 
@@ -122,6 +145,22 @@ bar_wanted(const struct pci_bar *b)
     return base;
 }
 
+/* Takes husks out of the way of [base, base + size). */
+static void
+displace_husks(struct pci *p, uint64_t base, uint64_t size)
+{
+    for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS; i++) {
+        struct pci_dev *d = p->devs[i / PCI_BARS];
+        struct pci_bar *b = d && d->husk ? &d->bars[i % PCI_BARS] : NULL;
+
+        if (!b || b->mapped == PCI_UNMAPPED || b->mapped >= base + size ||
+            base >= b->mapped + b->size)
+            continue;
+        bus_remove(p->bus, BUS_MMIO, b->mapped);
+        b->mapped = PCI_UNMAPPED;
+    }
+}
+
 /* Brings the MMIO bus in line with the registers: first everything that goes
  * away, then what comes, so that two BARs can change places. */
 static void
@@ -133,13 +172,14 @@ pci_remap(struct pci *p)
             struct pci_bar *b = d ? &d->bars[i % PCI_BARS] : NULL;
             uint64_t want = b ? bar_wanted(b) : PCI_UNMAPPED;
 
-            if (!b || want == b->mapped)
+            if (!b || d->husk || want == b->mapped)
                 continue;
             if (pass == 0 && b->mapped != PCI_UNMAPPED) {
                 bus_remove(p->bus, BUS_MMIO, b->mapped);
                 b->mapped = PCI_UNMAPPED;
                 bar_tell(b);
             } else if (pass == 1) {
+                displace_husks(p, want, b->size);
                 if (bus_add(p->bus, BUS_MMIO, want, b->size, &bar_bus_ops, b) <
                     0) {
                     COUNT(vmm_pci_bar_overlap);
@@ -370,14 +410,41 @@ pci_irq(const struct pci *p)
     return p->irq;
 }
 
-unsigned
-pci_take_irq_slots(struct pci *p, unsigned n)
+int
+pci_take_irq_slots(struct pci *p, unsigned n, unsigned *ret)
+{
+    unsigned at = 0, run = 0;
+
+    pthread_mutex_lock(&p->lock);
+    while (run < n && at < IRQ_SLOTS)
+        run = p->irq_slot[at++] ? 0 : run + 1;
+    if (run == n)
+        memset(p->irq_slot + at - n, true, n);
+    pthread_mutex_unlock(&p->lock);
+    if (run < n)
+        return -ENOSPC;
+    *ret = at - n;
+    return 0;
+}
+
+void
+pci_give_irq_slots(struct pci *p, unsigned first, unsigned n)
 {
     pthread_mutex_lock(&p->lock);
-    unsigned first = p->irq_slots;
-    p->irq_slots += n;
+    memset(p->irq_slot + first, false, n);
     pthread_mutex_unlock(&p->lock);
-    return first;
+}
+
+unsigned
+pci_irq_slots_taken(struct pci *p)
+{
+    unsigned n = 0;
+
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < IRQ_SLOTS; i++)
+        n += p->irq_slot[i];
+    pthread_mutex_unlock(&p->lock);
+    return n;
 }
 
 int
@@ -385,14 +452,16 @@ pci_add(struct pci *p, const struct pci_info *info,
         const struct pci_dev_ops *ops, void *self, struct pci_dev **ret)
 {
     struct pci_dev *d;
-    unsigned slot = 0;
+    unsigned slot = info->slot;
 
+    if (slot >= PCI_SLOTS)
+        return -EINVAL;
     pthread_mutex_lock(&p->lock);
-    while (slot < PCI_SLOTS && p->devs[slot])
+    while (!info->slot && slot < PCI_SLOTS && p->devs[slot])
         slot++;
-    if (slot == PCI_SLOTS) {
+    if (slot == PCI_SLOTS || p->devs[slot]) {
         pthread_mutex_unlock(&p->lock);
-        return -ENOSPC;
+        return slot == PCI_SLOTS ? -ENOSPC : -EEXIST;
     }
     d = xnew(struct pci_dev);
     d->pci = p;
@@ -448,6 +517,31 @@ pci_del(struct pci_dev *d)
     pci_remap(p); /* another may have waited for the place */
     pthread_mutex_unlock(&p->lock);
     free(d);
+}
+
+void
+pci_dev_pull(struct pci_dev *d)
+{
+    struct pci *p = d->pci;
+
+    pthread_mutex_lock(&p->lock);
+    d->plugged = false;
+    for (unsigned i = 0; i < PCI_BARS; i++) {
+        struct pci_bar *b = &d->bars[i];
+        uint64_t base = b->mapped;
+
+        if (base == PCI_UNMAPPED)
+            continue;
+        bus_remove(p->bus, BUS_MMIO, base);
+        b->mapped = PCI_UNMAPPED;
+        bar_tell(b);
+        if (bus_add(p->bus, BUS_MMIO, base, b->size, &husk_bus_ops, b) == 0)
+            b->mapped = base;
+    }
+    d->husk = true;
+    d->ops = NULL;
+    d->self = NULL;
+    pthread_mutex_unlock(&p->lock);
 }
 
 unsigned

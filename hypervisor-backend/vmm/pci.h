@@ -3,9 +3,10 @@
  *            and ECAM; 64-bit memory BARs that the guest may move; a list of
  *            capabilities. One function a slot, no bridges, no INTx.
  * Ownership: pci_free() frees every pci_dev that pci_del() did not; self and
- * ops are borrowed and must outlive it. Threads:   any. config_* and bar_mapped
- * hooks run under the bus's lock and must not call back into pci_*; bar_read
- * and bar_write run under no lock of this module, from every vCPU at once.
+ *            ops are borrowed and must outlive it.
+ * Threads:   any. config_* and bar_mapped hooks run under the bus's lock and
+ *            must not call back into pci_*; bar_read and bar_write run under
+ *            no lock of this module, from every vCPU at once.
  * Errors:    -EINVAL, -ENOSPC (slots, window, capability space), -EEXIST.
  * Source:    PCI Local Bus Specification 3.0, chapter 6; PCI Firmware 3.0
  *            (ECAM). */
@@ -30,6 +31,7 @@ struct pci_info {
     uint16_t vendor, device, subsys_vendor, subsys;
     uint32_t class_code; /* class, subclass, interface: 0x060000 */
     uint8_t revision;
+    unsigned slot; /* 0: the lowest free one */
 };
 
 struct pci_dev_ops {
@@ -53,19 +55,26 @@ void pci_free(struct pci *p);
 /* Bus 0's memory mapped config space, PCI_ECAM_SIZE bytes at base. */
 int pci_map_ecam(struct pci *p, uint64_t base) _must_check_;
 const struct irq *pci_irq(const struct pci *p);
-/* A range of n slots for irq_ops.msi_eventfd, of this bus alone. */
-unsigned pci_take_irq_slots(struct pci *p, unsigned n);
+/* A range of n slots for irq_ops.msi_eventfd, the lowest that is free, of
+ * this bus alone. -ENOSPC. */
+int pci_take_irq_slots(struct pci *p, unsigned n, unsigned *ret) _must_check_;
+void pci_give_irq_slots(struct pci *p, unsigned first, unsigned n);
+unsigned pci_irq_slots_taken(struct pci *p);
 
-/* Takes the lowest free slot. The guest sees the device after
+/* Takes the slot, -EEXIST if it is taken. The guest sees the device after
  * pci_dev_plug(): add BARs and capabilities before. */
 int pci_add(struct pci *p, const struct pci_info *info,
             const struct pci_dev_ops *ops, void *self,
             struct pci_dev **ret) _must_check_;
 void pci_dev_plug(struct pci_dev *d);
 /* Off the bus and freed; returns when no access is under way. Not from a
- * hook or a BAR access. The guest must have been told before (hot-unplug) or
- * never have seen it. */
+ * hook or a BAR access. The guest may still use it: it reads ones then. */
 void pci_del(struct pci_dev *d);
+/* Pulled out: as pci_del(), but d stays as a husk until pci_del(). It has no
+ * owner and no config space any more, and its BARs read as zero: Linux' virtio
+ * drivers wait for a status of zero when their device goes, for ever if they
+ * read ones. Where another BAR wants its place it gives way. */
+void pci_dev_pull(struct pci_dev *d);
 unsigned pci_dev_slot(const struct pci_dev *d);
 /* size: a power of two from 4 KiB. An address in the window is given. */
 int pci_dev_bar(struct pci_dev *d, unsigned bar, uint64_t size) _must_check_;

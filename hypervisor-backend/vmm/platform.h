@@ -14,7 +14,10 @@
 #define PLATFORM_I8042_RESET 0xfe
 #define PLATFORM_PVPANIC_PORT 0x505
 #define PLATFORM_PM_PORT 0x600 /* PM1a status, enable, control */
-#define PLATFORM_PM_LEN 6
+#define PLATFORM_PM_GPE 8      /* offset: status and enable, 16 events */
+#define PLATFORM_PM_LEN 12
+#define PLATFORM_HOTPLUG_PORT 0x610 /* see hotplug.h */
+#define PLATFORM_HOTPLUG_GPE 1
 
 /* Lines (global system interrupts) */
 #define PLATFORM_SERIAL_IRQ 4

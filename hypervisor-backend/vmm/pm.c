@@ -14,6 +14,8 @@ enum {
     REG_STATUS = 0,
     REG_ENABLE = 2,
     REG_CONTROL = 4,
+    REG_GPE_STATUS = PLATFORM_PM_GPE,
+    REG_GPE_ENABLE = PLATFORM_PM_GPE + 2,
     STATUS_POWER_BUTTON = 1 << 8,
     /* Global lock, power button, clock alarm: the last is never raised, but
      * drivers check that they can enable it. */
@@ -32,6 +34,7 @@ struct pm {
     const struct end_sink *sink;
     pthread_mutex_t lock;
     uint16_t status, enable, control;
+    uint16_t gpe_status, gpe_enable;
     bool line;
 };
 
@@ -60,7 +63,8 @@ pm_free(struct pm *p)
 static void
 update_line(struct pm *p)
 {
-    bool level = (p->status & p->enable) != 0;
+    bool level =
+        ((p->status & p->enable) | (p->gpe_status & p->gpe_enable)) != 0;
 
     if (level == p->line)
         return;
@@ -79,14 +83,26 @@ pm_power_button(struct pm *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+void
+pm_gpe(struct pm *p, unsigned n)
+{
+    pthread_mutex_lock(&p->lock);
+    p->gpe_status |= (uint16_t)(1U << n);
+    update_line(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* Registers as the bytes that they are: the guest may take them one by one,
  * or status and enable in one. */
 static void
 to_bytes(const struct pm *p, uint8_t b[PLATFORM_PM_LEN])
 {
+    memset(b, 0, PLATFORM_PM_LEN);
     memcpy(b + REG_STATUS, &p->status, 2);
     memcpy(b + REG_ENABLE, &p->enable, 2);
     memcpy(b + REG_CONTROL, &p->control, 2);
+    memcpy(b + REG_GPE_STATUS, &p->gpe_status, 2);
+    memcpy(b + REG_GPE_ENABLE, &p->gpe_enable, 2);
 }
 
 static uint64_t
@@ -108,16 +124,21 @@ pm_write(void *dev, uint64_t offset, unsigned size, uint64_t value)
 {
     struct pm *p = dev;
     uint8_t b[PLATFORM_PM_LEN];
-    uint16_t clear, enable, control;
+    uint16_t clear, enable, control, gpe_clear;
     bool off;
 
     pthread_mutex_lock(&p->lock);
     to_bytes(p, b);
-    b[REG_STATUS] = b[REG_STATUS + 1] = 0; /* ones clear, zeros leave */
+    /* Of the status bits ones clear, zeros leave. */
+    b[REG_STATUS] = b[REG_STATUS + 1] = 0;
+    b[REG_GPE_STATUS] = b[REG_GPE_STATUS + 1] = 0;
     memcpy(b + offset, &value, size);
     memcpy(&clear, b + REG_STATUS, 2);
     memcpy(&enable, b + REG_ENABLE, 2);
     memcpy(&control, b + REG_CONTROL, 2);
+    memcpy(&gpe_clear, b + REG_GPE_STATUS, 2);
+    memcpy(&p->gpe_enable, b + REG_GPE_ENABLE, 2);
+    p->gpe_status &= (uint16_t)~gpe_clear;
     p->status &= (uint16_t)~clear;
     p->enable = enable & ENABLE_MASK;
     /* The sleep bit reads as zero. */

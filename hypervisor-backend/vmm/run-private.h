@@ -29,8 +29,15 @@ struct run {
     bool paused, stop, reset; /* as wanted from outside */
     int64_t started_at_us;    /* wall clock, of this run */
     uint64_t resets;
-    uint64_t waits[CONTROL_CONNECTIONS]; /* tickets */
-    size_t n_waits;
+    /* Requests that are answered later: one per connection at most. */
+    struct run_waiter {
+        uint64_t ticket;
+        enum control_verb verb;
+        enum devices_kind kind; /* of a detach, with name */
+        char name[DEVICES_NAME_SIZE];
+        int64_t until_us; /* monotonic; 0: to the end */
+    } waiters[CONTROL_CONNECTIONS];
+    size_t n_waiters;
 };
 
 void run_console_open(struct run *r);
@@ -47,7 +54,26 @@ void run_console_drain(struct run *r);
 uint64_t run_console_dropped(const struct run *r);
 
 extern const struct control_ops run_control_ops;
-/* Tells all who wait, when it is over. */
+/* Answers all who wait, when it is over. */
 void run_tell_end(struct run *r, enum vm_end end);
+/* A device that the guest was asked for is gone (devices.h). */
+void run_detached(void *arg, enum devices_kind kind, const char *name);
+/* Who waited long enough; and when that is next (0: nobody). */
+void run_answer_late(struct run *r);
+int64_t run_next_late_us(const struct run *r);
+/* Both take the devices along. */
+void run_pause(struct run *r);
+void run_resume(struct run *r);
+
+/* What a device is to be, from its description; descriptors change hands. */
+struct devices_disk run_disk(struct spec_disk *d);
+struct devices_nic run_nic(struct spec_nic *n);
+
+/* run_facts.c: results of `describe`, `stats` and `balloon`; the devices'
+ * part of the metrics (arg is the run). */
+void run_describe(struct run *r, struct buf *out);
+void run_stats(struct run *r, struct buf *out);
+void run_balloon(struct run *r, struct buf *out);
+void run_device_metrics(void *arg, struct buf *out);
 
 #endif

@@ -72,8 +72,13 @@ turn(struct run *r, int64_t until_us)
         {.fd = run_console_wants_out(r) ? r->console.out : -1,
          .events = POLLOUT},
         {.fd = r->control ? control_fd(r->control) : -1, .events = POLLIN},
+        {.fd = r->devices ? devices_event_fd(r->devices) : -1,
+         .events = POLLIN},
     };
+    int64_t late_us = run_next_late_us(r);
 
+    if (late_us && (!until_us || late_us < until_us))
+        until_us = late_us;
     if (until_us) {
         int64_t left = until_us - clock_mono_us();
         int ms = left <= 0 ? 0 : (int)(left / 1000) + 1;
@@ -90,8 +95,11 @@ turn(struct run *r, int64_t until_us)
         run_console_read(r);
     if (p[3].revents)
         run_console_write(r);
+    if (p[5].revents)
+        devices_events(r->devices);
     if (r->vm)
         run_console_pump(r);
+    run_answer_late(r);
     if (r->control) {
         control_turn(r->control);
         control_console_ready(r->control);
@@ -122,119 +130,127 @@ loop(struct run *r, struct err *reterr)
 
 /* ---- building ---- */
 
-static int
-again(int64_t fd)
+struct devices_disk
+run_disk(struct spec_disk *d)
 {
-    return fcntl((int)fd, F_DUPFD_CLOEXEC, SPEC_FIRST_FD);
+    struct devices_disk out = {.name = d->name,
+                               .path = d->path ? d->path : d->name,
+                               .fd = (int)d->fd,
+                               .read_only = d->read_only,
+                               .no_lock = d->no_lock,
+                               .direct = d->direct,
+                               .queues = (unsigned)d->queues,
+                               .serial = d->serial,
+                               .limits = spec_limits(d->limits)};
+
+    d->fd = -1;
+    return out;
 }
 
-struct parts {
-    struct devices_disk disks[DEVICES_MAX_DISKS];
-    struct devices_nic nics[DEVICES_MAX_NICS];
-    struct devices_console consoles[DEVICES_MAX_CONSOLES];
-};
-
-static void
-set_nic(const struct spec_nic *in, struct devices_nic *out)
+struct devices_nic
+run_nic(struct spec_nic *n)
 {
-    *out = (struct devices_nic){.name = in->name,
-                                .tap = in->tap ? in->tap : in->name,
-                                .kind = (enum devices_nic_kind)in->kind,
-                                .n_queues = (unsigned)in->fds.n,
-                                .vhost = in->vhost_fds.n > 0,
-                                .mtu = (uint16_t)in->mtu,
-                                .rx = spec_limits(in->rx_limits),
-                                .tx = spec_limits(in->tx_limits)};
+    struct devices_nic out = {.name = n->name,
+                              .tap = n->tap ? n->tap : n->name,
+                              .kind = (enum devices_nic_kind)n->kind,
+                              .n_queues = (unsigned)n->fds.n,
+                              .vhost = n->vhost_fds.n > 0,
+                              .mtu = (uint16_t)n->mtu,
+                              .rx = spec_limits(n->rx_limits),
+                              .tx = spec_limits(n->tx_limits)};
+    int64_t *fds = n->fds.items, *vhost = n->vhost_fds.items;
+
     for (size_t q = 0; q < DEVICES_MAX_NIC_QUEUES; q++) {
-        out->fds[q] = q < in->fds.n ? again(((int64_t *)in->fds.items)[q]) : -1;
-        out->vhost_fds[q] = q < in->vhost_fds.n
-                                ? again(((int64_t *)in->vhost_fds.items)[q])
-                                : -1;
+        out.fds[q] = q < n->fds.n ? (int)fds[q] : -1;
+        out.vhost_fds[q] = q < n->vhost_fds.n ? (int)vhost[q] : -1;
     }
-    if (spec_parse_mac(in->mac, out->mac) < 0)
-        memset(out->mac, 0, sizeof(out->mac)); /* was checked */
+    for (size_t q = 0; q < n->fds.n; q++)
+        fds[q] = -1;
+    for (size_t q = 0; q < n->vhost_fds.n; q++)
+        vhost[q] = -1;
+    if (spec_parse_mac(n->mac, out.mac) < 0)
+        memset(out.mac, 0, sizeof(out.mac)); /* was checked */
+    return out;
 }
 
+/* Once: the list of devices outlives the runs. */
 static int
 make_devices(struct run *r, struct err *reterr)
 {
-    const struct spec *s = r->spec;
-    struct parts parts;
-    struct devices_config cfg = {.disks = parts.disks,
+    struct spec *s = r->spec;
+    struct devices_disk disks[DEVICES_MAX_DISKS];
+    struct devices_nic nics[DEVICES_MAX_NICS];
+    struct devices_console consoles[DEVICES_MAX_CONSOLES];
+    struct devices_config cfg = {.disks = disks,
                                  .n_disks = s->disks.n,
-                                 .nics = parts.nics,
+                                 .nics = nics,
                                  .n_nics = s->nics.n,
-                                 .consoles = parts.consoles,
-                                 .n_consoles = s->consoles.n};
+                                 .consoles = consoles,
+                                 .n_consoles = s->consoles.n,
+                                 .detached = run_detached,
+                                 .detached_arg = r};
+    struct spec_console *k = s->consoles.items;
 
-    for (size_t i = 0; i < s->disks.n; i++) {
-        const struct spec_disk *d = (struct spec_disk *)s->disks.items + i;
-
-        parts.disks[i] =
-            (struct devices_disk){.name = d->name,
-                                  .path = d->path ? d->path : d->name,
-                                  .fd = again(d->fd),
-                                  .read_only = d->read_only,
-                                  .direct = d->direct,
-                                  .queues = (unsigned)d->queues,
-                                  .serial = d->serial,
-                                  .limits = spec_limits(d->limits)};
-    }
+    for (size_t i = 0; i < s->disks.n; i++)
+        disks[i] = run_disk((struct spec_disk *)s->disks.items + i);
     for (size_t i = 0; i < s->nics.n; i++)
-        set_nic((struct spec_nic *)s->nics.items + i, &parts.nics[i]);
+        nics[i] = run_nic((struct spec_nic *)s->nics.items + i);
     for (size_t i = 0; i < s->consoles.n; i++) {
-        const struct spec_console *k =
-            (struct spec_console *)s->consoles.items + i;
-        int fd = again(k->fd);
-
-        parts.consoles[i] = (struct devices_console){
-            .name = k->name, .in_fd = fd, .out_fd = fd};
+        consoles[i] = (struct devices_console){
+            .name = k[i].name, .in_fd = (int)k[i].fd, .out_fd = (int)k[i].fd};
+        k[i].fd = -1;
     }
-    if (s->vsock)
-        cfg.vsock = (struct devices_vsock){
-            .cid = (uint64_t)s->vsock->cid,
-            .listen_fd =
-                s->vsock->listen_fd < 0 ? -1 : again(s->vsock->listen_fd),
-            .guest_path = s->vsock->guest_path};
+    if (s->vsock) {
+        cfg.vsock =
+            (struct devices_vsock){.cid = (uint64_t)s->vsock->cid,
+                                   .listen_fd = (int)s->vsock->listen_fd,
+                                   .guest_path = s->vsock->guest_path};
+        s->vsock->listen_fd = -1;
+    }
     return devices_new(r->vm, &cfg, &r->devices, reterr);
 }
 
+/* Between two runs the devices stay, without a VM. */
 static void
 tear_down(struct run *r)
 {
-    devices_free(r->devices);
-    r->devices = NULL;
-    vm_free(r->vm);
-    r->vm = NULL;
+    struct vm *vm = TAKE_PTR(r->vm); /* requests see that there is none */
+
+    if (r->devices)
+        devices_leave(r->devices);
+    vm_free(vm);
 }
 
 static int
 build(struct run *r, struct err *reterr)
 {
     const struct spec *s = r->spec;
-    struct vm_config cfg = {.cpus = (unsigned)s->cpus,
-                            .memory_bytes = (uint64_t)s->memory->bytes,
-                            .memory = {.shared = s->memory->shared,
-                                       .hugepages = s->memory->hugepages,
-                                       .ksm = s->memory->ksm},
-                            .kvm_fd = again(s->kvm_fd),
-                            .kernel_fd = (int)s->kernel_fd,
-                            .initrd_fd = (int)s->initrd_fd,
-                            .cmdline = s->cmdline,
-                            .pci = true};
+    struct vm_config cfg = {
+        .cpus = (unsigned)s->cpus,
+        .cpu_model = s->cpu_model,
+        .memory_bytes = (uint64_t)s->memory->bytes,
+        .memory = {.shared = s->memory->shared,
+                   .hugepages = s->memory->hugepages,
+                   .ksm = s->memory->ksm},
+        .kvm_fd = fcntl((int)s->kvm_fd, F_DUPFD_CLOEXEC, SPEC_FIRST_FD),
+        .kernel_fd = (int)s->kernel_fd,
+        .initrd_fd = (int)s->initrd_fd,
+        .cmdline = s->cmdline,
+        .pci = true};
     int e;
 
     if (cfg.kvm_fd < 0)
         return err_errno(reterr, -errno, "/dev/kvm");
     e = vm_new(&cfg, &r->vm, reterr);
     if (e == 0)
-        e = make_devices(r, reterr);
+        e = r->devices ? devices_enter(r->devices, r->vm, reterr)
+                       : make_devices(r, reterr);
     if (e == 0)
         e = vm_boot(r->vm, &cfg, reterr);
     if (e < 0)
         return e;
     if (r->paused)
-        vm_pause(r->vm);
+        run_pause(r);
     return vm_start(r->vm, reterr);
 }
 
@@ -247,7 +263,7 @@ write_metrics(struct run *r, struct err *reterr)
 
     if (!r->io->metrics)
         return 0;
-    metrics_write(r->vm, &b);
+    metrics_write(r->vm, run_device_metrics, r, &b);
     return fs_write_atomic(r->io->metrics, b.data, b.len, 0644, reterr);
 }
 
@@ -342,6 +358,8 @@ run_vm(struct spec *s, const struct run_io *io, enum vm_end *ret,
     if (e == 0 && r.control)
         run_tell_end(&r, *ret);
     tear_down(&r);
+    devices_free(r.devices);
+    r.devices = NULL;
     control_free(r.control);
     run_console_close(&r);
     return e;

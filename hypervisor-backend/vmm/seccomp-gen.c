@@ -121,7 +121,8 @@ static const struct call calls[] = {
     IS(M, fcntl, 1, F_SETFD),
     IS(M, fcntl, 1, F_GETFL),
     IS(M, fcntl, 1, F_SETFL),
-    IS(M, fcntl, 1, F_DUPFD_CLOEXEC),
+    IS(M | I, fcntl, 1, F_DUPFD_CLOEXEC), /* I/O: a console port's client */
+    IS(M, fcntl, 1, F_OFD_SETLK),
     IS(M, fcntl, 1, F_ADD_SEALS),
     IS(M, fcntl, 1, F_GET_SEALS),
     ANY(M, memfd_create),
@@ -130,7 +131,7 @@ static const struct call calls[] = {
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
     ANY(ALL, timerfd_settime),
-    ANY(M, poll),
+    ANY(ALL, poll), /* one look, without waiting, in devices */
     ANY(M, ppoll),
     ANY(M, epoll_create1),
     ANY(ALL, epoll_ctl),
@@ -202,6 +203,7 @@ static const struct call calls[] = {
     IOCTL(ALL, TUNSETOFFLOAD),
     IOCTL(ALL, TUNSETQUEUE),
     IOCTL(M, VHOST_SET_OWNER),
+    IOCTL(M, VHOST_RESET_OWNER),
     IOCTL(M, VHOST_GET_FEATURES),
     IOCTL(M, VHOST_GET_BACKEND_FEATURES),
     IOCTL(ALL, VHOST_SET_FEATURES),

@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/cpuid.h"
+#include "hypervisor-backend/vmm/cpuid_model.h"
 #include "hypervisor-backend/vmm/jail.h"
 #include "hypervisor-backend/vmm/msr.h"
 
@@ -95,12 +96,14 @@ set_cpuid(struct vcpu *c, const struct kvm_cpuid2 *supported)
     memcpy(own, supported, bytes);
     cpuid_prepare(own, c->id, c->group->n, c->group->kvm->tsc_deadline);
     r = kvm_ioctl(c->fd, KVM_SET_CPUID2, own);
+    if (r >= 0)
+        r = msr_boot(c->fd, own);
     free(own);
     return r;
 }
 
 static int
-vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported,
+vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported, uint32_t tsc_khz,
           struct err *reterr)
 {
     struct kvm *k = c->group->kvm;
@@ -115,19 +118,21 @@ vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported,
         c->run = NULL;
         return err_errno(reterr, -errno, "state of vCPU %u", c->id);
     }
+    r = tsc_khz ? kvm_ioctl(c->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)tsc_khz)
+                : 0;
+    if (r < 0)
+        return err_errno(reterr, r, "time stamp counter at %u kHz", tsc_khz);
     r = set_cpuid(c, supported);
     if (r < 0)
-        return err_errno(reterr, r, "CPUID of vCPU %u", c->id);
-    r = msr_boot(c->fd);
-    if (r < 0)
-        return err_errno(reterr, r, "registers of vCPU %u", c->id);
+        return err_errno(reterr, r, "CPUID and registers of vCPU %u", c->id);
     return 0;
 }
 
 int
 vcpus_new(struct kvm *k, struct bus *bus, const struct end_sink *sink,
-          unsigned n, struct vcpus **ret, struct err *reterr)
+          const struct vcpus_options *o, struct vcpus **ret, struct err *reterr)
 {
+    unsigned n = o->n;
     struct sigaction sa = {.sa_handler = on_kick}; /* no SA_RESTART */
     struct kvm_cpuid2 *supported = NULL;
     struct vcpus *v;
@@ -154,8 +159,10 @@ vcpus_new(struct kvm *k, struct bus *bus, const struct end_sink *sink,
         r = kvm_supported_cpuid(k, &supported);
     if (r < 0)
         err_errno(reterr, r, "KVM_GET_SUPPORTED_CPUID");
+    else
+        r = cpuid_model_apply(o->cpu_model, o->tsc_khz != 0, supported, reterr);
     for (unsigned i = 0; r == 0 && i < n; i++)
-        r = vcpu_open(&v->cpu[i], supported, reterr);
+        r = vcpu_open(&v->cpu[i], supported, o->tsc_khz, reterr);
     free(supported);
     if (r < 0) {
         vcpus_free(v);
@@ -472,9 +479,12 @@ vcpus_resume(struct vcpus *v)
         return;
     /* Tells the guest's watchdogs that it was not its fault; -EINVAL where
      * the guest has no such clock. */
-    for (unsigned i = 0; i < v->n; i++)
-        if (ioctl(v->cpu[i].fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno != EINVAL)
-            log_debug("no clock control", "vcpu=%u", i);
+    for (unsigned i = 0; i < v->n; i++) {
+        int r = kvm_ioctl(v->cpu[i].fd, KVM_KVMCLOCK_CTRL, NULL);
+
+        if (r < 0 && r != -EINVAL)
+            log_debug("no clock control", "vcpu=%u errno=%d", i, -r);
+    }
     pthread_mutex_lock(&v->lock);
     set_want(v, WANT_RUN);
     pthread_mutex_unlock(&v->lock);

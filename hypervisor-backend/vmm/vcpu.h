@@ -43,8 +43,15 @@ struct vcpu_stats {
 
 struct vcpus;
 
+struct vcpus_options {
+    unsigned n;
+    const char *cpu_model; /* of cpuid_model.h; NULL: host */
+    uint32_t tsc_khz;      /* 0: as the host's; see vm.h */
+};
+
 int vcpus_new(struct kvm *k, struct bus *bus, const struct end_sink *sink,
-              unsigned n, struct vcpus **ret, struct err *reterr) _must_check_;
+              const struct vcpus_options *o, struct vcpus **ret,
+              struct err *reterr) _must_check_;
 void vcpus_free(struct vcpus *v);
 /* Registers of the first; the others wait for it to start them. */
 int vcpus_boot(struct vcpus *v, const struct boot_entry *entry,

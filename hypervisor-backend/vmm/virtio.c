@@ -202,6 +202,13 @@ virtio_reset_done(struct virtio *v)
     pthread_cond_broadcast(&v->idle);
 }
 
+void
+virtio_idle(struct virtio *v)
+{
+    if (v->paused)
+        pthread_cond_broadcast(&v->idle);
+}
+
 /* Rings are dropped at once, so nothing that completes later can write into
  * them; the status keeps its old value until the last of it came back. */
 static void
@@ -297,6 +304,10 @@ virtio_pause(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
     v->paused = true;
+    if (v->type->update)
+        v->type->update(v->self);
+    while (v->type->idle && !v->type->idle(v->self))
+        pthread_cond_wait(&v->idle, &v->lock);
     pthread_mutex_unlock(&v->lock);
 }
 
@@ -305,6 +316,8 @@ virtio_resume(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
     v->paused = false;
+    if (v->type->update)
+        v->type->update(v->self);
     pthread_mutex_unlock(&v->lock);
     virtio_kick_all(v);
 }
@@ -323,6 +336,16 @@ virtio_kick_all(struct virtio *v)
 {
     for (unsigned i = 0; i < v->n_queues; i++)
         io_kick(v->queues[i].kick.fd);
+}
+
+void
+virtio_update(struct virtio *v)
+{
+    if (!v->type->update)
+        return;
+    pthread_mutex_lock(&v->lock);
+    v->type->update(v->self);
+    pthread_mutex_unlock(&v->lock);
 }
 
 bool
@@ -393,6 +416,22 @@ virtio_flush(struct virtio *v, unsigned q)
 {
     if (virtq_publish(&v->queues[q].vq))
         raise_interrupt(v, (int)q, v->queues[q].vector);
+}
+
+void
+virtio_interrupt(struct virtio *v, unsigned q)
+{
+    raise_interrupt(v, (int)q, v->queues[q].vector);
+}
+
+int
+virtio_vector_fd(struct virtio *v, unsigned q)
+{
+    uint16_t vector = v->queues[q].vector;
+
+    if (!v->transport.vector_fd || vector == VIRTIO_NO_VECTOR)
+        return -1;
+    return v->transport.vector_fd(v->transport.self, vector);
 }
 
 void

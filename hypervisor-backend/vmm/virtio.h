@@ -38,9 +38,17 @@ struct virtio_type {
     /* Stop taking work. True: nothing is in flight, all done. False: the
      * device calls virtio_reset_done() when the last of it came back. */
     bool (*reset)(void *self);
+    /* True: nothing is in flight. NULL: never is anything while the lock is
+     * free. A device that has it calls virtio_idle() whenever the last of
+     * what was in flight came back. */
+    bool (*idle)(void *self);
     /* The driver wrote config bytes that are in config_writable. May be
      * NULL. */
     void (*config_written)(void *self, unsigned offset, unsigned size);
+    /* The device was paused or resumed, bus mastering or the routes of its
+     * interrupts changed: whether something else (vhost) may work on the
+     * rings, and what that is to signal, has to be looked at. May be NULL. */
+    void (*update)(void *self);
 };
 
 struct virtio_queue {
@@ -57,12 +65,15 @@ struct virtio_transport {
     /* queue -1: configuration changed. */
     void (*raise)(void *self, int queue, uint16_t vector);
     bool (*may_dma)(void *self);
+    /* An eventfd that raises the vector by itself, or -1: as of now there is
+     * none. May be NULL. */
+    int (*vector_fd)(void *self, uint16_t vector);
     void *self;
 };
 
 struct virtio {
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* resetting became false */
+    pthread_cond_t idle; /* resetting became false, or nothing in flight */
     const struct virtio_type *type;
     void *self;
     struct gmem *gmem;
@@ -92,7 +103,8 @@ int virtio_new(const struct virtio_type *type, void *self, struct gmem *g,
 void virtio_stop(struct virtio *v);
 /* Drops the kicks' sources and frees. After virtio_stop(). */
 void virtio_free(struct virtio *v);
-/* Between pause and resume no chain is taken; what is in flight ends. */
+/* Between pause and resume no chain is taken; pause returns when nothing is
+ * in flight. Not from the I/O thread. Both idempotent. */
 void virtio_pause(struct virtio *v);
 void virtio_resume(struct virtio *v);
 
@@ -102,6 +114,7 @@ void virtio_set_driver_features(struct virtio *v, uint32_t value);
 void virtio_notify(struct virtio *v, unsigned queue);
 /* Every queue has a look, e.g. after bus mastering was allowed. */
 void virtio_kick_all(struct virtio *v);
+void virtio_update(struct virtio *v);              /* see virtio_type */
 bool virtio_queues_frozen(const struct virtio *v); /* lock held */
 uint64_t virtio_config_read(struct virtio *v, uint64_t offset, unsigned size);
 void virtio_config_write(struct virtio *v, uint64_t offset, unsigned size,
@@ -116,9 +129,14 @@ int virtio_pop(struct virtio *v, unsigned q,
 void virtio_push(struct virtio *v, unsigned q, uint16_t head, uint32_t written);
 /* Publishes what was pushed and interrupts if wanted. */
 void virtio_flush(struct virtio *v, unsigned q);
+/* For a ring that someone else serves: raises its interrupt; the eventfd that
+ * does so until the next update, or -1. */
+void virtio_interrupt(struct virtio *v, unsigned q);
+int virtio_vector_fd(struct virtio *v, unsigned q);
 /* The guest broke a rule of the device's own. */
 void virtio_fail(struct virtio *v, const char *why);
 void virtio_reset_done(struct virtio *v);
+void virtio_idle(struct virtio *v);
 /* Config bytes changed: new generation, interrupt. */
 void virtio_config_changed(struct virtio *v);
 

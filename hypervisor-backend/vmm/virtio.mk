@@ -14,6 +14,11 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_blk.c hypervisor-backend/vmm/dev_blk.h \
 	hypervisor-backend/vmm/be_tap.c hypervisor-backend/vmm/be_tap.h \
 	hypervisor-backend/vmm/dev_net.c hypervisor-backend/vmm/dev_net.h \
+	hypervisor-backend/vmm/dev_net-private.h \
+	hypervisor-backend/vmm/dev_net_ctrl.c \
+	hypervisor-backend/vmm/dev_net_path.c \
+	hypervisor-backend/vmm/dev_net_vhost.c \
+	hypervisor-backend/vmm/vhost_net.c hypervisor-backend/vmm/vhost_net.h \
 	hypervisor-backend/vmm/dev_balloon.c \
 	hypervisor-backend/vmm/dev_balloon.h \
 	hypervisor-backend/vmm/dev_console.c \

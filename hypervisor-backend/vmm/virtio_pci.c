@@ -285,8 +285,10 @@ bar_write(void *self, unsigned bar, uint64_t offset, unsigned size,
     struct virtio_pci *t = self;
 
     (void)bar;
-    if (msix_write(t->msix, offset, size, value))
+    if (msix_write(t->msix, offset, size, value)) {
+        virtio_update(t->v);
         return;
+    }
     switch (offset & ~UINT64_C(0xfff)) {
     case VPCI_COMMON:
         common_write(t, offset, size, value);
@@ -352,6 +354,7 @@ config_write(void *self, unsigned offset, unsigned size)
         virtio_kick_all(t->v);
     else if (!master)
         atomic_store(&t->master, false);
+    virtio_update(t->v);
     if (!cfg_access(t, offset, size, &at, &len))
         return;
     memcpy(&value,
@@ -420,6 +423,14 @@ may_dma(void *self)
     return pci_dev_bus_master(t->dev);
 }
 
+static int
+vector_fd(void *self, uint16_t vector)
+{
+    struct virtio_pci *t = self;
+
+    return msix_vector_fd(t->msix, vector);
+}
+
 /* Section 4.1.4: bytes from cap_len on. */
 static int
 add_cap(struct virtio_pci *t, uint8_t type, uint32_t at, uint32_t len)
@@ -470,10 +481,26 @@ add_caps(struct virtio_pci *t)
     return 0;
 }
 
+/* A device that is off the bus. */
+static bool
+never_dma(void *self)
+{
+    (void)self;
+    return false;
+}
+
 int
 virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
                const struct virtio_pci_ioevent *ioevent,
                struct virtio_pci **ret)
+{
+    return virtio_pci_new_at(p, v, class_code, 0, ioevent, ret);
+}
+
+int
+virtio_pci_new_at(struct pci *p, struct virtio *v, uint32_t class_code,
+                  unsigned slot, const struct virtio_pci_ioevent *ioevent,
+                  struct virtio_pci **ret)
 {
     /* Section 4.1.2.1: revision 1 or more, subsystem id from 0x40. */
     struct pci_info info = {
@@ -483,6 +510,7 @@ virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
         .subsys = 0x1100,
         .class_code = class_code,
         .revision = 1,
+        .slot = slot,
     };
     struct virtio_pci *t = xnew(struct virtio_pci);
     int r;
@@ -507,11 +535,21 @@ virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
         return r;
     }
     pthread_mutex_lock(&v->lock);
-    v->transport = (struct virtio_transport){raise, may_dma, t};
+    v->transport = (struct virtio_transport){raise, may_dma, vector_fd, t};
     pthread_mutex_unlock(&v->lock);
     pci_dev_plug(t->dev);
     *ret = t;
     return 0;
+}
+
+/* First the I/O thread lets go of us, then (by the caller) the vCPUs. */
+static void
+let_go(struct virtio_pci *t)
+{
+    pthread_mutex_lock(&t->v->lock);
+    t->v->transport = (struct virtio_transport){.may_dma = never_dma};
+    pthread_mutex_unlock(&t->v->lock);
+    virtio_update(t->v);
 }
 
 void
@@ -519,13 +557,22 @@ virtio_pci_free(struct virtio_pci *t)
 {
     if (!t)
         return;
-    /* First the I/O thread lets go of us, then the vCPUs. */
-    pthread_mutex_lock(&t->v->lock);
-    t->v->transport = (struct virtio_transport){0};
-    pthread_mutex_unlock(&t->v->lock);
+    let_go(t);
     pci_del(t->dev);
     msix_free(t->msix);
     free(t);
+}
+
+struct pci_dev *
+virtio_pci_pull(struct virtio_pci *t)
+{
+    struct pci_dev *husk = t->dev;
+
+    let_go(t);
+    pci_dev_pull(husk);
+    msix_free(t->msix);
+    free(t);
+    return husk;
 }
 
 struct pci_dev *

@@ -40,7 +40,16 @@ struct virtio_pci_ioevent {
 int virtio_pci_new(struct pci *p, struct virtio *v, uint32_t class_code,
                    const struct virtio_pci_ioevent *ioevent,
                    struct virtio_pci **ret) _must_check_;
+/* The same in that slot; 0: the lowest free one. */
+int virtio_pci_new_at(struct pci *p, struct virtio *v, uint32_t class_code,
+                      unsigned slot, const struct virtio_pci_ioevent *ioevent,
+                      struct virtio_pci **ret) _must_check_;
+/* Safe while the guest still uses it (surprise removal): when this returned,
+ * the device takes no chain any more and nobody accesses it. */
 void virtio_pci_free(struct virtio_pci *t);
+/* The same, but leaves a husk: see pci_dev_pull(). The caller ends it with
+ * pci_del() or pci_free(). */
+struct pci_dev *virtio_pci_pull(struct virtio_pci *t) _must_check_;
 struct pci_dev *virtio_pci_dev(struct virtio_pci *t);
 
 #endif

@@ -238,6 +238,14 @@ virtq_pop(struct virtq *q, struct virtq_chain *c)
 }
 
 void
+virtq_seek(struct virtq *q, uint16_t at)
+{
+    assert(q->live && !q->in_flight);
+    q->last_avail = q->next_used = q->published = q->signalled = at;
+    CHECK(q);
+}
+
+void
 virtq_unpop(struct virtq *q)
 {
     if (!q->live)

@@ -56,6 +56,9 @@ int virtq_start(struct virtq *q, const struct gmem *g,
                 const struct virtq_setup *s) _must_check_;
 /* Forgets everything, chains in flight too. */
 void virtq_stop(struct virtq *q);
+/* A live queue that someone else served and that has nothing in flight: the
+ * next chain to take is number `at`, and all before are published. */
+void virtq_seek(struct virtq *q, uint16_t at);
 /* 1 and a chain, 0 when the ring is empty, -EBADMSG. chain->iov and room are
  * set by the caller. */
 int virtq_pop(struct virtq *q, struct virtq_chain *c) _must_check_;

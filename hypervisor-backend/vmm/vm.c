@@ -87,6 +87,8 @@ static int
 build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
       struct err *reterr)
 {
+    const struct vcpus_options cpus = {
+        .n = cfg->cpus, .cpu_model = cfg->cpu_model, .tsc_khz = cfg->tsc_khz};
     const struct irq *irq;
     int r;
 
@@ -101,6 +103,8 @@ build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
         r = gmem_new(cfg->memory_bytes, &cfg->memory, &vm->gmem, reterr);
     if (r == 0)
         r = kvm_add_memory(&vm->kvm, vm->gmem, reterr);
+    if (r == 0)
+        r = kvm_add_irqchip(&vm->kvm, reterr);
     if (r < 0)
         return r;
     r = irq_kvm_new(&vm->kvm, &vm->irq);
@@ -114,8 +118,7 @@ build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
     r = add_ports(vm);
     if (r < 0)
         return err_errno(reterr, r, "ports");
-    return vcpus_new(&vm->kvm, vm->bus, &vm->sink, cfg->cpus, &vm->vcpus,
-                     reterr);
+    return vcpus_new(&vm->kvm, vm->bus, &vm->sink, &cpus, &vm->vcpus, reterr);
 }
 
 int
@@ -188,6 +191,12 @@ struct serial *
 vm_serial(struct vm *vm)
 {
     return vm->serial;
+}
+
+struct pm *
+vm_pm(struct vm *vm)
+{
+    return vm->pm;
 }
 
 int

@@ -61,7 +61,7 @@ CREATE TABLE instances (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     deleted_at INTEGER
-) STRICT, WITHOUT ROWID;
+, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE join_tokens (
     id TEXT PRIMARY KEY,
     hash BLOB NOT NULL,

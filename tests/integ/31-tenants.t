@@ -43,6 +43,7 @@ NEEDS = {
     "POST /v1/instances": "member",
     "GET /v1/instances": "reader",
     "GET /v1/instances/{instance}": "reader",
+    "PATCH /v1/instances/{instance}": "member",
     "DELETE /v1/instances/{instance}": "member",
     "POST /v1/instances/{instance}/start": "member",
     "POST /v1/instances/{instance}/stop": "member",
@@ -76,6 +77,7 @@ BODIES = {
     "POST /v1/images": {"name": "sneaked", "parts": [{"name": "disk"}]},
     "POST /v1/instances": {"name": "sneaked", "image": "shared",
                            "flavor": "small"},
+    "PATCH /v1/instances/{instance}": {"restart_policy": "never"},
     "POST /v1/join-tokens": {"ttl_s": 60},
 }
 WEBSOCKET = {"Upgrade": "websocket", "Connection": "Upgrade",

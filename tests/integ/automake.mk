@@ -12,10 +12,12 @@ EXTRA_DIST += $(cloud_tests) tests/integ/cloud.sh tests/integ/cloud.py \
 chaos_tests = \
 	tests/integ/40-chaos-sim.t \
 	tests/integ/41-crash-real.t \
-	tests/integ/42-lost-and-repeated.t
+	tests/integ/42-lost-and-repeated.t \
+	tests/integ/43-restart-policy.t
 integ_tests += $(chaos_tests)
 EXTRA_DIST += $(chaos_tests) \
 	tests/integ/lib_checks.py \
 	tests/integ/lib_cloud.py \
+	tests/integ/lib_guests.py \
 	tests/integ/lib_proxy.py \
 	tests/integ/lib_traffic.py

@@ -21,6 +21,7 @@ struct node {
     struct hv *hv;
     struct core *core;
     int64_t grace_us;
+    enum api_restart restart; /* of all that is wanted */
 };
 
 static void
@@ -93,8 +94,8 @@ teardown(void **state)
 }
 
 static void
-add(struct api_desired *d, const char *id, int64_t run, enum api_power power,
-    bool force)
+add(struct node *n, struct api_desired *d, const char *id, int64_t run,
+    enum api_power power, bool force)
 {
     struct api_desired_instance *i =
         codec_list_add(&table_desired_instance, &d->instances);
@@ -106,6 +107,7 @@ add(struct api_desired *d, const char *id, int64_t run, enum api_power power,
     i->run = run;
     i->power = power;
     i->force = force;
+    i->restart_policy = (int)n->restart;
     i->vcpus = 1;
     i->memory_bytes = 64 << 20;
 }
@@ -123,7 +125,7 @@ want(struct node *n, int64_t *seq, const char *id, int64_t run,
 {
     struct api_desired d = {.seq = *seq};
 
-    add(&d, id, run, power, force);
+    add(n, &d, id, run, power, force);
     apply(n, &d);
     *seq = d.seq;
     assert_true(core_wait_idle(n->core, WAIT_US));
@@ -307,6 +309,153 @@ core__start_that_fails_is_told_once(void **state)
     codec_list_clear(&table_observation, &l);
 }
 
+/* Ends by itself, is started again; the wait grows, and it is told at once. */
+static void
+core__crash_is_told_at_once_and_started_again(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ON_FAILURE;
+    node_open(n, "guest_crash_after_ms=50");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[1], OBSERVED_STOPPED, 1, "crashed");
+    assert_true(o[1].restart);
+    assert_true(o[1].age_us < US_PER_S / 2); /* of a wait of 1 s */
+    o = observed(n, 5, &l);
+    is(&o[2], OBSERVED_RUNNING, 2, NULL);
+    is(&o[3], OBSERVED_STOPPED, 2, "crashed");
+    is(&o[4], OBSERVED_RUNNING, 3, NULL);
+    assert_in_range(o[1].age_us - o[2].age_us, US_PER_S, 3 * US_PER_S / 2);
+    assert_in_range(o[3].age_us - o[4].age_us, 2 * US_PER_S, 5 * US_PER_S / 2);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__policy_never_stays_stopped(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_NEVER;
+    node_open(n, "guest_crash_after_ms=50");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[1], OBSERVED_STOPPED, 1, "crashed");
+    assert_false(o[1].restart);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    observed(n, 2, &l);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__policy_always_brings_a_guest_back(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ALWAYS;
+    node_open(n, "guest_exit_after_ms=50");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 3, &l);
+    is(&o[1], OBSERVED_STOPPED, 1, "guest");
+    assert_true(o[1].restart);
+    is(&o[2], OBSERVED_RUNNING, 2, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
+/* The wait is on disk: an agent that comes back neither forgets it nor takes
+ * it for over. Then the instance is deleted in it. */
+static void
+core__back_off_outlives_the_agent(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ON_FAILURE;
+    node_open(n, "guest_crash_after_ms=20");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 4, &l); /* run 2 has crashed: 2 s */
+    for (int i = 0; i < 5; i++) {
+        node_close(n);
+        node_open(n, "guest_crash_after_ms=20");
+        assert_true(core_wait_idle(n->core, WAIT_US));
+    }
+    struct api_observation *o = observed(n, 6, &l);
+    is(&o[4], OBSERVED_RUNNING, 3, NULL);
+    assert_in_range(o[3].age_us - o[4].age_us, 2 * US_PER_S, 3 * US_PER_S);
+    want(n, &seq, id, 1, POWER_DELETED, true);
+    o = observed(n, 7, &l);
+    is(&o[6], OBSERVED_DELETED, 4, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__stop_in_back_off_is_answered(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ON_FAILURE;
+    node_open(n, "guest_crash_after_ms=20");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 4, &l); /* run 2 has crashed: 2 s */
+    want(n, &seq, id, 1, POWER_STOPPED, false);
+    struct api_observation *o = observed(n, 5, &l);
+    is(&o[4], OBSERVED_STOPPED, 3, "requested");
+    assert_false(o[4].restart);
+    /* The start that follows is above it, and does not wait. */
+    int64_t t0 = clock_mono_us();
+    want(n, &seq, id, 4, POWER_RUNNING, false);
+    o = observed(n, 6, &l);
+    is(&o[5], OBSERVED_RUNNING, 4, NULL);
+    assert_true(clock_mono_us() - t0 < US_PER_S);
+    codec_list_clear(&table_observation, &l);
+}
+
+/* A restart that cannot be carried out: the row of waits goes on. */
+static void
+core__failed_restart_is_told_and_tried_again(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ON_FAILURE;
+    node_open(n, "guest_crash_after_ms=200");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 1, &l);
+    node_close(n);
+    node_open(n, "guest_crash_after_ms=200,start_fail_permille=1000");
+    struct api_observation *o = observed(n, 3, &l);
+    is(&o[1], OBSERVED_STOPPED, 1, "crashed");
+    is(&o[2], OBSERVED_FAILED, 2, NULL);
+    assert_true(o[2].restart);
+    node_close(n);
+    node_open(n, NULL);
+    o = observed(n, 4, &l);
+    is(&o[3], OBSERVED_RUNNING, 3, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
 static void
 core__restart_adopts_and_settles(void **state)
 {
@@ -427,7 +576,7 @@ core__many_instances_start_and_go(void **state)
     int64_t t0 = clock_mono_us();
     for (int i = 0; i < 2000; i++) {
         id_new(ids[i]);
-        add(&d, ids[i], 1, POWER_RUNNING, false);
+        add(n, &d, ids[i], 1, POWER_RUNNING, false);
         if (i % 500 == 499)
             apply(n, &d);
     }
@@ -435,7 +584,7 @@ core__many_instances_start_and_go(void **state)
     print_message("2000 starts in %lld ms\n",
                   (long long)(clock_mono_us() - t0) / 1000);
     for (int i = 0; i < 2000; i++) {
-        add(&d, ids[i], 1, POWER_DELETED, false);
+        add(n, &d, ids[i], 1, POWER_DELETED, false);
         if (i % 500 == 499)
             apply(n, &d);
     }
@@ -462,6 +611,12 @@ main(void)
         T(core__deaf_guest_is_ended_after_the_grace),
         T(core__force_overtakes_a_polite_stop),
         T(core__start_that_fails_is_told_once),
+        T(core__crash_is_told_at_once_and_started_again),
+        T(core__policy_never_stays_stopped),
+        T(core__policy_always_brings_a_guest_back),
+        T(core__back_off_outlives_the_agent),
+        T(core__stop_in_back_off_is_answered),
+        T(core__failed_restart_is_told_and_tried_again),
         T(core__restart_adopts_and_settles),
         T(core__end_while_away_has_its_own_time),
         T(core__stranger_is_quarantined_and_lives),

@@ -11,28 +11,47 @@
 #include "common/mem.h"
 
 #define RUNS 4 /* run numbers 0..3 */
+#define NOW INT64_C(1700000000000000)
+#define S INT64_C(1000000)
 
 struct world {
     struct agent_want want;
     struct agent_local local;
     struct agent_vm vm;
+    int64_t now_us;
     unsigned seen_running; /* bit r: run r was recorded as started */
 };
+
+/* Records the end of run local.run, with what follows from the policy. */
+static void
+end_run(struct world *w)
+{
+    const char *why = agent_end_reason(&w->want, &w->local, &w->vm, false);
+
+    if (w->want.power == POWER_STOPPED)
+        w->local.told_seq = w->want.seq;
+    if (agent_restarts(&w->want, &w->local, why))
+        agent_plan_restart(&w->local, w->now_us, w->now_us);
+    else
+        w->local.phase = PHASE_ENDED;
+}
 
 /* What the agent does for an action, in the abstract. False: it waits. */
 static bool
 perform(struct world *w, enum agent_action a)
 {
+    int64_t run = agent_start_run(&w->want, &w->local);
+
     switch (a) {
     case ACT_START:
         assert_int_equal(w->vm.state, VM_ABSENT);
-        assert_false(w->seen_running & 1u << w->want.run);
-        if (w->local.phase != PHASE_STARTING || w->local.run != w->want.run) {
+        assert_false(w->seen_running & 1u << run);
+        if (w->local.phase != PHASE_STARTING || w->local.run != run) {
             w->local.phase = PHASE_STARTING;
-            w->local.run = w->want.run;
+            w->local.run = run;
         } else {
             w->vm.state = VM_RUNS;
-            w->vm.run = w->want.run;
+            w->vm.run = run;
             w->vm.ours = true;
             w->vm.end = HV_END_NONE;
         }
@@ -53,9 +72,11 @@ perform(struct world *w, enum agent_action a)
     case ACT_END:
         assert_int_equal(w->local.phase, PHASE_STARTED);
         assert_true(w->vm.state != VM_RUNS);
-        w->local.phase = PHASE_ENDED;
-        if (w->want.power == POWER_STOPPED)
-            w->local.told_seq = w->want.seq;
+        end_run(w);
+        return true;
+    case ACT_WAIT:
+        assert_int_equal(w->local.phase, PHASE_WAITING);
+        w->now_us += agent_restart_wait(&w->local, w->now_us);
         return true;
     case ACT_FORGET:
         assert_true(w->vm.ours);
@@ -102,7 +123,10 @@ check_settled(const struct world *w, enum agent_action last)
     } else if (w->local.phase == PHASE_STARTED) {
         assert_int_equal(w->vm.state, VM_RUNS);
         assert_int_equal(w->vm.run, w->local.run);
+        assert_true(w->vm.run >= w->want.run);
     } else {
+        assert_true(w->local.phase == PHASE_ENDED ||
+                    w->local.phase == PHASE_FAILED);
         assert_int_equal(w->vm.state, VM_ABSENT);
         assert_true(w->local.run >= w->want.run);
     }
@@ -114,8 +138,8 @@ settle(struct world w)
     bool foreign = w.vm.state != VM_ABSENT && !w.vm.ours;
     struct agent_vm before = w.vm;
 
-    for (int steps = 0; steps < 12; steps++) {
-        enum agent_action a = agent_decide(&w.want, &w.local, &w.vm);
+    for (int steps = 0; steps < 20; steps++) {
+        enum agent_action a = agent_decide(&w.want, &w.local, &w.vm, w.now_us);
 
         if (!perform(&w, a)) {
             check_settled(&w, a);
@@ -131,40 +155,64 @@ settle(struct world w)
              (int)w.local.run, (int)w.vm.state, (int)w.vm.run);
 }
 
+/* Calls fn for every VM that may stand there. */
+static void
+each_vm(struct world w, void (*fn)(struct world w))
+{
+    for (int vm = 0; vm <= VM_ENDED; vm++)
+        for (int run = 1; run <= RUNS; run++)
+            for (int ours = 0; ours < 2; ours++)
+                for (int end = 0; end <= HV_END_UNKNOWN; end++) {
+                    if (vm != VM_ENDED && end)
+                        continue;
+                    w.vm = (struct agent_vm){
+                        .run = run, .ours = ours, .end = (enum hv_end)end};
+                    w.vm.state = vm;
+                    fn(w);
+                }
+}
+
+/* The same for every record of this node. */
+static void
+each_local(struct world w, void (*fn)(struct world w))
+{
+    for (int phase = 0; phase <= PHASE_WAITING; phase++)
+        for (int run = 0; run < RUNS; run++)
+            for (int told = 0; told < 2; told++)
+                for (int late = 0; late < 2; late++) {
+                    w.local = (struct agent_local){
+                        .phase = phase,
+                        .run = run,
+                        .told_seq = told ? 7 : 6,
+                        .restarts = phase == PHASE_WAITING,
+                        .restart_at_us = late ? NOW - 1 : NOW + 1};
+                    w.seen_running = 0;
+                    /* Every phase but NEW is of a run, and only WAITING has
+                     * a time. */
+                    if ((phase == PHASE_NEW) != (run == 0) ||
+                        (late && phase != PHASE_WAITING))
+                        continue;
+                    if (phase == PHASE_STARTED || phase == PHASE_ENDED)
+                        w.seen_running = 1u << run;
+                    each_vm(w, fn);
+                }
+}
+
 /* Calls fn for every combination of wish, record and VM. */
 static void
 each_world(void (*fn)(struct world w))
 {
     for (int power = 0; power <= POWER_DELETED; power++)
         for (int force = 0; force < 2; force++)
-            for (int want_run = 1; want_run < RUNS; want_run++)
-                for (int phase = 0; phase <= PHASE_DELETED; phase++)
-                    for (int run = 0; run < RUNS; run++)
-                        for (int told = 0; told < 2; told++)
-                            for (int vm = 0; vm <= VM_ENDED; vm++)
-                                for (int vm_run = 1; vm_run < RUNS; vm_run++)
-                                    for (int ours = 0; ours < 2; ours++) {
-                                        struct world w = {
-                                            .want = {.seq = 7,
-                                                     .run = want_run,
-                                                     .power = power,
-                                                     .force = force},
-                                            .local = {.phase = phase,
-                                                      .run = run,
-                                                      .told_seq = told ? 7 : 6},
-                                            .vm = {.state = vm,
-                                                   .run = vm_run,
-                                                   .ours = ours},
-                                        };
-
-                                        /* Every phase but NEW is of a run. */
-                                        if ((phase == PHASE_NEW) != (run == 0))
-                                            continue;
-                                        if (phase == PHASE_STARTED ||
-                                            phase == PHASE_ENDED)
-                                            w.seen_running = 1u << run;
-                                        fn(w);
-                                    }
+            for (int policy = 0; policy <= RESTART_ALWAYS; policy++)
+                for (int run = 1; run < RUNS; run++)
+                    each_local((struct world){.want = {.seq = 7,
+                                                       .run = run,
+                                                       .power = power,
+                                                       .force = force,
+                                                       .restart = policy},
+                                              .now_us = NOW},
+                               fn);
 }
 
 static void
@@ -178,7 +226,7 @@ check_foreign(struct world w)
 {
     if (w.vm.state == VM_ABSENT || w.vm.ours)
         return;
-    enum agent_action a = agent_decide(&w.want, &w.local, &w.vm);
+    enum agent_action a = agent_decide(&w.want, &w.local, &w.vm, w.now_us);
     assert_true(a == ACT_QUARANTINE || a == ACT_REFUSE);
 }
 
@@ -191,13 +239,15 @@ agent_decide__foreign_vm_is_never_touched(void **state)
 static void
 check_start(struct world w)
 {
-    enum agent_action a = agent_decide(&w.want, &w.local, &w.vm);
+    enum agent_action a = agent_decide(&w.want, &w.local, &w.vm, w.now_us);
 
     if (a != ACT_START)
         return;
     assert_int_equal(w.want.power, POWER_RUNNING);
     assert_int_equal(w.vm.state, VM_ABSENT);
-    assert_true(w.want.run > w.local.run || w.local.phase == PHASE_STARTING);
+    assert_true(w.want.run > w.local.run || w.local.phase == PHASE_STARTING ||
+                w.local.phase == PHASE_WAITING);
+    assert_true(agent_start_run(&w.want, &w.local) >= w.want.run);
 }
 
 static void
@@ -256,6 +306,30 @@ static const struct row rows[] = {
      ACT_ADOPT},
     {"VM of a later run", POWER_RUNNING, 1, 0, PHASE_ENDED, 1, VM_RUNS, 2,
      ACT_QUARANTINE},
+    /* The restart policy: nothing but the wait is between its runs. */
+    {"waits", POWER_RUNNING, 1, 0, PHASE_WAITING, 2, VM_ABSENT, 0, ACT_WAIT},
+    {"waits, the controller knows", POWER_RUNNING, 2, 0, PHASE_WAITING, 2,
+     VM_ABSENT, 0, ACT_WAIT},
+    {"waits, the ended VM is there", POWER_RUNNING, 1, 0, PHASE_WAITING, 2,
+     VM_ENDED, 1, ACT_FORGET},
+    {"stop while it waits", POWER_STOPPED, 1, 0, PHASE_WAITING, 2, VM_ABSENT, 0,
+     ACT_TELL_STOPPED},
+    {"delete while it waits", POWER_DELETED, 1, 0, PHASE_WAITING, 2, VM_ABSENT,
+     0, ACT_CLEAN},
+    {"reboot twice while it waits", POWER_RUNNING, 3, 0, PHASE_WAITING, 2,
+     VM_ABSENT, 0, ACT_START},
+    {"restart begun", POWER_RUNNING, 1, 0, PHASE_STARTING, 2, VM_ABSENT, 0,
+     ACT_START},
+    {"restart begun, runs", POWER_RUNNING, 1, 0, PHASE_STARTING, 2, VM_RUNS, 2,
+     ACT_ADOPT},
+    {"restarted, the controller behind", POWER_RUNNING, 1, 0, PHASE_STARTED, 2,
+     VM_RUNS, 2, ACT_NONE},
+    {"restarted, stop of the run before", POWER_STOPPED, 1, 0, PHASE_STARTED, 2,
+     VM_RUNS, 2, ACT_STOP},
+    {"restarted, delete of the run before", POWER_DELETED, 1, 0, PHASE_STARTED,
+     2, VM_RUNS, 2, ACT_KILL},
+    {"VM of a run yet to come", POWER_RUNNING, 1, 0, PHASE_WAITING, 2, VM_RUNS,
+     3, ACT_QUARANTINE},
     {"told to be over, runs", POWER_RUNNING, 1, 0, PHASE_ENDED, 1, VM_RUNS, 1,
      ACT_KILL},
 };
@@ -267,11 +341,14 @@ agent_decide__protocol_cases(void **state)
         const struct row *w = &rows[i];
         struct agent_want want = {
             .seq = 5, .run = w->run, .power = w->power, .force = w->force};
-        struct agent_local local = {.phase = w->phase, .run = w->local_run};
+        struct agent_local local = {.phase = w->phase,
+                                    .run = w->local_run,
+                                    .restarts = 1,
+                                    .restart_at_us = NOW + S};
         struct agent_vm vm = {.run = w->vm_run, .ours = true};
 
         vm.state = w->vm;
-        enum agent_action a = agent_decide(&want, &local, &vm);
+        enum agent_action a = agent_decide(&want, &local, &vm, NOW);
         if (a != w->expect)
             fail_msg("%s: %s instead of %s", w->what, agent_action_name(a),
                      agent_action_name(w->expect));
@@ -311,6 +388,104 @@ agent_end_reason__says_who_ended_it(void **state)
     assert_string_equal(agent_end_reason(&on, &l, &vm, false), "unknown");
 }
 
+static void
+agent_restarts__by_policy_and_reason(void **state)
+{
+    static const struct {
+        const char *reason;
+        bool on_failure, always;
+    } rows_[] = {
+        {"crashed", true, true},     {"killed", true, true},
+        {"unknown", true, true},     {"guest", false, true},
+        {"requested", false, false},
+    };
+    struct agent_local l = {.phase = PHASE_STARTED, .run = 2};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows_); i++)
+        for (int policy = 0; policy <= RESTART_ALWAYS; policy++) {
+            struct agent_want w = {
+                .run = 2, .power = POWER_RUNNING, .restart = policy};
+            bool expect = policy == RESTART_ALWAYS       ? rows_[i].always
+                          : policy == RESTART_ON_FAILURE ? rows_[i].on_failure
+                                                         : false;
+
+            assert_int_equal(agent_restarts(&w, &l, rows_[i].reason), expect);
+            w.run = 1; /* the controller is behind */
+            assert_int_equal(agent_restarts(&w, &l, rows_[i].reason), expect);
+            w.run = 3; /* another start was asked for */
+            assert_false(agent_restarts(&w, &l, rows_[i].reason));
+            w.run = 2;
+            w.power = POWER_STOPPED;
+            assert_false(agent_restarts(&w, &l, rows_[i].reason));
+            w.power = POWER_DELETED;
+            assert_false(agent_restarts(&w, &l, rows_[i].reason));
+        }
+}
+
+static void
+agent_restarts_failed__only_its_own_starts(void **state)
+{
+    struct agent_want w = {
+        .run = 1, .power = POWER_RUNNING, .restart = RESTART_ALWAYS};
+    struct agent_local l = {.phase = PHASE_STARTING, .run = 1};
+
+    assert_false(agent_restarts_failed(&w, &l));
+    l = (struct agent_local){.phase = PHASE_STARTING, .run = 2, .restarts = 1};
+    assert_true(agent_restarts_failed(&w, &l));
+    w.run = 3; /* asked for meanwhile */
+    assert_false(agent_restarts_failed(&w, &l));
+    w.run = 2;
+    w.restart = RESTART_NEVER;
+    assert_false(agent_restarts_failed(&w, &l));
+    w.restart = RESTART_ALWAYS;
+    w.power = POWER_STOPPED;
+    assert_false(agent_restarts_failed(&w, &l));
+}
+
+static void
+agent_plan_restart__backs_off_and_resets(void **state)
+{
+    static const int64_t waits[] = {1, 2, 4, 8, 16, 32, 60, 60, 60};
+    struct agent_local l = {.run = 1};
+    int64_t now = NOW;
+
+    for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
+        l.phase = PHASE_STARTED;
+        l.started_us = now;
+        now += RESTART_RESET_US - 1;
+        agent_plan_restart(&l, now, now);
+        assert_int_equal(l.phase, PHASE_WAITING);
+        assert_int_equal(l.run, (int64_t)i + 2);
+        assert_int_equal(agent_restart_wait(&l, now), waits[i] * S);
+        now += waits[i] * S - 1;
+        assert_int_equal(agent_restart_wait(&l, now), 1);
+        assert_int_equal(agent_restart_wait(&l, ++now), 0);
+    }
+    /* A failed restart has not run: it goes on in the row. */
+    l.phase = PHASE_STARTING;
+    l.started_us = 0;
+    agent_plan_restart(&l, now, now);
+    assert_int_equal(agent_restart_wait(&l, now), 60 * S);
+    l.phase = PHASE_STARTED;
+    l.started_us = now;
+    agent_plan_restart(&l, now + RESTART_RESET_US, now + RESTART_RESET_US);
+    assert_int_equal(agent_restart_wait(&l, now + RESTART_RESET_US), S);
+    l.restarts = INT64_MAX - 1;
+    agent_plan_restart(&l, now, now);
+    assert_int_equal(agent_restart_wait(&l, now), 60 * S);
+}
+
+static void
+agent_restart_wait__clock_that_was_set_back_ends_it(void **state)
+{
+    struct agent_local l = {.phase = PHASE_STARTED, .run = 1};
+
+    agent_plan_restart(&l, NOW, NOW);
+    assert_int_equal(agent_restart_wait(&l, NOW - 1), 0);
+    assert_int_equal(agent_restart_wait(&l, NOW - 3600 * S), 0);
+    assert_int_equal(agent_restart_wait(&l, NOW + 3600 * S), 0);
+}
+
 int
 main(void)
 {
@@ -320,6 +495,10 @@ main(void)
         cmocka_unit_test(agent_decide__starts_only_new_runs_where_nothing_runs),
         cmocka_unit_test(agent_decide__protocol_cases),
         cmocka_unit_test(agent_end_reason__says_who_ended_it),
+        cmocka_unit_test(agent_restarts__by_policy_and_reason),
+        cmocka_unit_test(agent_restarts_failed__only_its_own_starts),
+        cmocka_unit_test(agent_plan_restart__backs_off_and_resets),
+        cmocka_unit_test(agent_restart_wait__clock_that_was_set_back_ends_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,9 @@
 #include "common/fs.h"
 #include "common/mem.h"
 
+extern const struct db_migration agent_migrations[];
+extern const size_t agent_migrations_n;
+
 struct fixture {
     char dir[64], path[80];
     struct state *st;
@@ -149,8 +152,12 @@ state_store_desired__survives_reopening(void **state)
 
     id_new(id);
     store(f->st, id, 41);
-    struct agent_local l = {
-        .phase = PHASE_STARTED, .run = 3, .started_us = 5, .told_seq = 40};
+    struct agent_local l = {.phase = PHASE_STARTED,
+                            .run = 3,
+                            .started_us = 5,
+                            .told_seq = 40,
+                            .restarts = 6,
+                            .restart_at_us = 7};
     assert_int_equal(change(f->st, id, l, NULL, NULL), 0);
     reopen(f);
     struct loaded got = load(f->st);
@@ -160,8 +167,75 @@ state_store_desired__survives_reopening(void **state)
     assert_int_equal(got.local.run, 3);
     assert_int_equal(got.local.started_us, 5);
     assert_int_equal(got.local.told_seq, 40);
+    assert_int_equal(got.local.restarts, 6);
+    assert_int_equal(got.local.restart_at_us, 7);
     assert_int_equal(state_desired_seq(f->st, &seq), 0);
     assert_int_equal(seq, 41);
+}
+
+/* Whatever the version before: what was recorded and not yet told is kept. */
+static void
+state_open__upgrades_older_databases(void **state)
+{
+    struct fixture *f = *state;
+    char id[ID_SIZE];
+
+    id_new(id);
+    struct api_desired_instance d = instance(id, 41);
+    struct buf spec _cleanup_(buf_release) = {0};
+    codec_encode(&table_desired_instance, &d, &spec);
+    for (size_t k = 1; k <= agent_migrations_n; k++) {
+        char *sql _cleanup_(freep) =
+            xasprintf("INSERT INTO instance (id, seq, spec, phase, run) "
+                      "VALUES ('%s', 41, '%s', %d, 3);"
+                      "INSERT INTO observation (instance_id, run, state, at_us)"
+                      " VALUES ('%s', 3, %d, 5)",
+                      id, buf_str(&spec), PHASE_STARTED, id, OBSERVED_RUNNING);
+        struct err e _cleanup_(err_release) = {0};
+        struct db *db _cleanup_(db_closep) = NULL;
+        struct codec_list l = {0};
+
+        state_close(TAKE_PTR(f->st));
+        unlink(f->path);
+        assert_int_equal(db_open(f->path, 0, &db, &e), 0);
+        assert_int_equal(db_migrate(db, agent_migrations, k, &e), 0);
+        if (db_exec(db, sql, &e) < 0)
+            fail_msg("%s", e.message);
+        db_closep(&db);
+        reopen(f);
+        struct loaded got = load(f->st);
+        assert_int_equal(got.n, 1);
+        assert_int_equal(got.local.phase, PHASE_STARTED);
+        assert_int_equal(got.local.run, 3);
+        assert_int_equal(got.local.restarts, 0);
+        assert_int_equal(state_spool_read(f->st, 10, &l), 0);
+        assert_int_equal(l.n, 1);
+        assert_false(((struct api_observation *)l.items)->restart);
+        codec_list_clear(&table_observation, &l);
+    }
+}
+
+static void
+state_spool__keeps_what_follows(void **state)
+{
+    struct fixture *f = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    struct agent_local local = {.phase = PHASE_WAITING, .run = 2};
+    struct state_note note = {.state = OBSERVED_STOPPED,
+                              .run = 1,
+                              .at_us = clock_now_us(),
+                              .reason = "crashed",
+                              .restart = true};
+
+    id_new(id);
+    store(f->st, id, 1);
+    assert_int_equal(change(f->st, id, local, &note, NULL), 0);
+    reopen(f);
+    assert_int_equal(load(f->st).local.phase, PHASE_WAITING);
+    assert_int_equal(state_spool_read(f->st, 10, &l), 0);
+    assert_true(((struct api_observation *)l.items)->restart);
+    codec_list_clear(&table_observation, &l);
 }
 
 static void
@@ -327,6 +401,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(state_store_desired__survives_reopening),
+        T(state_open__upgrades_older_databases),
+        T(state_spool__keeps_what_follows),
         T(state_store_desired__older_wish_is_left_out),
         T(state_store_desired__page_of_a_listing_keeps_the_seq),
         T(state_submit__unknown_instance_writes_nothing),

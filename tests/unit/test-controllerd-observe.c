@@ -365,6 +365,206 @@ deleted__that_nobody_asked_for_is_a_loss(void **state)
     assert_ran(&u.iv[0], 1, 6 * S);
 }
 
+/* ---- the restart policy ---- */
+
+static struct api_observation
+ended(struct fixture *f, char *id, int64_t run, const char *reason,
+      bool restart, int64_t age_us)
+{
+    struct api_observation o = saw(f, id, run, OBSERVED_STOPPED, age_us);
+
+    o.reason = (char *)reason;
+    o.restart = restart;
+    return o;
+}
+
+static void
+assert_run(struct fixture *f, const char *id, int64_t run, int64_t restarts)
+{
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+
+    get(f, id, &i);
+    assert_int_equal(i.a.run, run);
+    assert_int_equal(i.a.restart_count, restarts);
+}
+
+static void
+restart__is_followed_and_billed_to_the_moment(void **state)
+{
+    struct fixture *f = *state;
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    int64_t seq = f->ctl.seq;
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    assert_state(f, id, INSTANCE_STARTING, POWER_RUNNING);
+    assert_run(f, id, 2, 1);
+    assert_int_equal(usage(f, id).n, 1);
+    assert_ran(&usage(f, id).iv[0], 1, 50 * S);
+    report_one(f, saw(f, id, 2, OBSERVED_RUNNING, 40 * S));
+    assert_state(f, id, INSTANCE_RUNNING, POWER_RUNNING);
+    report_one(f, ended(f, id, 2, "killed", true, 10 * S));
+    assert_run(f, id, 3, 2);
+    struct runs r = usage(f, id);
+    assert_int_equal(r.n, 2);
+    assert_ran(&r.iv[1], 2, 30 * S);
+    get(f, id, &i);
+    assert_string_equal(i.a.stop_reason, "killed");
+    assert_string_equal(i.a.last_end_reason, "killed");
+    /* Nothing new is desired of the node. */
+    assert_int_equal(f->ctl.seq, seq);
+    assert_false(f->seen->wake_node);
+}
+
+static void
+restart__told_twice_counts_once(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    struct api_observation o = ended(f, id, 1, "crashed", true, 50 * S);
+    report_one(f, o);
+    report_one(f, o);
+    o.seq = ++f->seq; /* and even under a new number */
+    report_one(f, o);
+    assert_run(f, id, 2, 1);
+    assert_state(f, id, INSTANCE_STARTING, POWER_RUNNING);
+}
+
+/* The node acted before it heard of the stop: only what it says of that, and
+ * of the run that it then had, ends the stop. */
+static void
+restart__is_no_answer_to_a_stop(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    want(f, id, POWER_STOPPED, INSTANCE_STOPPING, "instance.stop", false);
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    assert_operation(f, id, OP_RUNNING, NULL);
+    assert_run(f, id, 2, 0);
+    report_one(f, saw(f, id, 2, OBSERVED_RUNNING, 40 * S));
+    assert_operation(f, id, OP_RUNNING, NULL);
+    report_one(f, ended(f, id, 2, "requested", false, 30 * S));
+    assert_operation(f, id, OP_SUCCEEDED, NULL);
+    assert_state(f, id, INSTANCE_STOPPED, POWER_STOPPED);
+    struct runs r = usage(f, id);
+    assert_int_equal(r.n, 2);
+    assert_ran(&r.iv[0], 1, 50 * S);
+    assert_ran(&r.iv[1], 2, 10 * S);
+    want(f, id, POWER_RUNNING, INSTANCE_STARTING, "instance.start", true);
+    assert_run(f, id, 3, 0);
+}
+
+/* The node waits to start run 2 when it hears of the stop. */
+static void
+restart__stopped_in_its_back_off(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    want(f, id, POWER_STOPPED, INSTANCE_STOPPING, "instance.stop", false);
+    report_one(f, ended(f, id, 2, "requested", false, 20 * S));
+    assert_operation(f, id, OP_SUCCEEDED, NULL);
+    assert_state(f, id, INSTANCE_STOPPED, POWER_STOPPED);
+    assert_int_equal(usage(f, id).n, 1);
+    assert_ran(&usage(f, id).iv[0], 1, 50 * S);
+}
+
+static void
+restart__meets_a_reboot_and_is_it(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    want(f, id, POWER_RUNNING, INSTANCE_REBOOTING, "instance.reboot", true);
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    assert_run(f, id, 2, 0);
+    assert_operation(f, id, OP_RUNNING, NULL);
+    report_one(f, saw(f, id, 2, OBSERVED_RUNNING, 40 * S));
+    assert_operation(f, id, OP_SUCCEEDED, NULL);
+    assert_state(f, id, INSTANCE_RUNNING, POWER_RUNNING);
+}
+
+static void
+restart__deleted_meanwhile_stays_deleted(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    want(f, id, POWER_DELETED, INSTANCE_DELETING, "instance.delete", false);
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    report_one(f, saw(f, id, 2, OBSERVED_RUNNING, 40 * S));
+    report_one(f, ended(f, id, 2, "requested", false, 30 * S));
+    report_one(f, saw(f, id, 2, OBSERVED_DELETED, 20 * S));
+    assert_int_equal(f->seen->released.n, 1);
+    struct runs r = usage(f, id);
+    assert_int_equal(r.n, 2);
+    assert_ran(&r.iv[1], 2, 10 * S);
+}
+
+static void
+restart__that_fails_says_why_and_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    struct store_instance i = {0};
+    struct api_fault why = {(char *)"no_space", (char *)"full"};
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    report_one(f, ended(f, id, 1, "crashed", true, 50 * S));
+    struct api_observation o = saw(f, id, 2, OBSERVED_FAILED, 49 * S);
+    o.problem = &why;
+    o.restart = true;
+    report_one(f, o);
+    get(f, id, &i);
+    assert_int_equal(i.a.state, INSTANCE_STARTING);
+    assert_int_equal(i.power, POWER_RUNNING);
+    assert_int_equal(i.a.run, 3);
+    assert_string_equal(i.a.fault->code, "no_space");
+    assert_string_equal(i.a.stop_reason, "crashed");
+    store_instance_release(&i);
+    report_one(f, saw(f, id, 3, OBSERVED_RUNNING, 40 * S));
+    assert_state(f, id, INSTANCE_RUNNING, POWER_RUNNING);
+    assert_int_equal(usage(f, id).n, 2);
+}
+
+/* The controller's database was restored, or the node's was lost. */
+static void
+later_run__is_a_fact(void **state)
+{
+    struct fixture *f = *state;
+    char *id = INST("01");
+
+    create(f, id);
+    report_one(f, saw(f, id, 1, OBSERVED_RUNNING, 100 * S));
+    report_one(f, saw(f, id, 5, OBSERVED_RUNNING, 40 * S));
+    assert_state(f, id, INSTANCE_RUNNING, POWER_RUNNING);
+    assert_run(f, id, 5, 0);
+    want(f, id, POWER_STOPPED, INSTANCE_STOPPING, "instance.stop", false);
+    report_one(f, ended(f, id, 7, "requested", false, 10 * S));
+    assert_state(f, id, INSTANCE_STOPPED, POWER_STOPPED);
+    assert_run(f, id, 7, 0);
+    struct runs r = usage(f, id);
+    assert_int_equal(r.n, 2);
+    assert_ran(&r.iv[0], 1, 60 * S);
+    assert_ran(&r.iv[1], 5, 30 * S);
+}
+
 /* ---- what changes nothing ---- */
 
 static void
@@ -629,10 +829,12 @@ any_delivery__ends_alike(void **state)
 
         prepare(&once, seed);
         prepare(&many, seed);
-        for (int k = 0; k < N_OBS; k++)
+        for (int k = 0; k < N_OBS; k++) {
             o[k] = saw(&once, ids[rnd(&s) % N_INST], rnd(&s) % 5,
                        rnd(&s) % 8 == 0 ? OBSERVED_DELETED : rnd(&s) % 3,
                        (int64_t)(N_OBS - k) * S);
+            o[k].restart = rnd(&s) % 4 == 0;
+        }
         report(&once, o, N_OBS);
         for (size_t at = 0; at < N_OBS;) {
             size_t from = rnd(&s) % (at + 1);
@@ -667,6 +869,14 @@ main(void)
         T(failed__without_a_reason_still_has_one),
         T(deleted__releases_the_claim_and_ends_usage),
         T(deleted__that_nobody_asked_for_is_a_loss),
+        T(restart__is_followed_and_billed_to_the_moment),
+        T(restart__told_twice_counts_once),
+        T(restart__is_no_answer_to_a_stop),
+        T(restart__stopped_in_its_back_off),
+        T(restart__meets_a_reboot_and_is_it),
+        T(restart__deleted_meanwhile_stays_deleted),
+        T(restart__that_fails_says_why_and_goes_on),
+        T(later_run__is_a_fact),
         T(repeated__changes_nothing),
         T(same_news__move_no_bill),
         T(disorder__is_put_in_order),

@@ -192,6 +192,9 @@ instance(void)
               .vcpus = 31,
               .memory_bytes = 32,
               .disk_bytes = 33,
+              .restart_policy = RESTART_ALWAYS,
+              .restart_count = 38,
+              .last_end_reason = (char *)"killed",
               .run = 34,
               .stop_reason = (char *)"guest",
               .fault = &full_fault,
@@ -260,6 +263,9 @@ instance__round_trip_and_update(void **state)
     /* All that may change, to other values. */
     i.power = POWER_STOPPED;
     i.force = false;
+    i.a.restart_policy = RESTART_NEVER;
+    i.a.restart_count = 55;
+    i.a.last_end_reason = (char *)"unknown";
     i.a.run = 51;
     i.ended_run = 52;
     i.seq = 53;
@@ -277,6 +283,7 @@ instance__round_trip_and_update(void **state)
 
     /* And to nothing. */
     i.a.stop_reason = NULL;
+    i.a.last_end_reason = NULL;
     i.a.fault = NULL;
     i.request_id = NULL;
     i.a.started_at = 0;
@@ -321,6 +328,7 @@ desired__is_the_instance_with_its_image(void **state)
         .run = 34,
         .power = POWER_STOPPED,
         .force = true,
+        .restart_policy = RESTART_ALWAYS,
         .vcpus = 31,
         .memory_bytes = 32,
         .disk_bytes = 33,

@@ -9,6 +9,10 @@
 extern const struct db_migration controller_migrations[];
 extern const size_t controller_migrations_n;
 
+#define P1_TEXT "0197b3a0-0000-7000-8000-000000000001"
+#define I_TEXT "0197b3a0-0000-7000-8000-00000000100"
+#define NODE_TEXT "0197b3a0-0000-7000-8000-000000000011"
+
 static int
 setup(void **state)
 {
@@ -75,6 +79,55 @@ schema__every_upgrade_leads_to_it(void **state)
         assert_int_equal(db_schema_text(db, &text), 0);
         assert_string_equal(text, want);
     }
+}
+
+/* Instances of before the restart policy get the default; those that should
+ * run are told to their nodes again, under numbers that are still unique. */
+static void
+schema__upgrade_tells_the_restart_policy(void **state)
+{
+    struct store_fixture *f = *state;
+    char *path _cleanup_(freep) = xasprintf("%s/old.db", f->dir);
+    struct err e _cleanup_(err_release) = {0};
+    struct db *db _cleanup_(db_closep) = NULL;
+    struct store_instance i = {0};
+    struct codec_list l = {0};
+    int64_t last = 0;
+
+    assert_int_equal(db_open(path, 0, &db, &e), 0);
+    assert_int_equal(db_migrate(db, controller_migrations, 1, &e), 0);
+    if (db_exec(db,
+                "INSERT INTO projects VALUES ('" P1_TEXT "', 'acme', 1);"
+                "WITH v (id, power, seq, gone) AS (VALUES "
+                "('" I_TEXT "1', 0, 3, NULL), ('" I_TEXT "2', 1, 4, NULL), "
+                "('" I_TEXT "3', 0, 9, NULL), ('" I_TEXT "4', 0, 6, 5)) "
+                "INSERT INTO instances (id, project_id, name, flavor_id, "
+                "flavor_name, image_id, image_name, vcpus, memory_bytes, "
+                "disk_bytes, node_id, power, run, seq, generation, state, "
+                "operation_id, created_at, deleted_at) SELECT id, '" P1_TEXT
+                "', id, 'f', 'small', 'i', 'debian', 1, 2, 3, '" NODE_TEXT
+                "', power, 1, seq, 1, 1, 'o', 1, gone FROM v",
+                &e) < 0)
+        fail_msg("%s", e.message);
+    db_closep(&db);
+    if (store_open(path, true, &db, &e) < 0)
+        fail_msg("%s", e.message);
+    assert_int_equal(store_desired_list(db, NODE_TEXT, 9, 10, &l, &last), 0);
+    const struct api_desired_instance *d = l.items;
+    assert_int_equal(l.n, 2);
+    assert_string_equal(d[0].id, I_TEXT "1");
+    assert_int_equal(d[0].seq, 12);
+    assert_string_equal(d[1].id, I_TEXT "3");
+    assert_int_equal(d[1].seq, 18);
+    assert_int_equal(d[1].restart_policy, RESTART_ON_FAILURE);
+    assert_int_equal(last, 18);
+    codec_list_clear(&table_desired_instance, &l);
+    assert_int_equal(store_instance_get(db, NULL, NULL, I_TEXT "2", &i), 0);
+    assert_int_equal(i.seq, 4);
+    assert_int_equal(i.a.restart_policy, RESTART_ON_FAILURE);
+    assert_int_equal(i.a.restart_count, 0);
+    assert_null(i.a.last_end_reason);
+    store_instance_release(&i);
 }
 
 static void
@@ -508,6 +561,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(schema__is_the_committed_one),
         T(schema__every_upgrade_leads_to_it),
+        T(schema__upgrade_tells_the_restart_policy),
         T(open__reader_needs_a_database),
         T(name__is_taken_once_in_its_scope),
         T(name__of_a_deleted_instance_is_free),

@@ -104,6 +104,9 @@ fadt__power_management_where_the_device_is(void **state)
     assert_int_equal(le(g, t + 128, 1), PLATFORM_I8042_RESET);
     assert_int_equal(le(g, t + 152, 8), PLATFORM_PM_PORT);
     assert_int_equal(le(g, t + 176, 8), PLATFORM_PM_PORT + 4);
+    assert_int_equal(le(g, t + 80, 4), PLATFORM_PM_PORT + PLATFORM_PM_GPE);
+    assert_int_equal(le(g, t + 92, 1), 4); /* status and enable, 16 events */
+    assert_int_equal(le(g, t + 224, 8), PLATFORM_PM_PORT + PLATFORM_PM_GPE);
     /* FACS: aligned to 64, and itself. */
     assert_int_equal(le(g, t + 36, 4) % 64, 0);
     assert_memory_equal(gmem_ptr(g, le(g, t + 36, 4), 4), "FACS", 4);
@@ -223,11 +226,31 @@ dsdt__iasl_reads_it(void **state)
     const char *argv[] = {"iasl", "-d", aml, NULL};
     assert_int_equal(proc_run(argv, 20000, &out, &err), 0);
     assert_int_equal(fs_read(dsl, 1 << 20, &text, &err), 0);
-    static const char *const want[] = {
-        "Name (_S5",   "Device (PCI0)", "\"PNP0A03\"",   "WordBusNumber",
-        "WordIO",      "0xD0000000",    "0xFDFFFFFF",    "Device (COM1)",
-        "\"PNP0501\"", "0x03F8",        "IRQNoFlags ()", "Device (PEVT)",
-        "\"QEMU0001\""};
+    static const char *const want[] = {"Name (_S5",
+                                       "Device (PCI0)",
+                                       "\"PNP0A03\"",
+                                       "WordBusNumber",
+                                       "WordIO",
+                                       "0xD0000000",
+                                       "0xFDFFFFFF",
+                                       "Device (COM1)",
+                                       "\"PNP0501\"",
+                                       "0x03F8",
+                                       "IRQNoFlags ()",
+                                       "Device (PEVT)",
+                                       "\"QEMU0001\"",
+                                       "SystemIO, 0x0610, 0x0C",
+                                       "HPDN,   32",
+                                       "Device (S01F)",
+                                       "Name (_ADR, 0x001F0000)",
+                                       "Name (_SUN, 0x1F)",
+                                       "HPEJ = 0x80000000",
+                                       "If ((Local0 & 0x80000000))",
+                                       "Notify (S01F, One)",
+                                       "Notify (S01F, 0x03)",
+                                       "Scope (\\_GPE)",
+                                       "Method (_E01, 0, NotSerialized)",
+                                       "_SB.PCI0.HPEV ()"};
     for (size_t i = 0; i < ARRAY_SIZE(want); i++)
         if (!strstr(buf_str(&text), want[i]))
             fail_msg("no %s in:\n%s", want[i], buf_str(&text));

@@ -17,6 +17,14 @@ struct fixture {
 };
 
 static int
+new_plain(struct guest *g, int in, int out, struct dev_console **ret)
+{
+    struct dev_console_port p = {.in_fd = in, .out_fd = out};
+
+    return dev_console_new(g->mem, g->loop, &p, 1, ret, NULL);
+}
+
+static int
 setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -26,8 +34,7 @@ setup(void **state)
     f->fd = fd[0];
     f->peer = fd[1];
     guest_new(&f->g, 8 * GUEST_MIB);
-    assert_int_equal(dev_console_new(f->g.mem, f->g.loop, f->fd, f->fd, &f->d),
-                     0);
+    assert_int_equal(new_plain(&f->g, f->fd, f->fd, &f->d), 0);
     guest_plug(&f->g, dev_console_virtio(f->d), DEV_CONSOLE_CLASS);
     f->data = guest_alloc(&f->g, GUEST_MIB, 4096);
     *state = f;
@@ -154,7 +161,7 @@ size__is_told(void **state)
     struct fixture *f = *state;
 
     guest_start(&f->g, 1, 2);
-    dev_console_resize(f->d, 132, 43);
+    dev_console_resize(f->d, 0, 132, 43);
     assert_int_equal(guest_read(&f->g, VPCI_DEVICE, 2), 132);
     assert_int_equal(guest_read(&f->g, VPCI_DEVICE + 2, 2), 43);
     assert_int_equal(guest_interrupts(&f->g, 0), 1);
@@ -173,7 +180,7 @@ file__takes_output_too(void **state)
     assert_true(fd >= 0);
     unlink(path);
     guest_new(&g, 4 * GUEST_MIB);
-    assert_int_equal(dev_console_new(g.mem, g.loop, -1, fd, &d), 0);
+    assert_int_equal(new_plain(&g, -1, fd, &d), 0);
     guest_plug(&g, dev_console_virtio(d), DEV_CONSOLE_CLASS);
     data = guest_alloc(&g, 4096, 4096);
     guest_start(&g, 0, 2);

@@ -439,6 +439,7 @@ msix__eventfd_follows_the_table(void **state)
     struct irq_ops with = *f->g.irq.ops;
     const struct irq_ops *without = f->g.irq.ops;
     uint64_t n = 0;
+    unsigned slot;
 
     with.msi_eventfd = couple;
     memset(&coupled, 0, sizeof(coupled));
@@ -460,7 +461,8 @@ msix__eventfd_follows_the_table(void **state)
     assert_int_equal(coupled.n, 2);
     assert_int_equal(coupled.data, 9);
     /* the other device's vectors have slots of their own */
-    assert_int_equal(pci_take_irq_slots(f->g.pci, 1), 8);
+    assert_int_equal(pci_take_irq_slots(f->g.pci, 1, &slot), 0);
+    assert_int_equal(slot, 8);
     /* who cannot couple gets messages */
     coupled.result = -ENOSPC;
     set_vector(&f->g, 1, 5, false);
@@ -469,6 +471,11 @@ msix__eventfd_follows_the_table(void **state)
     coupled.result = 0;
     msix_free(f->a.m);
     assert_int_equal(coupled.fd, -1);
+    /* and what it gave back is the next one's */
+    assert_int_equal(pci_irq_slots_taken(f->g.pci), 5);
+    assert_int_equal(pci_take_irq_slots(f->g.pci, 4, &slot), 0);
+    assert_int_equal(slot, 0);
+    assert_int_equal(pci_take_irq_slots(f->g.pci, 4000, &slot), -ENOSPC);
     f->a.m = NULL;
     f->g.irq.ops = without;
 }

@@ -330,7 +330,7 @@ metrics__counters_are_written(void **state)
 
     begin(&g, "io", NULL, 2, 16 * MIB);
     expect_end(&g, VM_END_POWEROFF);
-    metrics_write(g.vm, &b);
+    metrics_write(g.vm, NULL, NULL, &b);
     assert_non_null(strstr(b.data, "virga_vmm_exits_total{vcpu=\"0\",kind="
                                    "\"pio\"} "));
     assert_non_null(strstr(b.data, "virga_vmm_exits_total{vcpu=\"1\",kind="

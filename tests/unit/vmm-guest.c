@@ -41,11 +41,17 @@ static const struct irq_ops recorder = {.line = record_line, .msi = record_msi};
 void
 guest_new(struct guest *g, uint64_t mem_bytes)
 {
+    guest_new_with(g, mem_bytes, &(struct gmem_options){0});
+}
+
+void
+guest_new_with(struct guest *g, uint64_t mem_bytes,
+               const struct gmem_options *o)
+{
     memset(g, 0, sizeof(*g));
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->raised, NULL);
-    assert_int_equal(
-        gmem_new(mem_bytes, &(struct gmem_options){0}, &g->mem, NULL), 0);
+    assert_int_equal(gmem_new(mem_bytes, o, &g->mem, NULL), 0);
     g->bus = bus_new();
     g->irq = (struct irq){&recorder, g};
     assert_int_equal(
@@ -105,11 +111,17 @@ find_cap(struct guest *g, uint8_t id)
 void
 guest_plug(struct guest *g, struct virtio *v, uint32_t class_code)
 {
+    assert_int_equal(virtio_pci_new(g->pci, v, class_code, NULL, &g->t), 0);
+    guest_drive(g, v, pci_dev_slot(virtio_pci_dev(g->t)));
+}
+
+void
+guest_drive(struct guest *g, struct virtio *v, unsigned slot)
+{
     unsigned cap;
 
     g->v = v;
-    assert_int_equal(virtio_pci_new(g->pci, v, class_code, NULL, &g->t), 0);
-    g->slot = pci_dev_slot(virtio_pci_dev(g->t));
+    g->slot = slot;
     g->bar = guest_cfg_read(g, g->slot, 0x10, 4) & ~0xfU;
     g->bar |= (uint64_t)guest_cfg_read(g, g->slot, 0x14, 4) << 32;
     guest_cfg_write(g, g->slot, 0x04, 2, 0x6);

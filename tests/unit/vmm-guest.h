@@ -61,6 +61,8 @@ struct guest_seg {
 };
 
 void guest_new(struct guest *g, uint64_t mem_bytes);
+void guest_new_with(struct guest *g, uint64_t mem_bytes,
+                    const struct gmem_options *o);
 void guest_free(struct guest *g);
 uint32_t guest_cfg_read(struct guest *g, unsigned slot, unsigned reg,
                         unsigned size);
@@ -68,6 +70,8 @@ void guest_cfg_write(struct guest *g, unsigned slot, unsigned reg,
                      unsigned size, uint32_t value);
 /* Puts v on the bus, maps its BAR, turns MSI-X on with data = vector. */
 void guest_plug(struct guest *g, struct virtio *v, uint32_t class_code);
+/* The same for one that somebody else put on the bus, in that slot. */
+void guest_drive(struct guest *g, struct virtio *v, unsigned slot);
 void guest_unplug(struct guest *g);
 uint64_t guest_read(struct guest *g, uint64_t offset, unsigned size);
 void guest_write(struct guest *g, uint64_t offset, unsigned size,

@@ -1,0 +1,11 @@
+# hypervisor-backend/usernet/ - virga-usernet: a network for one VM, by libslirp
+sbin_PROGRAMS += virga-usernet
+virga_usernet_SOURCES = \
+	hypervisor-backend/usernet/main.c \
+	hypervisor-backend/usernet/rights.c \
+	hypervisor-backend/usernet/usernet.c \
+	hypervisor-backend/usernet/usernet.h
+virga_usernet_LDADD = libcommon.a $(SLIRP_LIBS)
+
+integ_tests += tests/integ/75-usernet.t
+EXTRA_DIST += tests/integ/75-usernet.t tests/integ/usernet-talk.py

@@ -1,0 +1,48 @@
+/* hypervisor-backend/usernet/usernet.h - a network for one VM out of sockets
+ * of this process: virga-usernet.
+ * Role:      main.c takes the options, rights.c gives up what is not needed,
+ *            usernet.c carries frames between the VM's socket and libslirp,
+ *            which is the guest's router, DHCP server and name server, and
+ *            opens an ordinary socket for each of its connections.
+ *            10.0.2.0/24: router and this machine .2, DNS .3, guest .15;
+ *            fec0::/64: likewise ::2, ::3.
+ * Ownership: usernet_run() borrows the descriptor.
+ * Threads:   one.
+ * Errors:    negative errno with the reason. A frame that is too short, too
+ *            long, wants an offload, or is no plain ARP, IPv4 or IPv6 (IP
+ *            fragments and options too) is dropped and counted.
+ * Invariant: at most 128 MiB more memory than at the start, whatever the guest
+ *            sends: beyond it all of its connections are dropped. */
+#ifndef HYPERVISOR_BACKEND_USERNET_USERNET_H
+#define HYPERVISOR_BACKEND_USERNET_USERNET_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/err.h"
+
+#define USERNET_MTU_MIN 576u
+#define USERNET_MTU_MAX 9000u
+
+struct usernet_options {
+    int fd; /* unix SOCK_SEQPACKET or SOCK_DGRAM; see dev_net.h, packets */
+    unsigned mtu;
+    bool isolated;    /* the guest reaches this network's own services only */
+    bool no_loopback; /* 10.0.2.2 is not this machine's loopback */
+    int statm;        /* /proc/self/statm */
+};
+
+struct usernet_rights {
+    bool change; /* to uid and gid, in an empty root; needs root */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Descriptors 0 to 2, *fd and *statm are all that stays open. */
+int usernet_drop_rights(const struct usernet_rights *want, int *fd, int *statm,
+                        struct err *reterr) _must_check_;
+/* Until the other end closes (0) or something fails. */
+int usernet_run(const struct usernet_options *o,
+                struct err *reterr) _must_check_;
+
+#endif

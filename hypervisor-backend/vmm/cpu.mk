@@ -1,0 +1,32 @@
+# Processor models, console ports and what tests them.
+libvmm_a_SOURCES += \
+	hypervisor-backend/vmm/cpuid_model.c \
+	hypervisor-backend/vmm/cpuid_model.h \
+	hypervisor-backend/vmm/cpuid_model-private.h \
+	hypervisor-backend/vmm/cpuid_table.c
+libvmmdev_a_SOURCES += \
+	hypervisor-backend/vmm/dev_console-private.h \
+	hypervisor-backend/vmm/dev_console_ctl.c
+
+unit_tests += tests/unit/test-vmm-console-ports
+tests_unit_test_vmm_console_ports_SOURCES = \
+	tests/unit/test-vmm-console-ports.c $(VMM_GUEST)
+tests_unit_test_vmm_console_ports_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+fuzz_targets += tests/fuzz/fuzz-vmm-console
+tests_fuzz_fuzz_vmm_console_SOURCES = tests/fuzz/fuzz-vmm-console.c $(VMM_FUZZ)
+tests_fuzz_fuzz_vmm_console_LDFLAGS = $(VMM_FUZZ_LINK)
+tests_fuzz_fuzz_vmm_console_LDADD = $(VMM_FUZZ_LIBS)
+
+unit_tests += tests/unit/test-vmm-cpuid-model
+tests_unit_test_vmm_cpuid_model_SOURCES = tests/unit/test-vmm-cpuid-model.c
+tests_unit_test_vmm_cpuid_model_LDADD = $(VMM_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-vmm-blk-host
+tests_unit_test_vmm_blk_host_SOURCES = \
+	tests/unit/test-vmm-blk-host.c $(VMM_GUEST)
+tests_unit_test_vmm_blk_host_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-vmm-memory
+tests_unit_test_vmm_memory_SOURCES = tests/unit/test-vmm-memory.c $(VMM_GUEST)
+tests_unit_test_vmm_memory_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
