@@ -49,6 +49,5 @@ tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm/automake.mk
-include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm-driver/driver.mk
 include $(top_srcdir)/hypervisor-backend/usernet/automake.mk

@@ -3,11 +3,13 @@ libhv_a_SOURCES += \
 	hypervisor-backend/vmm-driver/vd.c \
 	hypervisor-backend/vmm-driver/vd-adopt.c \
 	hypervisor-backend/vmm-driver/vd-ctl.c \
+	hypervisor-backend/vmm-driver/vd-metrics.c \
 	hypervisor-backend/vmm-driver/vd-programs.c \
 	hypervisor-backend/vmm-driver/vd-record.c \
 	hypervisor-backend/vmm-driver/vd-spawn.c \
 	hypervisor-backend/vmm-driver/vd-start.c \
 	hypervisor-backend/vmm-driver/vd-stats.c \
+	hypervisor-backend/vmm-driver/vd-stats.h \
 	hypervisor-backend/vmm-driver/vd-watch.c \
 	hypervisor-backend/vmm-driver/vd-private.h
 EXTRA_DIST += hypervisor-backend/vmm-driver/README.md

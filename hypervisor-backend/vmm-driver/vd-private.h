@@ -23,7 +23,8 @@
 #define VD_END "end"
 #define VD_LOG "vmm.log"
 
-/* Ids handed out from the base on: one per VM on this node. */
+/* VMs on this node at most. Each has the user id base + slot, and its NICs'
+ * programs base + VD_UID_SLOTS + slot. */
 #define VD_UID_SLOTS 65536
 
 /* Longest wait for a VMM's answer; one that hangs costs no more. */
@@ -133,8 +134,8 @@ vd_held_release(struct vd_held *h)
 }
 int vd_hold(struct vd *d, const char *id, struct vd_held *ret,
             struct err *reterr) _must_check_;
-/* It did not answer (or does again). */
-void vd_mute(struct vd *d, const char *id, bool mute);
+/* It did not answer: it is not asked for figures for a while. */
+void vd_mute(struct vd *d, const char *id);
 /* What a call's r is if the VM ended meanwhile: -ENOENT "not_running". */
 int vd_ended_meanwhile(const struct vd_held *h, const char *id, int r,
                        struct err *reterr);

@@ -41,7 +41,8 @@ static const char *const end_names[] = {"none",    "guest",   "killed",
                                         "crashed", "unknown", NULL};
 
 static const struct codec_field file_fields[] = {
-    REC("version", INT, version, REQ, RECORD_VERSION, RECORD_VERSION, "of this format"),
+    REC("version", INT, version, REQ, RECORD_VERSION, RECORD_VERSION,
+        "of this format"),
     REC("id", ID, rec.id, REQ, 0, 0, "of the VM"),
     REC("name", STRING, rec.name, REQ, 0, 128, "for people"),
     REC("dir", STRING, rec.dir, REQ, 1, 1024, "the VM's folder"),

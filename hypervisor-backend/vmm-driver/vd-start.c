@@ -294,8 +294,17 @@ give_kvm(struct start *s, struct err *e)
 static int
 start_usernet(struct start *s, const struct hv_nic *nic, int fd, struct err *e)
 {
-    const char *argv[] = {"virga-usernet", "--fd", "3",
-                          nic->isolated ? "--isolated" : NULL, NULL};
+    char uid[16];
+    /* Not the VM's own user, whose rights are the guest's if it breaks out. */
+    const char *argv[] = {"virga-usernet",
+                          "--fd",
+                          "3",
+                          "--uid",
+                          uid,
+                          "--gid",
+                          uid,
+                          nic->isolated ? "--isolated" : NULL,
+                          NULL};
     int high _cleanup_(closep) = fcntl(fd, F_DUPFD_CLOEXEC, 3 + MAX_FDS);
     struct vd_spawn sp = {.path = s->d->usernet,
                           .argv = argv,
@@ -309,6 +318,7 @@ start_usernet(struct start *s, const struct hv_nic *nic, int fd, struct err *e)
 
     if (high < 0)
         return err_errno(e, -errno, "cannot start %s", s->d->usernet);
+    snprintf(uid, sizeof(uid), "%" PRIu32, s->uid + VD_UID_SLOTS);
     int r = vd_spawn(&sp, &pid, &pidfd, e);
     if (r == 0)
         r = vd_helper_add(s->d, pidfd);

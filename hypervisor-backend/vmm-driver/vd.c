@@ -151,9 +151,9 @@ check_uids(const struct hv_config *cfg, struct err *e)
     uint32_t base = cfg->vmm_uid_base;
 
     /* 65534 is nobody; the last one means "none" to the kernel. */
-    if (base && (base < 65536 || base > UINT32_MAX - VD_UID_SLOTS))
+    if (base && (base < 65536 || base > UINT32_MAX - 2 * VD_UID_SLOTS))
         return err_field(e, "/vmm_uid_base", "range", "must be 65536..%u",
-                         UINT32_MAX - VD_UID_SLOTS);
+                         UINT32_MAX - 2 * VD_UID_SLOTS);
     return 0;
 }
 
@@ -304,14 +304,14 @@ vd_hold(struct vd *d, const char *id, struct vd_held *ret, struct err *e)
 }
 
 void
-vd_mute(struct vd *d, const char *id, bool mute)
+vd_mute(struct vd *d, const char *id)
 {
     struct vd_vm *vm;
 
     pthread_mutex_lock(&d->lock);
     vm = vd_find_locked(d, id);
     if (vm)
-        vm->mute_until_us = mute ? clock_mono_us() + MUTE_US : 0;
+        vm->mute_until_us = clock_mono_us() + MUTE_US;
     pthread_mutex_unlock(&d->lock);
 }
 

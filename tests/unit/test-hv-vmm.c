@@ -186,7 +186,11 @@ start_ready(unsigned n, uint64_t run)
     wait_log(n, &at, READY);
 }
 
-/* Types and reads back what the guest sends, until `expect` came. */
+/* The last console that was typed at and left open. */
+static int typed_fd = -1;
+
+/* Types and reads back what the guest sends, until `expect` came. With NULL
+ * the console stays open: whatever was typed has time to get there. */
 static void
 type(unsigned n, const char *text, const char *expect)
 {
@@ -209,6 +213,9 @@ type(unsigned n, const char *text, const char *expect)
         len += (size_t)r;
         got[len] = '\0';
     }
+    closep(&typed_fd);
+    if (!expect)
+        typed_fd = TAKE_FD(fd);
 }
 
 static struct vd_record
@@ -261,13 +268,11 @@ processes_left(void)
 
     assert_non_null(proc);
     while ((de = readdir(proc))) {
-        char *path _cleanup_(freep) =
-            xasprintf("/proc/%s/cgroup", de->d_name);
+        char *path _cleanup_(freep) = xasprintf("/proc/%s/cgroup", de->d_name);
         struct buf b _cleanup_(buf_release) = {0};
 
         if (de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
-            fs_read(path, 1 << 16, &b, NULL) == 0 &&
-            strstr(buf_str(&b), slice))
+            fs_read(path, 1 << 16, &b, NULL) == 0 && strstr(buf_str(&b), slice))
             n++;
     }
     return n;
@@ -417,10 +422,9 @@ start__vmm_runs_jailed_in_its_cgroup(void **state)
     /* Number 1 in a pid namespace of its own. */
     p = strstr(buf_str(&b), "\nNSpid:");
     assert_non_null(p);
-    assert_int_equal(strtol(strrchr(strndupa(p + 1, strcspn(p + 1, "\n")),
-                                    '\t'),
-                            NULL, 10),
-                     1);
+    assert_int_equal(
+        strtol(strrchr(strndupa(p + 1, strcspn(p + 1, "\n")), '\t'), NULL, 10),
+        1);
     assert_int_equal(processes_left(), 1);
     vd_record_release(&rec);
     snprintf(path, sizeof(path), "/proc/%d/environ", vmm_pid(0));
@@ -1015,7 +1019,9 @@ adopt__unreadable_record_is_left_alone(void **state)
     type(0, "alive", "alive");
     /* Nobody is there: then it is only a folder. */
     close_driver();
-    signal_vmm(0, SIGKILL);
+    int pid = vmm_pid(0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    waitpid(pid, NULL, 0); /* our child, and no driver is open to see it */
     wait_no_processes();
     must(fs_write_atomic(path, "{", 1, 0600, &e), &e);
     reopen();
@@ -1089,9 +1095,16 @@ metrics__families_are_whole_and_name_the_vm(void **state)
     reopen();
     start_ready(0, 1);
     must(hv_metrics(hv, &b, &e), &e);
-    line = xasprintf("virga_instance_cpu_seconds_total{instance=\"%s\"} ",
+    line =
+        xasprintf("virga_instance_cpu_seconds_total{instance=\"%s\"} ", ids[0]);
+    assert_non_null(strstr(buf_str(&b), line));
+    free(line);
+    line = xasprintf("virga_vmm_exits_total{instance=\"%s\",vcpu=\"0\","
+                     "kind=\"pio\"} ",
                      ids[0]);
     assert_non_null(strstr(buf_str(&b), line));
+    assert_true(strtol(strstr(buf_str(&b), line) + strlen(line), NULL, 10) > 0);
+    assert_non_null(strstr(buf_str(&b), "device=\"disk0\""));
     /* Each family once, and every sample under its own. */
     char *family = NULL, *save = NULL;
     for (char *l = strtok_r(b.data, "\n", &save); l;
@@ -1133,14 +1146,16 @@ setup(void **state)
 
 /* Also after a case that failed in the middle. */
 static int
-teardown(void **state)
+end_case(void **state)
 {
     struct hv_vm *all = NULL;
     size_t n = 0;
 
+    closep(&typed_fd);
     if (holder_pid) {
         kill(holder_pid, SIGKILL);
         waitpid(holder_pid, NULL, 0);
+        holder_pid = 0;
     }
     if (!hv)
         reopen();
@@ -1150,11 +1165,20 @@ teardown(void **state)
                 hv_forget(hv, all[i].id, NULL) < 0)
                 print_message("VM %s is left\n", all[i].id);
     free(all);
-    hv_close(hv);
-    each_slice(drop_slice);
+    close_driver();
     free(leftover);
+    leftover = NULL;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    each_slice(drop_slice);
     return fs_remove_tree(dir, NULL);
 }
+
+#define CASE(f) cmocka_unit_test_teardown(f, end_case)
 
 int
 main(int argc, char **argv)
@@ -1162,23 +1186,23 @@ main(int argc, char **argv)
     if (argc > 4 && streq(argv[1], "holder"))
         return holder(argc, argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(start__guest_runs_and_answers),
-        cmocka_unit_test(start__vmm_runs_jailed_in_its_cgroup),
-        cmocka_unit_test(pause__guest_stands_still_until_resumed),
-        cmocka_unit_test(reboot__stays_the_same_run),
-        cmocka_unit_test(end__each_way_is_told_apart),
-        cmocka_unit_test(end__killed_vmm_is_reported_within_a_second),
-        cmocka_unit_test(start__failure_leaves_nothing),
-        cmocka_unit_test(start__full_disk_leaves_nothing),
-        cmocka_unit_test(start__disk_in_use_is_busy),
-        cmocka_unit_test(start__side_by_side_and_once_each),
-        cmocka_unit_test(adopt__vms_survive_a_killed_holder),
-        cmocka_unit_test(adopt__ends_while_nobody_looked_are_known),
-        cmocka_unit_test(adopt__record_of_another_process_harms_nobody),
-        cmocka_unit_test(adopt__unreadable_record_is_left_alone),
-        cmocka_unit_test(adopt__half_made_start_is_cleaned_up),
-        cmocka_unit_test(stuck__vmm_holds_up_no_other_vm),
-        cmocka_unit_test(metrics__families_are_whole_and_name_the_vm),
+        CASE(start__guest_runs_and_answers),
+        CASE(start__vmm_runs_jailed_in_its_cgroup),
+        CASE(pause__guest_stands_still_until_resumed),
+        CASE(reboot__stays_the_same_run),
+        CASE(end__each_way_is_told_apart),
+        CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(start__failure_leaves_nothing),
+        CASE(start__full_disk_leaves_nothing),
+        CASE(start__disk_in_use_is_busy),
+        CASE(start__side_by_side_and_once_each),
+        CASE(adopt__vms_survive_a_killed_holder),
+        CASE(adopt__ends_while_nobody_looked_are_known),
+        CASE(adopt__record_of_another_process_harms_nobody),
+        CASE(adopt__unreadable_record_is_left_alone),
+        CASE(adopt__half_made_start_is_cleaned_up),
+        CASE(stuck__vmm_holds_up_no_other_vm),
+        CASE(metrics__families_are_whole_and_name_the_vm),
     };
 
     if (geteuid() != 0 || access("/dev/kvm", R_OK | W_OK) < 0) {
