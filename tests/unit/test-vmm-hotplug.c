@@ -990,9 +990,9 @@ thread__start_hook_runs_on_each_and_may_refuse(void **state)
     attach(f, "a");
     assert_int_equal(f->n_threads, 3);
     attach(f, "b");
-    assert_int_equal(f->n_threads, 3); /* one for the class */
+    assert_int_equal(f->n_threads, 4); /* each disk has its own */
     attach_nic(f, "n", &peer);
-    assert_int_equal(f->n_threads, 4);
+    assert_int_equal(f->n_threads, 5);
 }
 
 /* --- changes --- */
