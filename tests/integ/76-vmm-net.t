@@ -39,6 +39,10 @@ tap_ok "vhost: nothing passes while the link is down" \
     saw "case vhost: 0 packets received"
 tap_ok "vhost: files pass when it is up" saw "case vhost: down5 "
 tap_ok "vhost: it works after a reset" saw "case vhost: 2 packets received"
+asked_well() {
+    ! grep -qE 'case vhost: (.* failed|no counters)' "$T/all"
+}
+tap_ok "vhost: every request is answered well" asked_well
 tap_ok "vhost: the guest ends well" saw "case vhost: status 0"
 tap_ok "user network: the guest has its address" \
     saw "case user: inet 10.0.2.15/24"
