@@ -277,6 +277,7 @@ make_disk(struct devices *d, struct device *dev, struct io_loop *loop,
     int fd _cleanup_(closep) = -1, r = dup_fd(w->fd, &fd);
     struct dev_blk_options o = {.read_only = w->read_only,
                                 .direct = w->direct,
+                                .no_lock = w->no_lock,
                                 .n_queues = w->queues,
                                 .serial = w->serial,
                                 .limits = w->limits};
@@ -285,8 +286,11 @@ make_disk(struct devices *d, struct device *dev, struct io_loop *loop,
         return err_errno(reterr, r, "descriptor");
     o.fd = fd;
     r = dev_blk_new(d->host.gmem, loop, &o, &is->is.blk, reterr);
-    if (r < 0)
+    if (r < 0) {
+        if (w->path)
+            err_prefix(reterr, "%s", w->path);
         return r;
+    }
     TAKE_FD(fd);
     is->v = dev_blk_virtio(is->is.blk);
     return 0;
@@ -424,7 +428,7 @@ device_begin(struct devices *d, struct device *dev, struct err *reterr)
         int (*make)(struct devices *d, struct device *dev, struct io_loop *loop,
                     struct device *is, struct err *reterr);
     } kinds[] = {
-        [DEVICES_DISK] = {LOOP_DISK, DEV_BLK_CLASS, make_disk},
+        [DEVICES_DISK] = {LOOP_OWN, DEV_BLK_CLASS, make_disk},
         [DEVICES_NIC] = {LOOP_NET, DEV_NET_CLASS, make_nic},
         [DEVICES_CONSOLE] = {LOOP_OTHER, DEV_CONSOLE_CLASS, make_other},
         [DEVICES_VSOCK] = {LOOP_OTHER, DEV_VSOCK_CLASS, make_vsock},

@@ -44,9 +44,13 @@ int
 devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
              struct err *reterr)
 {
-    static const char *const names[N_LOOPS] = {"disk", "net", "io"};
+    static const char *const names[N_LOOPS] = {"net", "io"};
     int r = 0;
 
+    if (which == LOOP_OWN) {
+        *ret = NULL;
+        return 0;
+    }
     if (!d->loops[which])
         r = io_loop_new(names[which], d->thread_start, d->thread_arg,
                         &d->loops[which]);
@@ -251,6 +255,7 @@ devices_leave(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++) {
         struct device *dev = d->slots[i];
 
+        devices_bury(d, i);
         if (!dev)
             continue;
         device_end(d, dev, false);
@@ -266,8 +271,7 @@ devices_leave(struct devices *d)
     }
     hotplug_free(d->hotplug);
     d->hotplug = NULL;
-    pci_free(d->pci); /* with the husks */
+    pci_free(d->pci);
     d->pci = NULL;
-    memset(d->husks, 0, sizeof(d->husks));
     d->paused = false;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -112,10 +113,29 @@ map_region(struct gmem *g, size_t i, const struct gmem_options *o)
     /* Wishes: a kernel without them still runs the guest. */
     if (!o->hugepages)
         (void)madvise(r->host, (size_t)r->size, MADV_HUGEPAGE);
-    if (o->ksm)
-        (void)madvise(r->host, (size_t)r->size, MADV_MERGEABLE);
+    if (o->ksm && madvise(r->host, (size_t)r->size, MADV_MERGEABLE) < 0)
+        log_warn("this kernel cannot merge equal pages; the guest keeps its "
+                 "own",
+                 "errno=%d", errno);
     (void)madvise(r->host, (size_t)r->size, MADV_DONTDUMP);
     return 0;
+}
+
+/* No file is read for the number of free pages: the jail has none. */
+static int
+map_failed(const struct gmem *g, const struct gmem_options *o, int r,
+           struct err *reterr)
+{
+    if (o->hugepages && r == -ENOMEM)
+        return err_set(reterr, r, "no_huge_pages",
+                       "guest memory: the host has fewer than %llu free pages "
+                       "of 2 MiB; see vm.nr_hugepages",
+                       (unsigned long long)(g->size / HUGE));
+    if (o->hugepages && (r == -EINVAL || r == -ENODEV))
+        return err_set(reterr, -ENOTSUP, "no_huge_pages",
+                       "guest memory: the host has no pages of 2 MiB");
+    return err_errno(reterr, r, "guest memory of %llu MiB",
+                     (unsigned long long)(g->size / MIB));
 }
 
 int
@@ -131,13 +151,17 @@ gmem_new(uint64_t size, const struct gmem_options *o, struct gmem **ret,
                        "memory must be a multiple of %llu MiB, from that "
                        "to 4 TiB",
                        (unsigned long long)(unit / MIB));
+    if (o->ksm && (o->shared || o->hugepages))
+        return err_set(reterr, -EINVAL, "invalid",
+                       "memory that is shared or in pages set aside cannot be "
+                       "merged with other guests'");
     g->size = size;
     g->page = o->hugepages ? HUGE : (uint64_t)sysconf(_SC_PAGESIZE);
     low = MIN(size, GMEM_HOLE_START);
     if (o->shared) {
         r = open_memfd(size, o->hugepages, &fd);
         if (r < 0)
-            return err_errno(reterr, r, "guest memory (memfd)");
+            return map_failed(g, o, r, reterr);
     }
     g->region[0] = (struct gmem_region){.size = low, .fd = fd};
     g->n = 1;
@@ -151,9 +175,7 @@ gmem_new(uint64_t size, const struct gmem_options *o, struct gmem **ret,
     for (size_t i = 0; i < g->n; i++) {
         r = map_region(g, i, o);
         if (r < 0)
-            return err_errno(reterr, r, "guest memory of %llu MiB%s",
-                             (unsigned long long)(size / MIB),
-                             o->hugepages ? " in 2 MiB pages" : "");
+            return map_failed(g, o, r, reterr);
     }
     *ret = TAKE_PTR(g);
     return 0;

@@ -6,7 +6,8 @@
  * Threads:   reading the layout is lock-free (it never changes after
  *            gmem_new); the bytes are the guest's and change under you: copy
  *            once, check the copy, use the copy.
- * Errors:    -EINVAL size, -ENOMEM; -EFAULT for addresses outside.
+ * Errors:    -EINVAL size or options that exclude each other, -ENOMEM,
+ *            -ENOTSUP no huge pages here; -EFAULT for addresses outside.
  * Invariant: no address + length, however large, reaches outside a region. */
 #ifndef HYPERVISOR_BACKEND_VMM_GMEM_H
 #define HYPERVISOR_BACKEND_VMM_GMEM_H
@@ -26,7 +27,7 @@ struct gmem;
 struct gmem_options {
     bool shared;    /* memfd, mapped shared: vhost-user, migration */
     bool hugepages; /* 2 MiB pages from hugetlbfs; fails if there are none */
-    bool ksm;       /* let the host merge equal pages */
+    bool ksm;       /* let the host merge equal pages; private memory only */
 };
 
 struct gmem_region {

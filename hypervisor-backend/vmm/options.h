@@ -17,11 +17,14 @@ struct options {
     const char *kernel, *initrd, *metrics, *control, *console_log;
     const char *disks[DEVICES_MAX_DISKS]; /* paths */
     struct {
-        const char *tap;
-        int64_t queues;
+        const char *tap; /* or NULL: packets */
+        int64_t packets, queues;
         bool vhost;
     } nics[DEVICES_MAX_NICS];
-    const char *consoles[DEVICES_MAX_CONSOLES]; /* paths */
+    struct {
+        const char *path;
+        bool listen, made; /* a socket of ours to remove */
+    } consoles[DEVICES_MAX_CONSOLES];
     const char *vsock;
     bool made_control, made_vsock; /* sockets to remove */
 };

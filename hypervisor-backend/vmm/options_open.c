@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/be_tap.h"
 #include "hypervisor-backend/vmm/options.h"
@@ -110,22 +111,43 @@ open_console(const char *path, int64_t *ret, struct err *reterr)
     return open_file(path, O_RDWR, ret, reterr);
 }
 
+/* A host without it is no reason not to run. */
+static int
+open_vhosts(struct spec_nic *n, unsigned queues, struct err *reterr)
+{
+    for (unsigned q = 0; q < queues; q++) {
+        int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+        if (fd < 0 && q == 0 && (errno == ENOENT || errno == ENODEV)) {
+            log_warn("no vhost on this host; the VM's process moves frames",
+                     "errno=%d", errno);
+            return 0;
+        }
+        if (fd < 0)
+            return err_errno(reterr, -errno, "/dev/vhost-net");
+        codec_ints_add(&n->vhost_fds, fd);
+    }
+    return 0;
+}
+
 static int
 open_nic(struct options *o, size_t i, struct err *reterr)
 {
     struct spec_nic *n = (struct spec_nic *)o->spec.nics.items + i;
 
-    if (o->nics[i].queues > 1 || o->nics[i].vhost)
-        return err_set(reterr, -ENOTSUP, "unsupported",
-                       "--net: queues and vhost are not in this build");
-    for (int64_t q = 0; q < o->nics[i].queues; q++) {
-        int fd, r = be_tap_open(o->nics[i].tap, &fd, reterr);
+    unsigned queues = (unsigned)o->nics[i].queues;
+    int fds[DEVICES_MAX_NIC_QUEUES], r;
 
-        if (r < 0)
-            return r;
-        codec_ints_add(&n->fds, fd);
+    if (!o->nics[i].tap) {
+        codec_ints_add(&n->fds, o->nics[i].packets);
+        return 0;
     }
-    return 0;
+    r = be_tap_open_queues(o->nics[i].tap, queues, fds, reterr);
+    if (r < 0)
+        return r;
+    for (unsigned q = 0; q < queues; q++)
+        codec_ints_add(&n->fds, fds[q]);
+    return o->nics[i].vhost ? open_vhosts(n, queues, reterr) : 0;
 }
 
 static int
@@ -142,7 +164,10 @@ open_devices(struct options *o, struct err *reterr)
     for (size_t i = 0; r == 0 && i < s->nics.n; i++)
         r = open_nic(o, i, reterr);
     for (size_t i = 0; r == 0 && i < s->consoles.n; i++)
-        r = open_console(o->consoles[i], &consoles[i].fd, reterr);
+        r = o->consoles[i].listen
+                ? listen_at(o->consoles[i].path, &consoles[i].fd,
+                            &o->consoles[i].made, reterr)
+                : open_console(o->consoles[i].path, &consoles[i].fd, reterr);
     if (r == 0 && s->vsock)
         r = listen_at(o->vsock, &s->vsock->listen_fd, &o->made_vsock, reterr);
     return r;
@@ -174,6 +199,9 @@ options_release(struct options *o)
 {
     if (o->made_control && unlink(o->control) < 0)
         perror(o->control);
+    for (size_t i = 0; i < ARRAY_SIZE(o->consoles); i++)
+        if (o->consoles[i].made && unlink(o->consoles[i].path) < 0)
+            perror(o->consoles[i].path);
     if (o->made_vsock && unlink(o->vsock) < 0)
         perror(o->vsock);
     spec_release(&o->spec);

@@ -137,6 +137,7 @@ run_disk(struct spec_disk *d)
                                .path = d->path ? d->path : d->name,
                                .fd = (int)d->fd,
                                .read_only = d->read_only,
+                               .no_lock = d->no_lock,
                                .direct = d->direct,
                                .queues = (unsigned)d->queues,
                                .serial = d->serial,
@@ -226,6 +227,7 @@ build(struct run *r, struct err *reterr)
     const struct spec *s = r->spec;
     struct vm_config cfg = {
         .cpus = (unsigned)s->cpus,
+        .cpu_model = s->cpu_model,
         .memory_bytes = (uint64_t)s->memory->bytes,
         .memory = {.shared = s->memory->shared,
                    .hugepages = s->memory->hugepages,

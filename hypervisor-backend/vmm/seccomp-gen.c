@@ -131,7 +131,7 @@ static const struct call calls[] = {
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
     ANY(ALL, timerfd_settime),
-    ANY(M, poll),
+    ANY(ALL, poll), /* one look, without waiting, in devices */
     ANY(M, ppoll),
     ANY(M, epoll_create1),
     ANY(ALL, epoll_ctl),
@@ -203,6 +203,7 @@ static const struct call calls[] = {
     IOCTL(ALL, TUNSETOFFLOAD),
     IOCTL(ALL, TUNSETQUEUE),
     IOCTL(M, VHOST_SET_OWNER),
+    IOCTL(M, VHOST_RESET_OWNER),
     IOCTL(M, VHOST_GET_FEATURES),
     IOCTL(M, VHOST_GET_BACKEND_FEATURES),
     IOCTL(ALL, VHOST_SET_FEATURES),

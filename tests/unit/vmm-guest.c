@@ -41,11 +41,17 @@ static const struct irq_ops recorder = {.line = record_line, .msi = record_msi};
 void
 guest_new(struct guest *g, uint64_t mem_bytes)
 {
+    guest_new_with(g, mem_bytes, &(struct gmem_options){0});
+}
+
+void
+guest_new_with(struct guest *g, uint64_t mem_bytes,
+               const struct gmem_options *o)
+{
     memset(g, 0, sizeof(*g));
     pthread_mutex_init(&g->lock, NULL);
     pthread_cond_init(&g->raised, NULL);
-    assert_int_equal(
-        gmem_new(mem_bytes, &(struct gmem_options){0}, &g->mem, NULL), 0);
+    assert_int_equal(gmem_new(mem_bytes, o, &g->mem, NULL), 0);
     g->bus = bus_new();
     g->irq = (struct irq){&recorder, g};
     assert_int_equal(

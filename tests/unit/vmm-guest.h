@@ -61,6 +61,8 @@ struct guest_seg {
 };
 
 void guest_new(struct guest *g, uint64_t mem_bytes);
+void guest_new_with(struct guest *g, uint64_t mem_bytes,
+                    const struct gmem_options *o);
 void guest_free(struct guest *g);
 uint32_t guest_cfg_read(struct guest *g, unsigned slot, unsigned reg,
                         unsigned size);
