@@ -18,6 +18,7 @@ vmm_guest_files = tests/vmm/guest.inc tests/vmm/guest.ld tests/vmm/smp.inc \
 	tests/vmm/lib-hostile.c tests/vmm/lib-hostile.h
 .c.elf:
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) -m64 -std=gnu17 -O2 -Wall -Wextra \
+		-I$(srcdir) \
 		-Werror -ffreestanding -nostdlib -Wl,--gc-sections \
 		-ffunction-sections -fdata-sections -static -no-pie -fno-pic \
 		-mno-red-zone -mgeneral-regs-only -fno-stack-protector \
