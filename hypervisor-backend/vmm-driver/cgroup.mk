@@ -8,3 +8,10 @@ libhv_a_SOURCES += \
 	hypervisor-backend/vmm-driver/cgroup_limits.c \
 	hypervisor-backend/vmm-driver/jaildir.c \
 	hypervisor-backend/vmm-driver/jaildir.h
+
+unit_tests += tests/unit/test-hv-cgroup
+tests_unit_test_hv_cgroup_SOURCES = tests/unit/test-hv-cgroup.c
+tests_unit_test_hv_cgroup_LDADD = $(HV_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-hv-jaildir
+tests_unit_test_hv_jaildir_SOURCES = tests/unit/test-hv-jaildir.c
+tests_unit_test_hv_jaildir_LDADD = $(HV_LIBS) $(UNIT_LIBS)

@@ -22,8 +22,8 @@
 static int
 open_strictly(int at, const char *name, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC |
-                                    O_NOFOLLOW | O_NOCTTY,
+    struct open_how how = {.flags =
+                               (uint64_t)(unsigned)flags | O_CLOEXEC | O_NOCTTY,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
                                       RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
     int fd = (int)syscall(SYS_openat2, at, name, &how, sizeof(how));

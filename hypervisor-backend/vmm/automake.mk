@@ -80,12 +80,13 @@ include $(top_srcdir)/hypervisor-backend/vmm/control.mk
 include $(top_srcdir)/hypervisor-backend/vmm/jail.mk
 include $(top_srcdir)/hypervisor-backend/vmm/cpu.mk
 include $(top_srcdir)/hypervisor-backend/vmm/hotplug.mk
+include $(top_srcdir)/hypervisor-backend/vmm/net.mk
 
 vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
 	tests/integ/72-vmm-control.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/integ/testhost.sh \
-	tests/vmm/host-init tests/vmm/host-lib \
+	tests/vmm/host-init tests/vmm/host-lib tests/vmm/serve.py \
 	hypervisor-backend/vmm/CONTROL.md hypervisor-backend/vmm/README.md
 
 fuzz_targets += tests/fuzz/fuzz-vmm-boot
@@ -94,3 +95,4 @@ tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
 tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)
 
 include $(top_srcdir)/tests/vmm/guests.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hostile.mk

@@ -38,6 +38,7 @@ struct connection {
     size_t fds_at;      /* the byte of `in` that they came with */
     int64_t id;         /* of the request that waits */
     bool eof;           /* nothing more comes from there */
+    bool answered;      /* from outside: more lines may be waiting */
     int64_t stalled_us; /* since when `out` makes no headway; 0: it is empty */
     uint32_t events;
 };
@@ -51,8 +52,6 @@ struct control {
     uint64_t console_dropped;
     struct connection conn[CONTROL_CONNECTIONS];
 };
-
-static void process(struct control *c, struct connection *k);
 
 static uint64_t
 ticket_of(const struct control *c, const struct connection *k)
@@ -89,6 +88,7 @@ drop(struct control *c, struct connection *k)
     buf_release(&k->in);
     buf_release(&k->out);
     k->state = FREE;
+    k->answered = false;
     k->generation++;
     listen_again(c);
 }
@@ -507,6 +507,11 @@ control_turn(struct control *c)
     for (int i = 0; i < n; i++)
         if (ev[i].data.ptr != c)
             on_event(c, ev[i].data.ptr, ev[i].events);
+    for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
+        if (c->conn[i].answered) {
+            c->conn[i].answered = false;
+            process(c, &c->conn[i]);
+        }
     for (int i = 0; i < n; i++)
         if (ev[i].data.ptr == c)
             on_connect(c);
@@ -521,6 +526,8 @@ control_timeout_ms(const struct control *c)
     for (size_t i = 0; i < CONTROL_CONNECTIONS; i++) {
         int64_t at = deadline(&c->conn[i]);
 
+        if (c->conn[i].answered)
+            return 0;
         if (at && (!first || at < first))
             first = at;
     }
@@ -544,8 +551,9 @@ control_answer(struct control *c, uint64_t ticket, const char *json,
         fail(c, k, k->id, e, false);
     else
         control_reply_result(k->id, json, &k->out);
-    if (flush(c, k))
-        process(c, k);
+    /* What comes next waits for control_turn(): the caller may be amid a
+     * change that another request must not meet. */
+    k->answered = flush(c, k);
 }
 
 bool

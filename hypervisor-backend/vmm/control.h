@@ -3,7 +3,9 @@
  *            the console; what a request does is its caller's, by a table of
  *            functions. The protocol is in CONTROL.md.
  * Ownership: takes the listening socket over; control_free() closes all.
- * Threads:   one, which polls control_fd().
+ * Threads:   one, which polls control_fd() and calls control_turn() also at
+ *            control_timeout_ms(). control_answer() may be called from within
+ *            the functions; requests are only ever taken by control_turn().
  * Errors:    a client's fault costs that client its connection at most.
  * Invariant: memory is bounded: per connection one line, one reply (the next
  *            request is looked at when the last reply is sent) and

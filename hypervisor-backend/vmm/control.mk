@@ -11,10 +11,28 @@ libvmmctl_a_SOURCES = \
 VMMCTL_LIBS = libvmmctl.a libapi.a $(VMMDEV_LIBS) $(JANSSON_LIBS) $(UUID_LIBS)
 
 virga_vmm_SOURCES += \
+	hypervisor-backend/vmm/ctl.c hypervisor-backend/vmm/ctl.h \
+	hypervisor-backend/vmm/ctl_request.c \
+	hypervisor-backend/vmm/ctl_request.h \
 	hypervisor-backend/vmm/options_open.c \
 	hypervisor-backend/vmm/run_console.c \
 	hypervisor-backend/vmm/run_facts.c \
 	hypervisor-backend/vmm/run_verbs.c \
 	hypervisor-backend/vmm/run-private.h \
-	hypervisor-backend/vmm/serve.c hypervisor-backend/vmm/serve.h
+	hypervisor-backend/vmm/serve.c hypervisor-backend/vmm/serve.h \
+	hypervisor-backend/vmm/words.c hypervisor-backend/vmm/words.h
 virga_vmm_LDADD = $(VMMCTL_LIBS)
+
+unit_tests += tests/unit/test-vmm-control
+tests_unit_test_vmm_control_SOURCES = tests/unit/test-vmm-control.c
+tests_unit_test_vmm_control_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=clock_mono_us
+tests_unit_test_vmm_control_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-vmm-spec
+tests_unit_test_vmm_spec_SOURCES = tests/unit/test-vmm-spec.c
+tests_unit_test_vmm_spec_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
+
+fuzz_targets += tests/fuzz/fuzz-vmm-control
+tests_fuzz_fuzz_vmm_control_SOURCES = tests/fuzz/fuzz-vmm-control.c $(fuzz_main)
+tests_fuzz_fuzz_vmm_control_LDADD = $(VMMCTL_LIBS)
+tests_fuzz_fuzz_vmm_control_LDFLAGS = $(fuzz_ldflags)

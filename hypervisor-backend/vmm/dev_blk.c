@@ -56,6 +56,7 @@ struct dev_blk {
     struct io_loop *own_loop; /* NULL: somebody else's */
     struct be_file *file;
     bool read_only;
+    bool gone;         /* no file any more: all requests fail */
     uint64_t capacity; /* sectors */
     char serial[DEV_BLK_SERIAL];
     struct rate rate;
@@ -358,6 +359,10 @@ request(void *self, unsigned q, struct virtq_chain *c)
     last = &c->iov[c->n_out + c->n_in - 1];
     last->iov_len--;
     r->status = (uint8_t *)last->iov_base + last->iov_len;
+    if (d->gone) {
+        complete(r, VIRTIO_BLK_S_IOERR);
+        return true;
+    }
     switch (h.type) {
     case VIRTIO_BLK_T_IN:
         read_write(r, h.sector, c->iov + c->n_out,
@@ -398,8 +403,9 @@ static bool
 ready(void *self, unsigned q, struct virtq_chain *c)
 {
     struct dev_blk *d = self;
-    uint64_t wait =
-        rate_limited(&d->rate) ? rate_wait_ns(&d->rate, rate_now_ns()) : 0;
+    uint64_t wait = rate_limited(&d->rate) && !d->gone
+                        ? rate_wait_ns(&d->rate, rate_now_ns())
+                        : 0;
 
     if (!d->free && d->n_touched < ARRAY_SIZE(d->reqs)) {
         d->free = &d->reqs[d->n_touched++];
@@ -426,7 +432,8 @@ run_queue(void *self, unsigned q)
 
     virtio_each(d->v, q, &c, ready, request);
     d->dirty &= ~(1U << q);
-    be_file_submit(d->file);
+    if (!d->gone)
+        be_file_submit(d->file);
 }
 
 static bool
@@ -506,7 +513,9 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
     if (o->serial)
         memcpy(d->serial, o->serial, strnlen(o->serial, DEV_BLK_SERIAL));
     rate_init(&d->rate, &o->limits, rate_now_ns());
-    r = loop ? 0 : io_loop_new("disk", NULL, NULL, &d->own_loop);
+    r = loop
+            ? 0
+            : io_loop_new("disk", o->thread_start, o->thread_arg, &d->own_loop);
     if (r == 0) {
         loop = loop ? loop : d->own_loop;
         r = virtio_new(&blk_type, d, g, loop, n_queues, QUEUE_SIZE, MAX_BYTES,
@@ -592,6 +601,19 @@ dev_blk_set_limits(struct dev_blk *d, const struct rate_limits *l)
     /* Whoever waited for the old limit asks again, on the I/O thread. */
     io_timer_set(&d->timer, 1);
     pthread_mutex_unlock(&d->v->lock);
+}
+
+void
+dev_blk_give_up(struct dev_blk *d)
+{
+    struct be_file *file;
+
+    virtio_pause(d->v);
+    pthread_mutex_lock(&d->v->lock);
+    d->gone = true;
+    file = TAKE_PTR(d->file);
+    pthread_mutex_unlock(&d->v->lock);
+    be_file_free(file);
 }
 
 void

@@ -147,6 +147,9 @@ devices_pause(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (d->slots[i] && d->slots[i]->v)
             virtio_pause(d->slots[i]->v);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (d->ghosts[i])
+            virtio_pause(d->ghosts[i]->v);
 }
 
 void
@@ -158,6 +161,9 @@ devices_resume(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (d->slots[i] && d->slots[i]->v)
             virtio_resume(d->slots[i]->v);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (d->ghosts[i])
+            virtio_resume(d->ghosts[i]->v);
     io_kick(d->event_fd); /* ejects may have come before the pause */
 }
 
@@ -197,6 +203,17 @@ describe_nic(const struct device *dev, struct devices_info *info)
         dev_net_stats(dev->is.net, &info->nic.stats);
 }
 
+static void
+describe_consoles(const struct device *dev, struct devices_info *info)
+{
+    info->console.ports = dev->want.console.n;
+    for (unsigned i = 0; i < dev->want.console.n; i++) {
+        info->console.names[i] = dev->want.console.port[i].name;
+        if (dev->v)
+            dev_console_stats(dev->is.console, i, &info->console.stats[i]);
+    }
+}
+
 /* Lock held. */
 static void
 describe(const struct device *dev, struct devices_info *info)
@@ -223,7 +240,7 @@ describe(const struct device *dev, struct devices_info *info)
             info->vsock.streams = dev_vsock_streams(dev->is.vsock);
         break;
     case DEVICES_CONSOLE:
-        info->console.ports = dev->want.console.n;
+        describe_consoles(dev, info);
         break;
     case DEVICES_BALLOON:
         if (dev->v)

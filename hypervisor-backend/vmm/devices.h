@@ -31,6 +31,7 @@
 
 #include "hypervisor-backend/vmm/dev_balloon.h"
 #include "hypervisor-backend/vmm/dev_blk.h"
+#include "hypervisor-backend/vmm/dev_console.h"
 #include "hypervisor-backend/vmm/dev_net.h"
 #include "hypervisor-backend/vmm/rate.h"
 #include "hypervisor-backend/vmm/vm.h"
@@ -84,8 +85,8 @@ struct devices_vsock {
 };
 
 struct devices_console { /* a port of the virtio console */
-    const char *name;
-    int in_fd, out_fd; /* -1: no such end; may be the same */
+    const char *name;    /* see dev_console.h */
+    int in_fd, out_fd;   /* -1: no such end; may be the same */
 };
 
 struct devices_config {
@@ -121,17 +122,18 @@ void devices_leave(struct devices *d);
 int devices_enter(struct devices *d, struct vm *vm,
                   struct err *reterr) _must_check_;
 
-/* --- disks and NICs that come and go; between enter and leave --- */
+/* --- disks and NICs that come and go; also between two runs --- */
 int devices_attach_disk(struct devices *d, struct devices_disk *disk,
                         unsigned *ret_slot, struct err *reterr) _must_check_;
 int devices_attach_nic(struct devices *d, struct devices_nic *nic,
                        unsigned *ret_slot, struct err *reterr) _must_check_;
-/* 0: it is gone (force). -EINPROGRESS (no error is recorded): the guest was
- * asked; once it let go, devices_events() removes the device and calls
- * `detached`. A guest may never answer: how long a client waits is the
+/* 0: it is gone (force, or no run). -EINPROGRESS (no error is recorded): the
+ * guest was asked; once it let go, devices_events() removes the device and
+ * calls `detached`. A guest may never answer: how long a client waits is the
  * caller's matter; asking again tells the guest again. force takes the device
  * away at once, as if it were pulled out: what was in flight is finished
- * first (this waits for the host's I/O), what the guest had queued is not. */
+ * first (this waits for the host's I/O), then its descriptors are closed; what
+ * the guest had queued fails. */
 int devices_detach_disk(struct devices *d, const char *name, bool force,
                         struct err *reterr) _must_check_;
 int devices_detach_nic(struct devices *d, const char *name, bool force,
@@ -200,6 +202,8 @@ struct devices_info {
         } vsock;
         struct {
             unsigned ports;
+            const char *names[DEVICES_MAX_CONSOLES]; /* NULL: has none */
+            struct dev_console_stats stats[DEVICES_MAX_CONSOLES];
         } console;
         struct dev_balloon_stats balloon;
     };

@@ -26,3 +26,10 @@ hypervisor-backend/vmm/jail_seccomp.$(OBJEXT): $(seccomp_filters)
 unit_tests += tests/unit/test-vmm-jail
 tests_unit_test_vmm_jail_SOURCES = tests/unit/test-vmm-jail.c
 tests_unit_test_vmm_jail_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/vmm/jail-run
+tests_vmm_jail_run_SOURCES = tests/vmm/jail-run.c
+tests_vmm_jail_run_LDADD = $(HV_LIBS)
+
+integ_tests += tests/integ/73-vmm-jail.t
+EXTRA_DIST += tests/integ/73-vmm-jail.t tests/vmm/jail-init

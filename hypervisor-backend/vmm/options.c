@@ -5,13 +5,14 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/conf.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/dev_blk.h"
 #include "hypervisor-backend/vmm/platform.h"
+#include "hypervisor-backend/vmm/words.h"
 
 void
 options_usage(FILE *to)
@@ -41,6 +42,9 @@ options_usage(FILE *to)
           "        [,tx_pps=N]\n"
           "                    a tap device, made if it is not there; may be "
           "repeated\n"
+          "  --net packets=FD[,...]\n"
+          "                    an open unix socket whose messages are frames, "
+          "such as\n                    virga-usernet has\n"
           "  --vsock cid=N[,socket=PATH][,guest=PATH]\n"
           "                    sockets: PATH is made for calls to the guest; a "
           "call\n                    from it to port P goes to PATH_P\n"
@@ -72,74 +76,11 @@ bad_option(const char *option, const char *why)
 }
 
 static int
-parse_number(const char *s, int64_t min, int64_t max, int64_t *ret)
-{
-    char *end;
-    long long v;
-
-    errno = 0;
-    v = strtoll(s, &end, 10);
-    if (errno || end == s || *end || v < min || v > max || *s == ' ' ||
-        *s == '+')
-        return -EINVAL;
-    *ret = v;
-    return 0;
-}
-
-static int
-parse_size(const char *s, int64_t *ret)
-{
-    int64_t v;
-
-    if (conf_parse_size(s, &v) < 0 || v <= 0)
-        return -EINVAL;
-    *ret = v;
-    return 0;
-}
-
-/* One of the words of an option: NAME alone (FLAG) or NAME=VALUE. */
-struct word {
-    const char *name;
-    enum { FLAG, TEXT, NUMBER, SIZE } type;
-    void *to; /* bool, const char *, int64_t */
-    int64_t min, max;
-};
-
-static int
-set_word(const struct word *w, char *value)
-{
-    if ((w->type == FLAG) != (value == NULL))
-        return -EINVAL;
-    switch (w->type) {
-    case FLAG:
-        *(bool *)w->to = true;
-        return 0;
-    case TEXT:
-        *(const char **)w->to = value;
-        return *value ? 0 : -EINVAL;
-    case NUMBER:
-        return parse_number(value, w->min, w->max, w->to);
-    default:
-        return parse_size(value, w->to);
-    }
-}
-
-static int
 parse_words(const char *option, char *s, const struct word *words, size_t n)
 {
-    while (s) {
-        char *value = strsep(&s, ","), *name = strsep(&value, "=");
-        size_t i = 0;
+    struct err e _cleanup_(err_release) = {0};
 
-        while (i < n && !streq(words[i].name, name))
-            i++;
-        if (i == n || set_word(&words[i], value) < 0) {
-            fprintf(stderr, "virga-vmm: %s: \"%s\" is not %s\n", option, name,
-                    i == n ? "an option of it" : "as it must be");
-            return -EINVAL;
-        }
-    }
-    return 0;
+    return words_parse(s, words, n, &e) < 0 ? bad_option(option, e.message) : 0;
 }
 
 /* Numbers as names where none was given. */
@@ -194,15 +135,15 @@ parse_disk(char *s, struct options *o)
     d->path = o->disks[n];
     d->queues = 1;
     const struct word words[] = {
-        {"ro", FLAG, &d->read_only, 0, 0},
-        {"direct", FLAG, &d->direct, 0, 0},
-        {"lock", TEXT, &lock, 0, 0},
-        {"format", TEXT, &format, 0, 0},
-        {"name", TEXT, &name, 0, 0},
-        {"serial", TEXT, &serial, 0, 0},
-        {"queues", NUMBER, &d->queues, 1, DEV_BLK_MAX_QUEUES},
-        {"iops", NUMBER, &limits.ops_per_s, 1, INT64_C(1) << 50},
-        {"bps", SIZE, &limits.bytes_per_s, 0, 0},
+        {"ro", WORD_FLAG, &d->read_only, 0, 0},
+        {"direct", WORD_FLAG, &d->direct, 0, 0},
+        {"lock", WORD_TEXT, &lock, 0, 0},
+        {"format", WORD_TEXT, &format, 0, 0},
+        {"name", WORD_TEXT, &name, 0, 0},
+        {"serial", WORD_TEXT, &serial, 0, 0},
+        {"queues", WORD_NUMBER, &d->queues, 1, DEV_BLK_MAX_QUEUES},
+        {"iops", WORD_NUMBER, &limits.ops_per_s, 1, INT64_C(1) << 50},
+        {"bps", WORD_SIZE, &limits.bytes_per_s, 0, 0},
     };
     if (parse_words("--disk", rest, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
@@ -251,22 +192,26 @@ parse_net(char *s, struct options *o)
     o->nics[n].queues = 1;
     nic = codec_list_add(&spec_nic_table, &o->spec.nics);
     const struct word words[] = {
-        {"tap", TEXT, &o->nics[n].tap, 0, 0},
-        {"mac", TEXT, &mac, 0, 0},
-        {"name", TEXT, &name, 0, 0},
-        {"mtu", NUMBER, &nic->mtu, 68, 65535},
-        {"queues", NUMBER, &o->nics[n].queues, 1, DEVICES_MAX_NIC_QUEUES},
-        {"vhost", FLAG, &o->nics[n].vhost, 0, 0},
-        {"rx_bps", SIZE, &rx.bytes_per_s, 0, 0},
-        {"tx_bps", SIZE, &tx.bytes_per_s, 0, 0},
-        {"rx_pps", NUMBER, &rx.ops_per_s, 1, INT64_C(1) << 50},
-        {"tx_pps", NUMBER, &tx.ops_per_s, 1, INT64_C(1) << 50},
+        {"tap", WORD_TEXT, &o->nics[n].tap, 0, 0},
+        {"packets", WORD_NUMBER, &o->nics[n].packets, 3, INT_MAX},
+        {"mac", WORD_TEXT, &mac, 0, 0},
+        {"name", WORD_TEXT, &name, 0, 0},
+        {"mtu", WORD_NUMBER, &nic->mtu, 68, 65535},
+        {"queues", WORD_NUMBER, &o->nics[n].queues, 1, DEVICES_MAX_NIC_QUEUES},
+        {"vhost", WORD_FLAG, &o->nics[n].vhost, 0, 0},
+        {"rx_bps", WORD_SIZE, &rx.bytes_per_s, 0, 0},
+        {"tx_bps", WORD_SIZE, &tx.bytes_per_s, 0, 0},
+        {"rx_pps", WORD_NUMBER, &rx.ops_per_s, 1, INT64_C(1) << 50},
+        {"tx_pps", WORD_NUMBER, &tx.ops_per_s, 1, INT64_C(1) << 50},
     };
     if (parse_words("--net", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
-    if (!o->nics[n].tap)
-        return bad_option("--net", "tap=NAME, please");
+    if (!o->nics[n].tap == !o->nics[n].packets)
+        return bad_option("--net", "tap=NAME or packets=FD, please");
+    if (o->nics[n].packets && (o->nics[n].queues > 1 || o->nics[n].vhost))
+        return bad_option("--net", "queues and vhost need a tap");
     nic->tap = o->nics[n].tap;
+    nic->kind = nic->tap ? DEVICES_NIC_TAP : DEVICES_NIC_PACKETS;
     nic->name = name_or(name, "net", n);
     nic->rx_limits = new_limits(&rx);
     nic->tx_limits = new_limits(&tx);
@@ -286,9 +231,9 @@ parse_vsock(char *s, struct options *o)
     v = o->spec.vsock = xnew(struct spec_vsock);
     v->listen_fd = -1;
     const struct word words[] = {
-        {"cid", NUMBER, &v->cid, 3, UINT32_MAX - INT64_C(1)},
-        {"socket", TEXT, &o->vsock, 0, 0},
-        {"guest", TEXT, &guest, 0, 0},
+        {"cid", WORD_NUMBER, &v->cid, 3, UINT32_MAX - INT64_C(1)},
+        {"socket", WORD_TEXT, &o->vsock, 0, 0},
+        {"guest", WORD_TEXT, &guest, 0, 0},
     };
     if (parse_words("--vsock", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
@@ -308,9 +253,9 @@ parse_console(char *s, struct options *o)
     k = codec_list_add(&spec_console_table, &o->spec.consoles);
     k->fd = -1;
     const struct word words[] = {
-        {"name", TEXT, &name, 0, 0},
-        {"path", TEXT, &o->consoles[n].path, 0, 0},
-        {"listen", TEXT, &at, 0, 0},
+        {"name", WORD_TEXT, &name, 0, 0},
+        {"path", WORD_TEXT, &o->consoles[n].path, 0, 0},
+        {"listen", WORD_TEXT, &at, 0, 0},
     };
     if (parse_words("--console", s, words, ARRAY_SIZE(words)) < 0)
         return -EINVAL;
@@ -406,15 +351,15 @@ set_option(struct options *o, int c, char *arg)
     }
     switch (c) {
     case CPUS:
-        return parse_number(arg, 1, PLATFORM_MAX_CPUS, &s->cpus) < 0
+        return words_number(arg, 1, PLATFORM_MAX_CPUS, &s->cpus) < 0
                    ? bad_option("--cpus", "a number from 1 to 64, please")
                    : 0;
     case MEMORY:
-        return parse_size(arg, &s->memory->bytes) < 0
+        return words_size(arg, &s->memory->bytes) < 0
                    ? bad_option("--memory", "a size such as 512M, please")
                    : 0;
     case RESTARTS:
-        return parse_number(arg, 0, INT64_MAX, &s->restarts_max) < 0
+        return words_number(arg, 0, INT64_MAX, &s->restarts_max) < 0
                    ? bad_option("--restarts-max", "a number, please")
                    : 0;
     case RESET:

@@ -17,8 +17,8 @@ struct options {
     const char *kernel, *initrd, *metrics, *control, *console_log;
     const char *disks[DEVICES_MAX_DISKS]; /* paths */
     struct {
-        const char *tap;
-        int64_t queues;
+        const char *tap; /* or NULL: packets */
+        int64_t packets, queues;
         bool vhost;
     } nics[DEVICES_MAX_NICS];
     struct {

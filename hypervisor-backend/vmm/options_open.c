@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/be_tap.h"
 #include "hypervisor-backend/vmm/options.h"
@@ -110,22 +111,43 @@ open_console(const char *path, int64_t *ret, struct err *reterr)
     return open_file(path, O_RDWR, ret, reterr);
 }
 
+/* A host without it is no reason not to run. */
+static int
+open_vhosts(struct spec_nic *n, unsigned queues, struct err *reterr)
+{
+    for (unsigned q = 0; q < queues; q++) {
+        int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+        if (fd < 0 && q == 0 && (errno == ENOENT || errno == ENODEV)) {
+            log_warn("no vhost on this host; the VM's process moves frames",
+                     "errno=%d", errno);
+            return 0;
+        }
+        if (fd < 0)
+            return err_errno(reterr, -errno, "/dev/vhost-net");
+        codec_ints_add(&n->vhost_fds, fd);
+    }
+    return 0;
+}
+
 static int
 open_nic(struct options *o, size_t i, struct err *reterr)
 {
     struct spec_nic *n = (struct spec_nic *)o->spec.nics.items + i;
 
-    if (o->nics[i].queues > 1 || o->nics[i].vhost)
-        return err_set(reterr, -ENOTSUP, "unsupported",
-                       "--net: queues and vhost are not in this build");
-    for (int64_t q = 0; q < o->nics[i].queues; q++) {
-        int fd, r = be_tap_open(o->nics[i].tap, &fd, reterr);
+    unsigned queues = (unsigned)o->nics[i].queues;
+    int fds[DEVICES_MAX_NIC_QUEUES], r;
 
-        if (r < 0)
-            return r;
-        codec_ints_add(&n->fds, fd);
+    if (!o->nics[i].tap) {
+        codec_ints_add(&n->fds, o->nics[i].packets);
+        return 0;
     }
-    return 0;
+    r = be_tap_open_queues(o->nics[i].tap, queues, fds, reterr);
+    if (r < 0)
+        return r;
+    for (unsigned q = 0; q < queues; q++)
+        codec_ints_add(&n->fds, fds[q]);
+    return o->nics[i].vhost ? open_vhosts(n, queues, reterr) : 0;
 }
 
 static int

@@ -303,7 +303,14 @@ request(void *self, struct control_request *q, uint64_t ticket,
     if (!r->vm)
         return err_set(reterr, -EAGAIN, "restarting",
                        "the guest is between two runs");
-    return part(r, q, ticket, result, reterr);
+    e = part(r, q, ticket, result, reterr);
+    if (e == -ENOENT && reterr->n_details == 0) {
+        char text[sizeof(reterr->message)];
+
+        memcpy(text, reterr->message, sizeof(text));
+        err_field(reterr, q->disk ? "/disk" : "/nic", "not_found", "%s", text);
+    }
+    return e;
 }
 
 static size_t

@@ -126,12 +126,12 @@ static const struct call calls[] = {
     IS(M, fcntl, 1, F_ADD_SEALS),
     IS(M, fcntl, 1, F_GET_SEALS),
     ANY(M, memfd_create),
-    ANY(M, ftruncate), /* of a new memfd */
-    ANY(M, eventfd2),
+    ANY(M, ftruncate),  /* of a new memfd */
+    ANY(ALL, eventfd2), /* MSI-X vectors, at their first use */
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
     ANY(ALL, timerfd_settime),
-    ANY(M, poll),
+    ANY(ALL, poll), /* one look, without waiting, in devices */
     ANY(M, ppoll),
     ANY(M, epoll_create1),
     ANY(ALL, epoll_ctl),
@@ -203,6 +203,7 @@ static const struct call calls[] = {
     IOCTL(ALL, TUNSETOFFLOAD),
     IOCTL(ALL, TUNSETQUEUE),
     IOCTL(M, VHOST_SET_OWNER),
+    IOCTL(M, VHOST_RESET_OWNER),
     IOCTL(M, VHOST_GET_FEATURES),
     IOCTL(M, VHOST_GET_BACKEND_FEATURES),
     IOCTL(ALL, VHOST_SET_FEATURES),

@@ -4,11 +4,13 @@
 #include "hypervisor-backend/vmm/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/control_request.h"
+#include "hypervisor-backend/vmm/jail.h"
 #include "hypervisor-backend/vmm/run.h"
 
 static int
@@ -31,13 +33,55 @@ read_all(int fd, struct buf *out, struct err *reterr)
     }
 }
 
+struct kept {
+    int *fds;
+    size_t n;
+    int root_fd;
+};
+
 static int
-enter_jail(const struct spec *s, struct err *reterr)
+keep_fd(int64_t *fd, const char *ptr, void *arg)
 {
-    if (s->jail)
-        return err_field(reterr, "/jail", "unsupported",
-                         "is not supported in this build");
+    struct kept *k = arg;
+
+    if (*fd == k->root_fd)
+        return 0;
+    k->fds = xrealloc(k->fds, (k->n + 1) * sizeof(*k->fds));
+    k->fds[k->n++] = (int)*fd;
     return 0;
+}
+
+/* From here on there is this VM's description and its descriptors, and of the
+ * machine nothing else. */
+static int
+enter_jail(struct spec *s, struct err *reterr)
+{
+    struct kept k = {0};
+    struct jail_config c;
+    int r;
+
+    if (!s->jail)
+        return 0;
+    k.root_fd = (int)s->jail->root_fd;
+    spec_each_fd(s, keep_fd, &k);
+    /* What the starter gave for the log, and in place of a terminal. */
+    for (int64_t fd = 0; fd < SPEC_FIRST_FD; fd++)
+        if (fcntl((int)fd, F_GETFD) >= 0)
+            keep_fd(&fd, "", &k);
+    c = (struct jail_config){.root_fd = k.root_fd,
+                             .uid = (uid_t)s->jail->uid,
+                             .gid = (gid_t)s->jail->gid,
+                             .hostname = s->jail->hostname,
+                             .memory_bytes = (uint64_t)s->memory->bytes,
+                             .keep_fds = k.fds,
+                             .n_keep_fds = k.n,
+                             .need_pid_namespace = true};
+    r = jail_enter(&c, reterr);
+    free(k.fds);
+    if (r < 0)
+        return r;
+    s->jail->root_fd = -1; /* closed */
+    return jail_seccomp(JAIL_THREAD_MAIN, reterr);
 }
 
 static int

@@ -281,68 +281,6 @@ spec_nic_release(struct spec_nic *n)
     codec_clear(&spec_nic_table, n);
 }
 
-struct spec_disk *
-spec_find_disk(const struct spec *s, const char *name)
-{
-    struct spec_disk *d = s->disks.items;
-
-    for (size_t i = 0; i < s->disks.n; i++)
-        if (streq(d[i].name, name))
-            return &d[i];
-    return NULL;
-}
-
-struct spec_nic *
-spec_find_nic(const struct spec *s, const char *name)
-{
-    struct spec_nic *n = s->nics.items;
-
-    for (size_t i = 0; i < s->nics.n; i++)
-        if (streq(n[i].name, name))
-            return &n[i];
-    return NULL;
-}
-
-void
-spec_add_disk(struct spec *s, struct spec_disk *d)
-{
-    *(struct spec_disk *)codec_list_add(&spec_disk_table, &s->disks) = *d;
-    *d = (struct spec_disk){.fd = -1};
-}
-
-void
-spec_add_nic(struct spec *s, struct spec_nic *n)
-{
-    *(struct spec_nic *)codec_list_add(&spec_nic_table, &s->nics) = *n;
-    *n = (struct spec_nic){0};
-}
-
-/* The list's room grows with its length (codec.c), which going down and up
- * again over a power of two only makes anew. */
-static void
-list_del(struct codec_list *l, size_t size, const void *item)
-{
-    size_t at = (size_t)((const char *)item - (char *)l->items);
-
-    memmove((char *)l->items + at, (char *)l->items + at + size,
-            l->n * size - at - size);
-    l->n--;
-}
-
-void
-spec_del_disk(struct spec *s, struct spec_disk *d)
-{
-    spec_disk_release(d);
-    list_del(&s->disks, sizeof(*d), d);
-}
-
-void
-spec_del_nic(struct spec *s, struct spec_nic *n)
-{
-    spec_nic_release(n);
-    list_del(&s->nics, sizeof(*n), n);
-}
-
 /* ---- decoding ---- */
 
 int

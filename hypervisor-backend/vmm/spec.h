@@ -92,16 +92,8 @@ void spec_init(struct spec *s);
 void spec_release(struct spec *s);
 void spec_disk_release(struct spec_disk *d);
 void spec_nic_release(struct spec_nic *n);
-struct spec_disk *spec_find_disk(const struct spec *s, const char *name);
-struct spec_nic *spec_find_nic(const struct spec *s, const char *name);
-/* Takes *d over and zeroes it; the same for a NIC. */
-void spec_add_disk(struct spec *s, struct spec_disk *d);
-void spec_add_nic(struct spec *s, struct spec_nic *n);
-/* Takes it out of the list; it stays open where it was given to a device. */
-void spec_del_disk(struct spec *s, struct spec_disk *d);
-void spec_del_nic(struct spec *s, struct spec_nic *n);
 
-/* Text into *out (initialized), with all that can be said without looking at
+/* Text into *out, with all that can be said without looking at
  * descriptors: bounds, names used twice, addresses. On failure *out names no
  * descriptor: none was the document's to give. */
 int spec_decode(const char *json, size_t len, struct spec *out,

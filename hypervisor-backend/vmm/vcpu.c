@@ -479,9 +479,12 @@ vcpus_resume(struct vcpus *v)
         return;
     /* Tells the guest's watchdogs that it was not its fault; -EINVAL where
      * the guest has no such clock. */
-    for (unsigned i = 0; i < v->n; i++)
-        if (ioctl(v->cpu[i].fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno != EINVAL)
-            log_debug("no clock control", "vcpu=%u", i);
+    for (unsigned i = 0; i < v->n; i++) {
+        int r = kvm_ioctl(v->cpu[i].fd, KVM_KVMCLOCK_CTRL, NULL);
+
+        if (r < 0 && r != -EINVAL)
+            log_debug("no clock control", "vcpu=%u errno=%d", i, -r);
+    }
     pthread_mutex_lock(&v->lock);
     set_want(v, WANT_RUN);
     pthread_mutex_unlock(&v->lock);

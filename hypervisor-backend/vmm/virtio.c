@@ -303,8 +303,6 @@ void
 virtio_pause(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
-    if (!v->paused && v->type->pause)
-        v->type->pause(v->self, true);
     v->paused = true;
     if (v->type->update)
         v->type->update(v->self);
@@ -317,8 +315,6 @@ void
 virtio_resume(struct virtio *v)
 {
     pthread_mutex_lock(&v->lock);
-    if (v->paused && v->type->pause)
-        v->type->pause(v->self, false);
     v->paused = false;
     if (v->type->update)
         v->type->update(v->self);

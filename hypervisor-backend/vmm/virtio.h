@@ -42,9 +42,6 @@ struct virtio_type {
      * free. A device that has it calls virtio_idle() whenever the last of
      * what was in flight came back. */
     bool (*idle)(void *self);
-    /* For work that goes on without queue(): stop it, take it up again. May
-     * be NULL. */
-    void (*pause)(void *self, bool paused);
     /* The driver wrote config bytes that are in config_writable. May be
      * NULL. */
     void (*config_written)(void *self, unsigned offset, unsigned size);

@@ -22,6 +22,7 @@ from lib_cloud import BUILD, SLOW, Cloud, Tap, wait_until
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "50"))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "6"))
+CRASH_MS = 1500
 SEED = int(os.environ.get("CHAOS_SEED") or
            random.SystemRandom().randrange(1 << 31))
 
@@ -68,14 +69,16 @@ def chaos():
     cloud = Cloud(tap, ["--node-lapse", "20s", "--request-timeout", "2s"])
     cloud.start_controller()
     traffic.prepare(cloud)
-    # One node with slow and failing starts, deaf guests; the other with
-    # guests that end by themselves.
+    # One node with slow and failing starts, deaf guests and guests that
+    # crash; the other with guests that power themselves off.
     agents = [
         cloud.add_agent(
             "n1", "--driver", "sim", "--heartbeat", "1s", "--stop-grace",
             "500ms", "--sim-options",
             "cpus=16,memory_mib=4096,start_delay_ms=15,stop_delay_ms=40,"
-            f"start_fail_permille=60,ignore_acpi_permille=200,seed={SEED}"),
+            "start_fail_permille=60,ignore_acpi_permille=200,"
+            f"guest_crash_after_ms={CRASH_MS},guest_crash_permille=300,"
+            f"seed={SEED}"),
         cloud.add_agent(
             "n2", "--driver", "sim", "--heartbeat", "1s", "--stop-grace",
             "500ms", "--sim-options",
@@ -125,8 +128,12 @@ def chaos():
              + traffic.figures(clients))
     tap.diag(f"{sum(r.sent for r in replayers)} old observations repeated")
     settled = time.monotonic()
-    tap.none(checks.settle(cloud), "chaos: every operation ends")
-    tap.diag(f"settled after {time.monotonic() - settled:.1f} s")
+    tap.none(checks.settle(cloud, lives=2 * CRASH_MS / 1000),
+             "chaos: every operation ends")
+    restarts = sum(i["restart_count"]
+                   for i in cloud.api().list("/v1/instances"))
+    tap.diag(f"settled after {time.monotonic() - settled:.1f} s; {restarts} "
+             "restarts by policy of what there still is")
     tap.none(checks.same_running(cloud),
              "chaos: what runs is what the API says is running")
     tap.none(checks.check_states(cloud, clients, by_itself=True),

@@ -295,8 +295,12 @@ def killed(g, name, what, run):
         return rows[-1][2] is not None
     wait_until(10, closed, every=0.01)
     took = time.time() - t
-    tap.ok(took < SLOW and abs(rows[-1][2] - t) < SLOW,
-           f"{what}: told and billed to its end within a second", took, rows)
+    # libvirt takes its time over a QEMU's end where the machine is busy; the
+    # moment itself is known from the process.
+    tap.diag(f"{what}: told after {took:.3f} s")
+    tap.ok(took < 5 * SLOW and abs(rows[-1][2] - t) < SLOW,
+           f"{what}: told before it is started again, billed to its end",
+           took, rows)
     tap.ok(wait_until(60, lambda: g.show(name)["state"] == "running" and
                       g.show(name)["run"] == run),
            f"{what}: running again, as run {run}", g.show(name))

@@ -88,9 +88,10 @@ def running_now(agents):
 
 # ---- settled? ----
 
-def settle(cloud, seconds=60):
+def settle(cloud, seconds=60, lives=0):
     """Until no operation runs and no instance is on its way; what is left
-    otherwise."""
+    otherwise. lives: guests that crash do so within so many seconds, and none
+    that runs may be as young."""
     api = cloud.api()
     left = []
 
@@ -102,6 +103,10 @@ def settle(cloud, seconds=60):
         left.extend(f"instance {i['id']} is {i['state']} (run {i['run']})"
                     for i in api.list("/v1/instances")
                     if i["state"] in TRANSIENT)
+        young = time.time() - lives
+        left.extend(f"{vm} run {run} may yet crash" for (vm, run), r in
+                    (all_runs(cloud.agents, []).items() if lives else ())
+                    if r.end is None and r.start / 1e6 > young)
         return not left
     wait_until(seconds, quiet, every=0.2)
     api.close()
@@ -171,6 +176,7 @@ def check_states(cloud, clients, by_itself=False):
     there = {i["id"]: i for i in cloud.api().list("/v1/instances")}
     mine = {i: v for c in clients for i, v in c.mine.items()}
     names = {i: n for c in clients for i, n in c.created.items()}
+    policies = {i: p for c in clients for i, p in c.policy.items()}
     for i, verb in mine.items():
         vm = there.get(i)
         if not vm:
@@ -183,6 +189,14 @@ def check_states(cloud, clients, by_itself=False):
             want.add("error")  # its start had failed before
         elif by_itself and vm.get("stop_reason") == "guest":
             want.add("stopped")
+        elif by_itself and vm.get("stop_reason") == "crashed" and \
+                vm["restart_policy"] == "never":
+            want.add("stopped")
+        if vm["restart_policy"] != policies[i]:
+            bad.append(f"{i}: policy {vm['restart_policy']}, not "
+                       f"{policies[i]}")
+        if vm["restart_count"] and policies[i] == "never":
+            bad.append(f"{i}: {vm['restart_count']} restarts, never wanted")
         if vm["state"] not in want:
             bad.append(f"{i}: {vm['state']} ({vm.get('stop_reason')}) after "
                        f"{verb}")

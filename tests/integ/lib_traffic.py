@@ -49,6 +49,7 @@ class Client(threading.Thread):
         self.halt = threading.Event()
         self.mine = {}     # id -> the last acknowledged verb
         self.created = {}  # id -> name, of all that were ever acknowledged
+        self.policy = {}   # id -> its restart policy
         self.acked = {}    # request id -> (verb, instance, operation)
         self.refused = {}  # request id -> (verb, instance, status, code)
         self.problems = []
@@ -115,10 +116,15 @@ class Client(threading.Thread):
         self.n += 1
         name = f"i{self.number}-{self.n}"
         flavor = self.random.choice(list(FLAVORS))
-        i, r = self.write("create", "POST", "/v1/instances", {
-            "name": name, "flavor": flavor, "image": "blank"})
+        body = {"name": name, "flavor": flavor, "image": "blank"}
+        # Not "always": where guests power themselves off it has no end.
+        policy = self.random.choice(["", "never", "on-failure"])
+        if policy:
+            body["restart_policy"] = policy
+        i, r = self.write("create", "POST", "/v1/instances", body)
         if r.status == 201:
             self.created[i] = name
+            self.policy[i] = policy or "on-failure"
             self.mine[i] = "create"
         else:
             self.problem(f"create {name}: {r.status} {r.body}")

@@ -2,75 +2,17 @@
  * and on a tap where there may be one. */
 #include <config.h>
 
-#include "tests/unit/vmm-guest.h"
+#include "tests/unit/vmm-net.h"
 
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "hypervisor-backend/vmm/be_tap.h"
-#include "hypervisor-backend/vmm/dev_net.h"
-
-#define F(name) VIRTIO_BIT(VIRTIO_NET_F_##name)
-#define HEADER 12U
-
-struct fixture {
-    struct guest g;
-    struct dev_net *d;
-    int peer;
-    uint64_t tx, rx;
-};
-
-static struct fixture *
-make(int fd, const struct dev_net_options *base)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-    struct dev_net_options o = *base;
-
-    o.fds[0] = fd;
-    o.n_fds = 1;
-    memcpy(o.mac, "\x02\x00\x00\x01\x02\x03", 6);
-    guest_new(&f->g, 16 * GUEST_MIB);
-    assert_int_equal(dev_net_new(f->g.mem, f->g.loop, &o, &f->d, NULL), 0);
-    guest_plug(&f->g, dev_net_virtio(f->d), DEV_NET_CLASS);
-    f->tx = guest_alloc(&f->g, 128 * 1024, 4096);
-    f->rx = guest_alloc(&f->g, GUEST_MIB, 4096);
-    return f;
-}
-
-static struct fixture *
-make_pair(const struct dev_net_options *base)
-{
-    struct fixture *f;
-    int fd[2], size = 1 << 20;
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd),
-                     0);
-    for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(
-            setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-    f = make(fd[0], base);
-    f->peer = fd[1];
-    return f;
-}
-
-static void
-destroy(struct fixture *f)
-{
-    guest_unplug(&f->g);
-    dev_net_free(f->d);
-    guest_free(&f->g);
-    if (f->peer >= 0)
-        close(f->peer);
-    free(f);
-}
 
 static int
 setup(void **state)
@@ -84,39 +26,6 @@ teardown(void **state)
 {
     destroy(*state);
     return 0;
-}
-
-static void
-send_frame(struct fixture *f, const struct virtio_net_hdr_v1 *h, uint32_t len)
-{
-    struct guest_seg s[] = {{f->tx, HEADER, false},
-                            {f->tx + HEADER, len, false}};
-
-    memcpy(guest_at(&f->g, f->tx, HEADER), h, HEADER);
-    guest_send(&f->g, &f->g.q[1], s, len ? 2 : 1);
-    guest_wait(&f->g, &f->g.q[1]);
-}
-
-/* Offers n buffers of len bytes each, in the ring's order. */
-static void
-offer_rx(struct fixture *f, unsigned n, uint32_t len)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct guest_seg s = {f->rx + i * len, len, true};
-
-        guest_offer(&f->g, &f->g.q[0], guest_chain(&f->g, &f->g.q[0], &s, 1));
-    }
-    guest_kick(&f->g, &f->g.q[0]);
-}
-
-static void
-peer_send(struct fixture *f, uint32_t len, char fill)
-{
-    static char buf[70000];
-
-    memset(buf, 0, HEADER);
-    memset(buf + HEADER, fill, len);
-    assert_int_equal(write(f->peer, buf, HEADER + len), HEADER + len);
 }
 
 static void
@@ -436,6 +345,60 @@ rate__limits_each_way(void **state)
     destroy(f);
 }
 
+/* --- packets --- */
+
+static void
+packets__carry_no_offloads(void **state)
+{
+    struct fixture *f =
+        make_pair(&(struct dev_net_options){.kind = DEV_NET_PACKETS});
+    uint8_t lie[HEADER + 60], *p = guest_at(&f->g, f->rx, 4096);
+
+    (void)state;
+    assert_int_equal(guest_offered(&f->g) &
+                         (F(CSUM) | F(GUEST_CSUM) | F(HOST_TSO4) |
+                          F(HOST_TSO6) | F(GUEST_TSO4) | F(GUEST_TSO6)),
+                     0);
+    guest_start(&f->g, F(MRG_RXBUF), 2);
+    offer_rx(f, 4, 2048);
+    memset(lie, 0xff, sizeof(lie));
+    assert_int_equal(write(f->peer, lie, sizeof(lie)), sizeof(lie));
+    assert_int_equal(guest_wait(&f->g, &f->g.q[0]).len, sizeof(lie));
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(p[i], 0);
+    assert_int_equal(p[10], 1);
+    /* empty and short messages are no end */
+    assert_int_equal(send(f->peer, lie, 0, 0), 0);
+    assert_int_equal(send(f->peer, lie, HEADER, 0), HEADER);
+    peer_send(f, 60, 'a');
+    assert_int_equal(guest_wait(&f->g, &f->g.q[0]).len, HEADER + 60);
+    destroy(f);
+}
+
+static void
+link__down_lets_nothing_pass(void **state)
+{
+    struct fixture *f = *state;
+    struct dev_net_stats st;
+    char buf[200];
+
+    guest_start(&f->g, F(STATUS), 2);
+    offer_rx(f, 4, 2048);
+    dev_net_set_link(f->d, false);
+    peer_send(f, 60, 'd');
+    send_frame(f, &(struct virtio_net_hdr_v1){0}, 60);
+    guest_settle(&f->g);
+    assert_int_equal(recv(f->peer, buf, sizeof(buf), MSG_DONTWAIT), -1);
+    dev_net_stats(f->d, &st);
+    assert_int_equal(st.tx_dropped, 1);
+    assert_int_equal(st.rx_dropped, 1);
+    dev_net_set_link(f->d, true);
+    peer_send(f, 61, 'u');
+    assert_int_equal(guest_wait(&f->g, &f->g.q[0]).len, HEADER + 61);
+    send_frame(f, &(struct virtio_net_hdr_v1){0}, 60);
+    assert_int_equal(recv(f->peer, buf, sizeof(buf), 0), 72);
+}
+
 static bool
 link_down(void *arg)
 {
@@ -481,6 +444,30 @@ options__bad_ones_are_refused(void **state)
                     &(struct dev_net_options){.n_fds = 1, .mac = {1}}, &d,
                     NULL),
         -EINVAL);
+    assert_int_equal(
+        dev_net_new(g.mem, g.loop, &(struct dev_net_options){0}, &d, NULL),
+        -EINVAL);
+    assert_int_equal(dev_net_new(g.mem, g.loop,
+                                 &(struct dev_net_options){.n_fds = 9}, &d,
+                                 NULL),
+                     -EINVAL);
+    assert_int_equal(dev_net_new(g.mem, g.loop,
+                                 &(struct dev_net_options){
+                                     .kind = DEV_NET_PACKETS, .n_fds = 2},
+                                 &d, NULL),
+                     -EINVAL);
+    /* neither a tap nor a socket that keeps frames apart */
+    for (unsigned i = 0; i < 2; i++) {
+        struct dev_net_options o = {.kind = i ? DEV_NET_PACKETS : DEV_NET_TAP,
+                                    .n_fds = 1};
+        int s[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+        o.fds[0] = s[0];
+        assert_int_equal(dev_net_new(g.mem, g.loop, &o, &d, NULL), -EINVAL);
+        close(s[0]);
+        close(s[1]);
+    }
     assert_int_equal(be_tap_open("", &fd, NULL), -EINVAL);
     assert_int_equal(be_tap_open("a/b", &fd, NULL), -EINVAL);
     assert_int_equal(be_tap_open("tap%d", &fd, NULL), -EINVAL);
@@ -545,6 +532,66 @@ tap__carries_frames_both_ways(void **state)
     destroy(f);
 }
 
+/* Queues of a real tap are attached as the driver asks. */
+static void
+tap__queues_follow_the_driver(void **state)
+{
+    struct dev_net_options o = {.n_fds = 2};
+    struct sockaddr_ll at = {.sll_family = AF_PACKET,
+                             .sll_protocol = htons(0x88b5)};
+    struct ifreq ifr = {.ifr_name = "vtest2"};
+    uint8_t frame[100] = {2, 0, 0, 1, 2, 3, 2, 0, 0, 9, 9, 9, 0x88, 0xb5};
+    struct pollfd p;
+    struct fixture *f;
+    int fds[2], kept[2], s;
+
+    (void)state;
+    if (unshare(CLONE_NEWNET) < 0 ||
+        be_tap_open_queues("vtest2", 2, fds, NULL) < 0) {
+        print_message("# SKIP no tap: needs CAP_NET_ADMIN, CAP_SYS_ADMIN\n");
+        skip();
+    }
+    for (unsigned i = 0; i < 2; i++)
+        kept[i] = dup(fds[i]);
+    s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(0x88b5));
+    assert_true(s >= 0);
+    assert_int_equal(ioctl(s, SIOCGIFFLAGS, &ifr), 0);
+    ifr.ifr_flags |= IFF_UP;
+    assert_int_equal(ioctl(s, SIOCSIFFLAGS, &ifr), 0);
+    at.sll_ifindex = (int)if_nametoindex("vtest2");
+    assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof(at)), 0);
+    p = (struct pollfd){s, POLLIN, 0};
+    /* twice: the second device finds the queues as the first left them */
+    for (unsigned round = 0; round < 2; round++) {
+        struct guest_seg seg = {0, HEADER + 100, false};
+
+        o.fds[1] = round ? dup(kept[1]) : fds[1];
+        f = make(round ? dup(kept[0]) : fds[0], &o);
+        f->peer = -1;
+        f->ctrl = 4;
+        guest_start(&f->g, F(MQ) | F(CTRL_VQ) | F(MRG_RXBUF), 5);
+        for (unsigned i = 0; i < 4; i++) {
+            /* sent on the second while it is used or not */
+            seg.gpa = f->tx;
+            memset(guest_at(&f->g, f->tx, HEADER), 0, HEADER);
+            memcpy(guest_at(&f->g, f->tx + HEADER, 100), frame, 100);
+            guest_send(&f->g, &f->g.q[3], &seg, 1);
+            guest_wait(&f->g, &f->g.q[3]);
+            assert_int_equal(poll(&p, 1, i & 1 ? 5000 : 0), i & 1);
+            if (i & 1)
+                assert_int_equal(recv(s, frame, sizeof(frame), 0), 100);
+            assert_int_equal(command16(f, VIRTIO_NET_CTRL_MQ, 0, i & 1 ? 1 : 2),
+                             VIRTIO_NET_OK);
+        }
+        assert_int_equal(guest_status(&f->g), STATUS_LIVE);
+        assert_int_equal(guest_read(&f->g, VPCI_DEVICE + 6, 2), 1);
+        destroy(f);
+    }
+    close(kept[0]);
+    close(kept[1]);
+    close(s);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -563,10 +610,13 @@ main(void)
         T(receive__small_ring_does_not_hang),
         T(receive__large_frame_waits_for_buffers),
         T(receive__bad_buffer_needs_reset),
+        T(link__down_lets_nothing_pass),
         T(tap__that_goes_away_is_a_link_down),
+        cmocka_unit_test(packets__carry_no_offloads),
         cmocka_unit_test(rate__limits_each_way),
         cmocka_unit_test(options__bad_ones_are_refused),
         cmocka_unit_test(tap__carries_frames_both_ways),
+        cmocka_unit_test(tap__queues_follow_the_driver),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
