@@ -1163,6 +1163,47 @@ metrics__families_are_whole_and_name_the_vm(void **state)
     force_and_forget(0);
 }
 
+/* ---- choosing ---- */
+
+/* Here, where /dev/kvm may only interpret, a new folder would go to libvirt:
+ * this one has VMs that libvirt would not see. */
+static void
+auto__stays_with_the_driver_of_the_state_folder(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct hv_config cfg = config();
+
+    reopen();
+    start(0, 1);
+    close_driver();
+    cfg.driver = "auto";
+    must(hv_open(&cfg, &hv, &e), &e);
+    assert_string_equal(hv_driver_name(hv), "vmm");
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+}
+
+static void
+open__bad_settings_are_refused(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct hv_config cfg = config();
+
+    close_driver();
+    cfg.accel = "tcg";
+    assert_int_equal(hv_open(&cfg, &hv, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/accel");
+    err_release(&e);
+    cfg.accel = NULL;
+    cfg.vmm_uid_base = 1000;
+    assert_int_equal(hv_open(&cfg, &hv, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/vmm_uid_base");
+    err_release(&e);
+    cfg.vmm_uid_base = 0;
+    cfg.vmm_binary = "/nonexistent/virga-vmm";
+    assert_int_equal(hv_open(&cfg, &hv, &e), -ENOENT);
+}
+
 /* ---- set-up ---- */
 
 static int
@@ -1245,6 +1286,8 @@ main(int argc, char **argv)
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
         CASE(stuck__vmm_holds_up_no_other_vm),
+        CASE(auto__stays_with_the_driver_of_the_state_folder),
+        CASE(open__bad_settings_are_refused),
         CASE(metrics__families_are_whole_and_name_the_vm),
     };
 
