@@ -4,6 +4,8 @@ libhv_a_SOURCES = \
 	hypervisor-backend/hv.h hypervisor-backend/hv-driver.h \
 	hypervisor-backend/hv-private.h \
 	hypervisor-backend/hv.c \
+	hypervisor-backend/meminfo.c \
+	hypervisor-backend/metrics.c \
 	hypervisor-backend/spec.c \
 	hypervisor-backend/console-log.c \
 	hypervisor-backend/probe.c \
@@ -26,7 +28,7 @@ libhv_a_SOURCES = \
 	hypervisor-backend/sim/sim-console.h
 EXTRA_DIST += hypervisor-backend/sim/README.md \
 	hypervisor-backend/libvirt/README.md
-HV_LIBS = libhv.a $(COMMON_LIBS) $(LIBVIRT_LIBS)
+HV_LIBS = libhv.a $(API_LIBS) $(LIBVIRT_LIBS)
 
 unit_tests += tests/unit/test-hv-spec
 tests_unit_test_hv_spec_SOURCES = tests/unit/test-hv-spec.c
@@ -47,4 +49,5 @@ tests_unit_test_hv_libvirt_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 
 include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm/automake.mk
+include $(top_srcdir)/hypervisor-backend/vmm-driver/driver.mk
 include $(top_srcdir)/hypervisor-backend/usernet/automake.mk

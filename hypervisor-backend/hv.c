@@ -7,21 +7,63 @@
 
 #include <string.h>
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "hypervisor-backend/hv-private.h"
 
 static const struct hv_driver *const drivers[] = {
+    &hv_driver_vmm,
     &hv_driver_libvirt,
     &hv_driver_sim,
 };
 
+/* The driver whose VMs this state folder holds, by the folder that each keeps
+ * there; NULL before the first. */
+static const char *
+settled_driver(const char *state_dir)
+{
+    static const char *const folders[] = {"libvirt", HV_VMM_DIR};
+    const char *found = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        char *path _cleanup_(freep) = xasprintf("%s/%s", state_dir, folders[i]);
+
+        if (!found && access(path, F_OK) == 0)
+            found = folders[i];
+    }
+    return found && streq(found, HV_VMM_DIR) ? hv_driver_vmm.name : found;
+}
+
+/* What is measured chooses for a new state folder only: another driver would
+ * not see the VMs of the first one, and start second copies of them. */
+static const char *
+choose_driver(const struct hv_config *cfg)
+{
+    const char *settled = settled_driver(cfg->state_dir);
+    struct err e _cleanup_(err_release) = {0};
+    char why[200];
+
+    if (settled) {
+        log_info("the driver of this state folder", "driver=%s", settled);
+        return settled;
+    }
+    if (cfg->accel && streq(cfg->accel, "tcg"))
+        return "libvirt";
+    if (hv_vmm_find_programs(cfg, &e) < 0) {
+        log_info("chose the driver", "driver=libvirt why=\"%s\"", e.message);
+        return "libvirt";
+    }
+    if (!hv_probe_kvm(why, sizeof(why))) {
+        log_info("chose the driver", "driver=libvirt why=\"%s\"", why);
+        return "libvirt";
+    }
+    log_info("chose the driver", "driver=vmm why=\"%s\"", why);
+    return "vmm";
+}
+
 static const struct hv_driver *
 find_driver(const char *name)
 {
-    /* libvirt is the one driver so far that runs guests, with KVM or without;
-     * which of the two is its own measurement. */
-    if (streq(name, "auto"))
-        name = "libvirt";
     for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
         if (streq(drivers[i]->name, name))
             return drivers[i];
@@ -43,6 +85,9 @@ check_config(const struct hv_config *cfg, struct err *reterr)
     if (!cfg->state_dir || cfg->state_dir[0] != '/')
         r = err_field(reterr, "/state_dir", "format",
                       "must be an absolute path");
+    if (cfg->accel && streq(cfg->accel, "tcg") && streq(cfg->driver, "vmm"))
+        r = err_field(reterr, "/accel", "conflict",
+                      "the driver vmm runs on /dev/kvm only");
     if (cfg->console_log_bytes &&
         (cfg->console_log_bytes < HV_CONSOLE_LOG_MIN ||
          cfg->console_log_bytes > HV_CONSOLE_LOG_MAX))
@@ -55,17 +100,20 @@ check_config(const struct hv_config *cfg, struct err *reterr)
 int
 hv_open(const struct hv_config *cfg, struct hv **ret, struct err *reterr)
 {
+    bool automatic = streq(cfg->driver, "auto");
     const struct hv_driver *drv = find_driver(cfg->driver);
     struct hv *hv _cleanup_(freep) = NULL;
     int r = check_config(cfg, reterr);
 
-    if (!drv)
+    if (!drv && !automatic)
         return err_field(reterr, "/driver", "enum",
                          "no hypervisor driver is called \"%s\": use auto, "
-                         "libvirt or sim",
+                         "vmm, libvirt or sim",
                          cfg->driver ? cfg->driver : "");
     if (r < 0)
         return r;
+    if (automatic)
+        drv = find_driver(choose_driver(cfg));
     hv = xnew(struct hv);
     hv->drv = drv;
     hv->console_log_bytes = cfg->console_log_bytes ? cfg->console_log_bytes
@@ -116,6 +164,8 @@ hv_cap_name(enum hv_cap cap)
         return "hardware";
     case HV_CAP_NO_GUEST:
         return "no-guest";
+    case HV_CAP_QCOW2:
+        return "qcow2";
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /* hypervisor-backend/hv.h - what a hypervisor driver does for the agent.
- * Role:      one vtable for every way to run a VM: `libvirt` (QEMU with KVM
- *            or TCG), `sim` (no guest), later `vmm` (embedded). A driver runs
+ * Role:      one vtable for every way to run a VM: `vmm` (the embedded VMM),
+ *            `libvirt` (QEMU with KVM or TCG), `sim` (no guest). A driver runs
  *            exactly what it is told; policy lives in the agent.
  * Ownership: specs and strings are borrowed for the call; outputs belong to
  *            the caller.
@@ -12,8 +12,10 @@
  *            -ENOENT no such VM (code "not_found") or, where a running one
  *            is needed, it has ended ("not_running"); -EEXIST a VM with this
  *            id runs already,
- *            -EINVAL the spec is bad (pointer names the part), -ENOSPC disk or
- *            memory is out, -EIO the hypervisor failed (its words inside).
+ *            -EINVAL the spec is bad (pointer names the part), -EBUSY another
+ *            VM uses a part of it (pointer), -ENOSPC disk or memory is out,
+ *            -ETIMEDOUT the hypervisor hangs, -EIO it failed (its words
+ *            inside).
  * Invariants: 1. A VM survives hv_close() and the death of the agent.
  *             2. start() never makes a second copy of an id that runs.
  *             3. list() returns every VM found, also ones that this agent
@@ -37,6 +39,7 @@ enum hv_cap {
     HV_CAP_STATS = 1u << 4,
     HV_CAP_HARDWARE = 1u << 5, /* guest code runs at hardware speed */
     HV_CAP_NO_GUEST = 1u << 6, /* simulated: images and disks not needed */
+    HV_CAP_QCOW2 = 1u << 7,    /* disks may be qcow2; without it raw only */
 };
 
 enum hv_state {
@@ -119,8 +122,11 @@ struct hv_host {
     char version[64];
 };
 
+/* Far above the ids of people, services and other programs' containers. */
+#define HV_UID_BASE 1879048192u
+
 struct hv_config {
-    const char *driver;    /* "auto", "libvirt", "sim" */
+    const char *driver;    /* "auto", "vmm", "libvirt", "sim" */
     const char *state_dir; /* absolute; the driver's own files */
     /* libvirt: connection URI; NULL is the driver's own choice. */
     const char *uri;
@@ -130,6 +136,15 @@ struct hv_config {
     uint64_t console_log_bytes;
     /* sim: "key=value,…"; see sim/README.md. NULL is all defaults. */
     const char *sim_options;
+    /* vmm: the program virga-vmm and, for NICs, virga-usernet; NULL looks for
+     * them (vmm-driver/README.md). */
+    const char *vmm_binary, *usernet_binary;
+    /* vmm: the first of the user and group ids that VMs run under; 0 is
+     * HV_UID_BASE. */
+    uint32_t vmm_uid_base;
+    /* vmm: the folder below each cgroup hierarchy's root that holds the VMs'
+     * groups; NULL is "virga". */
+    const char *vmm_cgroup;
     /* Called when a VM's state changed by itself or by a call. May be NULL.
      * Only a hint: list() and info() are the truth. */
     void (*on_event)(const char *id, void *arg);
@@ -173,6 +188,10 @@ int hv_stats(struct hv *hv, const char *id, struct hv_stats *ret,
              struct err *reterr) _must_check_;
 int hv_host(struct hv *hv, struct hv_host *ret,
             struct err *reterr) _must_check_;
+/* Appends metric families of all running VMs to out, in OpenMetrics text
+ * without the final "# EOF". A VM that does not answer is left out. */
+struct buf;
+int hv_metrics(struct hv *hv, struct buf *out, struct err *reterr) _must_check_;
 
 /* A connected, non-blocking, CLOEXEC stream socket to the serial console. */
 int hv_console_open(struct hv *hv, const char *id, int *ret_fd,
@@ -182,7 +201,6 @@ int hv_console_open(struct hv *hv, const char *id, int *ret_fd,
  * *offset before the oldest kept byte moves up to it; *offset < 0 means "the
  * last cap bytes". On return *offset is where the data begins; ret_end is the
  * log's end. No log yet: success with nothing. */
-struct buf;
 int hv_console_log(struct hv *hv, const char *dir, int64_t *offset, size_t cap,
                    struct buf *ret, int64_t *ret_end,
                    struct err *reterr) _must_check_;

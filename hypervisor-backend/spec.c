@@ -142,14 +142,18 @@ check_boot(const struct hv_spec *s, unsigned caps, struct err *reterr)
         r = err_field(reterr, "/initrd", "conflict", "needs a kernel");
     if (s->cmdline)
         r = err_field(reterr, "/cmdline", "conflict", "needs a kernel");
-    if (!s->n_disks && !(caps & HV_CAP_NO_GUEST))
+    if (!(caps & HV_CAP_DISK_BOOT))
+        r = err_field(reterr, "/kernel", "unsupported",
+                      "is required: this node's hypervisor has no firmware to "
+                      "boot a disk by");
+    else if (!s->n_disks && !(caps & HV_CAP_NO_GUEST))
         r = err_field(reterr, "/kernel", "required",
                       "is needed where there is no disk to boot from");
     return r;
 }
 
 static int
-check_disks(const struct hv_spec *s, struct err *reterr)
+check_disks(const struct hv_spec *s, unsigned caps, struct err *reterr)
 {
     int r = 0;
 
@@ -165,6 +169,9 @@ check_disks(const struct hv_spec *s, struct err *reterr)
         snprintf(at, sizeof(at), "/disks/%zu/format", i);
         if (!streq(d->format, "raw") && !streq(d->format, "qcow2"))
             r = err_field(reterr, at, "enum", "must be raw or qcow2");
+        else if (streq(d->format, "qcow2") && !(caps & HV_CAP_QCOW2))
+            r = err_field(reterr, at, "unsupported",
+                          "must be raw: this node's hypervisor reads no qcow2");
         snprintf(at, sizeof(at), "/disks/%zu/path", i);
         for (size_t j = 0; d->path && j < i; j++)
             if (streq(s->disks[j].path, d->path) &&
@@ -216,7 +223,7 @@ hv_spec_check(const struct hv_spec *s, unsigned caps, struct err *reterr)
                       "must be a multiple of 1 MiB, up to 16 TiB");
     if (check_boot(s, caps, reterr) < 0)
         r = -EINVAL;
-    if (check_disks(s, reterr) < 0)
+    if (check_disks(s, caps, reterr) < 0)
         r = -EINVAL;
     if (check_nics(s, reterr) < 0)
         r = -EINVAL;

@@ -360,7 +360,8 @@ lv_caps(void *p)
     struct lv *d = p;
 
     return HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT | HV_CAP_PAUSE |
-           HV_CAP_CONSOLE | HV_CAP_STATS | (d->kvm ? HV_CAP_HARDWARE : 0);
+           HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_QCOW2 |
+           (d->kvm ? HV_CAP_HARDWARE : 0);
 }
 
 /* ---- the other calls ---- */
@@ -607,34 +608,16 @@ lv_get_stats(void *p, const char *id, struct hv_stats *ret, struct err *e)
     return operate(p, id, LV_OP_STATS, ret, e);
 }
 
-static int
-meminfo(const char *text, const char *key, uint64_t *ret_bytes)
-{
-    const char *line = strstr(text, key);
-    uint64_t kib;
-
-    if (!line || sscanf(line + strlen(key), "%" SCNu64, &kib) != 1)
-        return -EBADMSG;
-    *ret_bytes = kib << 10;
-    return 0;
-}
-
 /* libvirt's own figure for memory is of NUMA cell 0 on some machines. */
 static int
 lv_host(void *p, struct hv_host *ret, struct err *e)
 {
     struct lv *d = p;
-    struct buf b _cleanup_(buf_release) = {0};
     struct hv_host host = {.cpus = d->cpus};
-    int r = fs_read("/proc/meminfo", 64 << 10, &b, e);
+    int r = hv_meminfo(&host.memory_bytes, &host.memory_free_bytes, e);
 
     if (r < 0)
         return r;
-    r = meminfo(buf_str(&b), "MemTotal:", &host.memory_bytes);
-    if (r == 0)
-        r = meminfo(buf_str(&b), "MemAvailable:", &host.memory_free_bytes);
-    if (r < 0)
-        return err_errno(e, r, "/proc/meminfo");
     snprintf(host.accel, sizeof(host.accel), "%s", d->kvm ? "kvm" : "tcg");
     memcpy(host.version, d->version, sizeof(host.version));
     *ret = host;

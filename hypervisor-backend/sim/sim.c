@@ -385,7 +385,7 @@ static unsigned
 sim_caps(void *d)
 {
     return HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT | HV_CAP_PAUSE |
-           HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_NO_GUEST;
+           HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_NO_GUEST | HV_CAP_QCOW2;
 }
 
 /* Opened before the VM is made, so that a bad folder fails the start. */

@@ -86,7 +86,7 @@ vmm_integ = tests/integ/70-vmm-boot.t tests/integ/71-vmm-run.t \
 	tests/integ/72-vmm-control.t
 integ_tests += $(vmm_integ)
 EXTRA_DIST += $(vmm_integ) tests/integ/testhost.sh \
-	tests/vmm/host-init tests/vmm/host-lib \
+	tests/vmm/host-init tests/vmm/host-lib tests/vmm/serve.py \
 	hypervisor-backend/vmm/CONTROL.md hypervisor-backend/vmm/README.md
 
 fuzz_targets += tests/fuzz/fuzz-vmm-boot
@@ -95,3 +95,4 @@ tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
 tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)
 
 include $(top_srcdir)/tests/vmm/guests.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hostile.mk

@@ -18,7 +18,7 @@
 #include "hypervisor-backend/hv-private.h"
 
 #define ID "0197b3a0-0000-7000-8000-000000000001"
-#define CAPS (HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT)
+#define CAPS (HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT | HV_CAP_QCOW2)
 
 static char dir[64];
 
@@ -80,6 +80,25 @@ spec__good_passes(void **state)
     s.n_disks = 0;
     expect_fault(&s, "/kernel");
     assert_int_equal(hv_spec_check(&s, CAPS | HV_CAP_NO_GUEST, &e), 0);
+}
+
+static void
+spec__what_the_driver_cannot_do_is_refused(void **state)
+{
+    static const struct hv_disk qcow2 = {.path = "/d", .format = "qcow2"};
+    struct hv_spec s = good();
+    struct err e _cleanup_(err_release) = {0};
+
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/kernel");
+    assert_string_equal(e.details[0].code, "unsupported");
+    err_release(&e);
+    s.kernel = "/k";
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), 0);
+    s.disks = &qcow2;
+    assert_int_equal(hv_spec_check(&s, CAPS, &e), 0);
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/disks/0/format");
 }
 
 static void
@@ -194,7 +213,7 @@ open__bad_config_is_refused(void **state)
 static void
 names__every_value_has_one(void **state)
 {
-    for (unsigned c = HV_CAP_KERNEL_BOOT; c <= HV_CAP_NO_GUEST; c <<= 1)
+    for (unsigned c = HV_CAP_KERNEL_BOOT; c <= HV_CAP_QCOW2; c <<= 1)
         assert_non_null(hv_cap_name((enum hv_cap)c));
     for (int i = HV_RUNNING; i <= HV_STOPPED; i++)
         assert_non_null(hv_state_name((enum hv_state)i));
@@ -369,6 +388,7 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         T(spec__good_passes),
+        T(spec__what_the_driver_cannot_do_is_refused),
         T(spec__each_fault_names_its_field),
         T(spec__disks_and_nics_faults_name_their_index),
         T(spec__all_faults_are_collected),

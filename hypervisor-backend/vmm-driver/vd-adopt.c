@@ -1,0 +1,312 @@
+/* vd-adopt.c - what an earlier process left in the state folder: VMs that
+ * run are watched again, ends that nobody saw are worked out.
+ *
+ * A record is only a claim. A process is taken for a VM's when all of this
+ * holds, found in this order: the kernel has not been booted since; a pidfd
+ * of the number could be had; that process began at the recorded tick; it
+ * runs the recorded program file; and who answers at the socket in the VM's
+ * own folder is the same VM in the same run - or somebody listens there and
+ * hangs. Whatever is done to it later goes by that pidfd: a process that was
+ * not believed cannot be hit. */
+#include <config.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "hypervisor-backend/vmm-driver/jaildir.h"
+#include "hypervisor-backend/vmm-driver/vd-private.h"
+
+/* Between closing its socket and its death a VMM has little to do. */
+#define DYING_MS 2000
+#define ADOPT_CTL_MS 1000
+
+int
+vd_start_ticks(pid_t pid, int64_t *ret)
+{
+    char path[32];
+    struct buf b _cleanup_(buf_release) = {0};
+    unsigned long long ticks;
+    const char *p;
+    int r;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    r = fs_read(path, 4096, &b, NULL);
+    if (r < 0)
+        return r;
+    /* The second field is the program's name in brackets, whatever is in it:
+     * field 3 stands behind the last bracket. */
+    p = strrchr(buf_str(&b), ')');
+    if (!p || sscanf(p + 1,
+                     " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u "
+                     "%*d %*d %*d %*d %*d %*d %llu",
+                     &ticks) != 1)
+        return -EBADMSG;
+    *ret = (int64_t)ticks;
+    return 0;
+}
+
+int
+vd_exe_of(pid_t pid, int64_t *ret_dev, int64_t *ret_ino)
+{
+    char path[32];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    if (stat(path, &st) < 0)
+        return -errno;
+    *ret_dev = (int64_t)st.st_dev;
+    *ret_ino = (int64_t)st.st_ino;
+    return 0;
+}
+
+static bool
+is_same_process(int pidfd, const struct vd_record *rec)
+{
+    int64_t ticks, dev, ino;
+
+    return vd_start_ticks((pid_t)rec->pid, &ticks) == 0 &&
+           ticks == rec->start_ticks &&
+           vd_exe_of((pid_t)rec->pid, &dev, &ino) == 0 && dev == rec->exe_dev &&
+           ino == rec->exe_ino &&
+           /* What was read was of this process, not of a later one. */
+           !vd_pidfd_wait(pidfd, 0);
+}
+
+/* True if the socket's owner may be the VM; *ret_paused if it said so. */
+static bool
+answers_as(struct vd *d, const struct vd_record *rec, int pidfd,
+           bool *ret_paused)
+{
+    struct vd_call c = {.id = rec->id,
+                        .request = "describe",
+                        .timeout_ms = ADOPT_CTL_MS,
+                        .pidfd = pidfd};
+    struct err e _cleanup_(err_release) = {0};
+    struct vd_describe desc = {0};
+    int r = vd_ctl_describe(d, &c, &desc, &e);
+    bool same;
+
+    switch (r) {
+    case 0:
+        same = streq(desc.id, rec->id) && desc.run == rec->run;
+        *ret_paused = streq(desc.state, "paused");
+        vd_describe_release(&desc);
+        return same;
+    case -ETIMEDOUT:
+    case -EPROTO:
+    case -EIO:
+        COUNT(vd_adopt_mute);
+        log_warn("a VM runs, but its VMM does not answer",
+                 "inst=%s run=%" PRId64 " error=\"%s\"", rec->id, rec->run,
+                 e.message);
+        return true;
+    default: /* nobody is there (any more) */
+        return false;
+    }
+}
+
+/* Its pidfd if the record's process is this VM and lives; else -ESRCH. */
+static int
+find_process(struct vd *d, const struct vd_record *rec, bool *ret_paused)
+{
+    int fd _cleanup_(closep) = -1;
+
+    if (!streq(rec->boot_id, d->boot_id))
+        return -ESRCH;
+    fd = pidfd_open((pid_t)rec->pid, 0);
+    if (fd < 0 || !is_same_process(fd, rec))
+        return -ESRCH;
+    if (answers_as(d, rec, fd, ret_paused))
+        return TAKE_FD(fd);
+    if (!vd_pidfd_wait(fd, DYING_MS)) {
+        COUNT(vd_adopt_not_believed);
+        log_warn("a record names a process that is not its VM, leaving that "
+                 "alone",
+                 "inst=%s pid=%" PRId64, rec->id, rec->pid);
+    }
+    return -ESRCH;
+}
+
+/* An end that nobody saw. */
+static void
+work_out_end(struct vd *d, struct vd_record *rec)
+{
+    char *path _cleanup_(freep) = vd_path(d, rec->id, VD_END);
+    char *record _cleanup_(freep) = vd_path(d, rec->id, VD_RECORD);
+    struct err e _cleanup_(err_release) = {0};
+    /* With the machine all VMs ended, however they were. */
+    struct vd_end end = {.end = streq(rec->boot_id, d->boot_id)
+                                    ? HV_END_CRASHED
+                                    : HV_END_UNKNOWN};
+    int r = vd_end_read(path, &end, &e);
+
+    if (r < 0 && r != -ENODATA)
+        log_warn("cannot read how a VM ended", "inst=%s error=\"%s\"", rec->id,
+                 e.message);
+    if (rec->killing && end.end != HV_END_GUEST)
+        end.end = HV_END_KILLED;
+    if (end.at_us < rec->started_us || end.at_us > clock_now_us())
+        end.at_us = 0;
+    rec->end = (int)end.end;
+    rec->ended_us = end.at_us;
+    err_release(&e);
+    if (vd_record_write(record, rec, &e) < 0)
+        log_warn("cannot store how a VM ended; it is worked out again",
+                 "inst=%s error=\"%s\"", rec->id, e.message);
+}
+
+static void
+drop_shell(struct vd *d, const char *id)
+{
+    struct err e _cleanup_(err_release) = {0};
+
+    if (vd_remove_shell(d, id, &e) < 0) {
+        COUNT(vd_shell_stays);
+        log_warn("cannot clean up behind a VM", "inst=%s error=\"%s\"", id,
+                 e.message);
+    }
+}
+
+/* A record that cannot be read tells nothing: if somebody listens at the
+ * VM's socket, it is a VM that must not be touched nor started again. */
+static int
+adopt_unreadable(struct vd *d, struct vd_vm *vm, const struct err *why)
+{
+    struct vd_call c = {.id = vm->id,
+                        .request = "describe",
+                        .timeout_ms = ADOPT_CTL_MS,
+                        .pidfd = -1};
+    int r = vd_ctl(d, &c, NULL, NULL);
+
+    vm->foreign = r != -ECONNREFUSED && r != -ENOENT;
+    vm->state = vm->foreign ? HV_RUNNING : HV_STOPPED;
+    vm->rec.end = vm->foreign ? HV_END_NONE : HV_END_UNKNOWN;
+    log_error(vm->foreign
+                  ? "a VM runs whose record cannot be read, leaving it alone"
+                  : "the record of a VM that ended cannot be read",
+              "inst=%s error=\"%s\"", vm->id, why->message);
+    if (!vm->foreign)
+        drop_shell(d, vm->id);
+    return 0;
+}
+
+static int
+adopt_recorded(struct vd *d, struct vd_vm *vm)
+{
+    struct vd_record *rec = &vm->rec;
+    bool paused = false;
+    int r;
+
+    if (rec->end == HV_END_NONE) {
+        vm->pidfd = find_process(d, rec, &paused);
+        if (vm->pidfd >= 0) {
+            vm->state = paused ? HV_PAUSED : HV_RUNNING;
+            d->slots[rec->slot] = 1;
+            r = vd_watch_add(d, vm);
+            if (r == 0)
+                log_info("found a VM running",
+                         "inst=%s run=%" PRId64 " pid=%" PRId64, vm->id,
+                         rec->run, rec->pid);
+            return r;
+        }
+        work_out_end(d, rec);
+    }
+    vm->state = HV_STOPPED;
+    drop_shell(d, vm->id);
+    return 0;
+}
+
+static int
+adopt_one(struct vd *d, const char *id, struct err *reterr)
+{
+    char *path _cleanup_(freep) = vd_path(d, id, VD_RECORD);
+    struct err e _cleanup_(err_release) = {0};
+    struct vd_vm *vm = vd_vm_new(id);
+    int r = vd_record_read(path, id, &vm->rec, &e);
+
+    if (r == -ENOENT) {
+        /* The death of the agent broke off this start. Its VMM waits for a
+         * description that nobody will send, and ends. */
+        vd_vm_free(vm);
+        drop_shell(d, id);
+        return vd_remove_files(d, id, reterr);
+    }
+    r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
+    if (r < 0) {
+        vd_vm_free(vm);
+        return err_errno(reterr, r, "cannot watch VM %s", id);
+    }
+    pthread_mutex_lock(&d->lock);
+    HASH_ADD_STR(d->table, id, vm);
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+struct strays {
+    struct vd *d;
+    char (*ids)[ID_SIZE];
+    size_t n;
+};
+
+static void
+note_stray(void *arg, const char *id)
+{
+    struct strays *s = arg;
+
+    if (!id_valid(id) || vd_find_locked(s->d, id))
+        return;
+    s->ids = xrealloc(s->ids, (s->n + 1) * ID_SIZE);
+    memcpy(s->ids[s->n++], id, ID_SIZE);
+}
+
+/* Groups and jails of starts that were broken off before they had a folder,
+ * or whose folder went first. */
+static int
+drop_strays(struct vd *d, struct err *reterr)
+{
+    struct strays s = {.d = d};
+    DIR *dir _cleanup_(closedirp) = NULL;
+    struct dirent *de;
+    int fd = openat(d->jails_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r = 0;
+
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        r = err_errno(reterr, -errno, "cannot list %s/jails", d->dir);
+        closep(&fd);
+        return r;
+    }
+    pthread_mutex_lock(&d->lock);
+    while ((de = readdir(dir)))
+        note_stray(&s, de->d_name);
+    if (d->cgroups)
+        r = cgroup_list(d->cgroups, note_stray, &s, reterr);
+    pthread_mutex_unlock(&d->lock);
+    for (size_t i = 0; i < s.n; i++)
+        drop_shell(d, s.ids[i]);
+    free(s.ids);
+    return r;
+}
+
+int
+vd_adopt_all(struct vd *d, struct err *reterr)
+{
+    DIR *dir _cleanup_(closedirp) = opendir(d->vms);
+    struct dirent *de;
+    int r = 0;
+
+    if (!dir)
+        return err_errno(reterr, -errno, "cannot list %s", d->vms);
+    while (r == 0 && (de = readdir(dir)))
+        if (id_valid(de->d_name))
+            r = adopt_one(d, de->d_name, reterr);
+    return r < 0 ? r : drop_strays(d, reterr);
+}
