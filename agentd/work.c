@@ -150,10 +150,10 @@ restart(struct pass *p, struct state_change *ch)
     agent_plan_restart(&ch->local, ch->note.at_us, now);
     ch->note.restart = true;
     COUNT(agent_restart);
-    log_info("the restart policy has it started again",
-             "inst=%s run=%" PRId64 " reason=%s wait_ms=%" PRId64, p->in->id,
-             ch->local.run, ch->note.reason ? ch->note.reason : "failed",
-             agent_restart_wait(&ch->local, now) / 1000);
+    log_limited(LOG_LEVEL_INFO, "the restart policy has it started again",
+                "inst=%s run=%" PRId64 " reason=%s wait_ms=%" PRId64, p->in->id,
+                ch->local.run, ch->note.reason ? ch->note.reason : "failed",
+                agent_restart_wait(&ch->local, now) / 1000);
 }
 
 static void

@@ -1,7 +1,7 @@
 # tests/targets.mk - whole test runs in build folders of their own, inside the
 # present one: sanitizers, libFuzzer, coverage; and static analysis.
-#   make check-asan check-tsan [SAN_TESTS=…]   unit tests and fuzz replays;
-#        SAN_INTEG=1 adds the integration tests
+#   make check-asan check-tsan [SAN_TESTS=…]   unit tests, fuzz replays, and
+#        the VMM's guests; SAN_INTEG=1 adds the other integration tests
 #   make fuzz [FUZZ_SECONDS=10] [FUZZ_NAMES="ws codec"]
 #   make coverage     lines that the unit tests and fuzz replays run
 #   make analyze      clang-tidy over our sources
@@ -13,8 +13,10 @@ EXTRA_DIST += tests/analyze.h tests/analyze.supp
 FUZZ_SECONDS = 10
 FUZZ_NAMES = $(fuzz_names)
 SAN_INTEG = 0
-SAN_TESTS = $(unit_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 || \
-	echo $(integ_tests)`
+# The VMM's own are quick, and what they run has to stand hostile guests.
+san_integ = tests/integ/71-vmm-run.t tests/integ/78-vmm-devices.t
+SAN_TESTS = $(unit_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
+	echo $(san_integ) || echo $(integ_tests)`
 
 san_env = ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:abort_on_error=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \

@@ -9,3 +9,4 @@ virga_usernet_LDADD = libcommon.a $(SLIRP_LIBS)
 
 integ_tests += tests/integ/75-usernet.t
 EXTRA_DIST += tests/integ/75-usernet.t tests/integ/usernet-talk.py
+dist_man_MANS += docs/man/virga-usernet.8

@@ -95,3 +95,4 @@ tests_fuzz_fuzz_vmm_boot_LDADD = $(VMM_LIBS)
 tests_fuzz_fuzz_vmm_boot_LDFLAGS = $(fuzz_ldflags)
 
 include $(top_srcdir)/tests/vmm/guests.mk
+include $(top_srcdir)/hypervisor-backend/vmm/hostile.mk

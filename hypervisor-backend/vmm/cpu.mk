@@ -30,3 +30,10 @@ tests_unit_test_vmm_blk_host_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-memory
 tests_unit_test_vmm_memory_SOURCES = tests/unit/test-vmm-memory.c $(VMM_GUEST)
 tests_unit_test_vmm_memory_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/vmm/unix-talk
+tests_vmm_unix_talk_SOURCES = tests/vmm/unix-talk.c
+tests_vmm_unix_talk_LDADD = libcommon.a
+
+integ_tests += tests/integ/77-vmm-cpu-mem.t
+EXTRA_DIST += tests/integ/77-vmm-cpu-mem.t tests/vmm/cpu-mem-init

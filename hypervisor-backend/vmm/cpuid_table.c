@@ -180,9 +180,9 @@ static const struct cpuid_model v2 = {
     .about = "psABI level 2: SSE4.2, POPCNT, CMPXCHG16B",
     .intel_fms = FMS(6, 26, 3),
     .amd_fms = FMS(0x17, 1, 2),
-    LIST(F_FPU, F_VME, F_DE, F_PSE, F_TSC, F_MSR, F_PAE, F_MCE, F_CX8, F_APIC,
-         F_SEP, F_MTRR, F_PGE, F_MCA, F_CMOV, F_PAT, F_PSE36, F_CLFLUSH, F_MMX,
-         F_FXSR, F_SSE, F_SSE2, F_SYSCALL, F_NX, F_LM, F_SSE3, F_SSSE3, F_CX16,
+    LIST(F_FPU, F_DE, F_PSE, F_TSC, F_MSR, F_PAE, F_MCE, F_CX8, F_APIC, F_SEP,
+         F_MTRR, F_PGE, F_MCA, F_CMOV, F_PAT, F_PSE36, F_CLFLUSH, F_MMX, F_FXSR,
+         F_SSE, F_SSE2, F_SYSCALL, F_NX, F_LM, F_SSE3, F_SSSE3, F_CX16,
          F_SSE4_1, F_SSE4_2, F_POPCNT, F_LAHF)};
 
 /* From here on with what every server that has the level has as well. */
@@ -210,8 +210,9 @@ static const struct cpuid_model skylake = {
     .base = &v4,
     .vendor = VENDOR_INTEL,
     .intel_fms = FMS(6, 85, 4),
-    LIST(F_PCID, F_INVPCID, F_ERMS, F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT,
-         F_CLWB, F_PKU, F_XSAVEC, F_XGETBV1, F_XSAVES, F_PREFETCHW)};
+    LIST(F_VME, F_PCID, F_INVPCID, F_ERMS, F_RDSEED, F_ADX, F_SMAP,
+         F_CLFLUSHOPT, F_CLWB, F_PKU, F_XSAVEC, F_XGETBV1, F_XSAVES,
+         F_PREFETCHW)};
 
 static const struct cpuid_model cascadelake = {.name = "Cascadelake-Server",
                                                .about =
@@ -237,8 +238,8 @@ static const struct cpuid_model epyc = {
     .base = &v3,
     .vendor = VENDOR_AMD,
     .amd_fms = FMS(0x17, 1, 2),
-    LIST(F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT, F_SHA_NI, F_XSAVEC, F_XGETBV1,
-         F_CR8_LEGACY, F_SSE4A, F_MISALIGNSSE, F_PREFETCHW, F_MMXEXT,
+    LIST(F_VME, F_RDSEED, F_ADX, F_SMAP, F_CLFLUSHOPT, F_SHA_NI, F_XSAVEC,
+         F_XGETBV1, F_CR8_LEGACY, F_SSE4A, F_MISALIGNSSE, F_PREFETCHW, F_MMXEXT,
          F_FXSR_OPT)};
 
 static const struct cpuid_model rome = {.name = "EPYC-Rome",

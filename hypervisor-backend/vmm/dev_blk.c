@@ -56,7 +56,7 @@ struct dev_blk {
     struct io_loop *own_loop; /* NULL: somebody else's */
     struct be_file *file;
     bool read_only;
-    bool gone;         /* nothing starts any more */
+    bool gone;         /* no file any more: all requests fail */
     uint64_t capacity; /* sectors */
     char serial[DEV_BLK_SERIAL];
     struct rate rate;
@@ -432,7 +432,8 @@ run_queue(void *self, unsigned q)
 
     virtio_each(d->v, q, &c, ready, request);
     d->dirty &= ~(1U << q);
-    be_file_submit(d->file);
+    if (!d->gone)
+        be_file_submit(d->file);
 }
 
 static bool
@@ -512,7 +513,9 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
     if (o->serial)
         memcpy(d->serial, o->serial, strnlen(o->serial, DEV_BLK_SERIAL));
     rate_init(&d->rate, &o->limits, rate_now_ns());
-    r = loop ? 0 : io_loop_new("disk", NULL, NULL, &d->own_loop);
+    r = loop
+            ? 0
+            : io_loop_new("disk", o->thread_start, o->thread_arg, &d->own_loop);
     if (r == 0) {
         loop = loop ? loop : d->own_loop;
         r = virtio_new(&blk_type, d, g, loop, n_queues, QUEUE_SIZE, MAX_BYTES,
@@ -603,18 +606,14 @@ dev_blk_set_limits(struct dev_blk *d, const struct rate_limits *l)
 void
 dev_blk_give_up(struct dev_blk *d)
 {
-    struct virtio *v = d->v;
+    struct be_file *file;
 
-    virtio_pause(v);
-    pthread_mutex_lock(&v->lock);
+    virtio_pause(d->v);
+    pthread_mutex_lock(&d->v->lock);
     d->gone = true;
-    v->paused = false; /* as long as the lock is held */
-    for (unsigned q = 0; q < v->n_queues; q++)
-        for (unsigned left = 0; left <= QUEUE_SIZE; left += VIRTIO_BATCH)
-            if (virtio_live(v) && v->queues[q].vq.live)
-                run_queue(d, q);
-    v->paused = true;
-    pthread_mutex_unlock(&v->lock);
+    file = TAKE_PTR(d->file);
+    pthread_mutex_unlock(&d->v->lock);
+    be_file_free(file);
 }
 
 void

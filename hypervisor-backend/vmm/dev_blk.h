@@ -30,6 +30,9 @@ struct dev_blk_options {
     unsigned n_queues;  /* 0: one */
     const char *serial; /* cut to DEV_BLK_SERIAL bytes; may be NULL */
     struct rate_limits limits;
+    /* Runs first on the disk's own thread (without a loop); may be NULL. */
+    int (*thread_start)(void *arg);
+    void *thread_arg;
 };
 
 struct dev_blk_stats {
@@ -51,9 +54,10 @@ struct virtio *dev_blk_virtio(struct dev_blk *d);
 int dev_blk_resized(struct dev_blk *d) _must_check_;
 uint64_t dev_blk_capacity(struct dev_blk *d); /* bytes */
 void dev_blk_set_limits(struct dev_blk *d, const struct rate_limits *l);
-/* For a disk that is pulled out: what is in flight ends, all that the guest
- * has offered fails, so that its driver need not wait for it; the device then
- * stays paused. Not from the I/O thread. */
+/* For a disk that is pulled out: what is in flight ends, then the descriptor
+ * is closed and every request fails from now on, so that the driver need not
+ * wait for any. Leaves the device paused. Not from the I/O thread. Afterwards
+ * only virtio_resume() and dev_blk_free(). */
 void dev_blk_give_up(struct dev_blk *d);
 void dev_blk_stats(struct dev_blk *d, struct dev_blk_stats *ret);
 

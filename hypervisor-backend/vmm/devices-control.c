@@ -147,6 +147,9 @@ devices_pause(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (d->slots[i] && d->slots[i]->v)
             virtio_pause(d->slots[i]->v);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (d->ghosts[i])
+            virtio_pause(d->ghosts[i]->v);
 }
 
 void
@@ -158,6 +161,9 @@ devices_resume(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (d->slots[i] && d->slots[i]->v)
             virtio_resume(d->slots[i]->v);
+    for (unsigned i = 0; i < PCI_SLOTS; i++)
+        if (d->ghosts[i])
+            virtio_resume(d->ghosts[i]->v);
     io_kick(d->event_fd); /* ejects may have come before the pause */
 }
 

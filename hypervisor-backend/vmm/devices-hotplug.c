@@ -10,14 +10,18 @@
 #include "common/mem.h"
 #include "hypervisor-backend/vmm/devices-private.h"
 
-/* Frees the slot of what was pulled out. */
-static void
-bury(struct devices *d, unsigned slot)
+void
+devices_bury(struct devices *d, unsigned slot)
 {
     struct pci_dev *husk = TAKE_PTR(d->husks[slot]);
+    struct device *ghost = TAKE_PTR(d->ghosts[slot]);
 
     if (husk)
         pci_del(husk);
+    if (ghost) {
+        device_end(d, ghost, false);
+        device_free(ghost);
+    }
 }
 
 /* Takes dev over. */
@@ -34,7 +38,7 @@ attach(struct devices *d, struct device *dev, unsigned *ret_slot,
         return err_set(reterr, -ENOSPC, "no_slot", "all PCI slots are taken");
     }
     if (d->pci) { /* else the next run makes it */
-        bury(d, dev->slot);
+        devices_bury(d, dev->slot);
         r = device_begin(d, dev, reterr);
         if (r < 0) {
             device_free(dev);
@@ -70,19 +74,46 @@ devices_attach_nic(struct devices *d, struct devices_nic *nic,
     return r < 0 ? r : attach(d, dev, ret_slot, reterr);
 }
 
-/* Off the bus, and all of it freed. */
+/* Off the list; whoever waits for that is told. */
 static void
-take_away(struct devices *d, struct device *dev, bool pulled)
+strike_off(struct devices *d, struct device *dev)
 {
-    bool tell = dev->asked && d->detached;
-
-    device_end(d, dev, pulled);
     pthread_mutex_lock(&d->lock);
     d->slots[dev->slot] = NULL;
     pthread_mutex_unlock(&d->lock);
-    if (tell)
+    if (dev->asked && d->detached)
         d->detached(d->detached_arg, dev->kind, dev->name);
+}
+
+/* Off the bus, and all of it freed. */
+static void
+take_away(struct devices *d, struct device *dev)
+{
+    device_end(d, dev, false);
+    strike_off(d, dev);
     device_free(dev);
+}
+
+static void
+pull(struct devices *d, struct device *dev)
+{
+    unsigned slot = dev->slot;
+
+    if (dev->kind == DEVICES_DISK) {
+        dev_blk_give_up(dev->is.blk);
+        closep(&dev->want.disk.fd);
+        strike_off(d, dev);
+        d->ghosts[slot] = dev;
+        if (!d->paused)
+            virtio_resume(dev->v);
+    } else {
+        virtio_pause(dev->v);
+        device_end(d, dev, true);
+        strike_off(d, dev);
+        device_free(dev);
+    }
+    if (!hotplug_pulled(d->hotplug, slot))
+        devices_bury(d, slot);
 }
 
 static int
@@ -90,12 +121,11 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
        struct err *reterr)
 {
     struct device *dev = device_find(d, kind, name ? name : "", reterr);
-    unsigned slot;
 
     if (!dev)
         return -ENOENT;
     if (!dev->v) { /* between two runs nobody uses it */
-        take_away(d, dev, false);
+        take_away(d, dev);
         return 0;
     }
     if (!force) {
@@ -105,15 +135,7 @@ detach(struct devices *d, enum devices_kind kind, const char *name, bool force,
         hotplug_ask(d->hotplug, dev->slot);
         return -EINPROGRESS;
     }
-    slot = dev->slot;
-    /* The guest learns the fate of what is under way. */
-    if (kind == DEVICES_DISK && !d->paused)
-        dev_blk_give_up(dev->is.blk);
-    else
-        virtio_pause(dev->v);
-    take_away(d, dev, true);
-    if (!hotplug_pulled(d->hotplug, slot))
-        bury(d, slot);
+    pull(d, dev);
     return 0;
 }
 
@@ -150,8 +172,8 @@ devices_events(struct devices *d)
         struct device *dev = d->slots[__builtin_ctz(ejected)];
 
         ejected &= ejected - 1;
-        take_away(d, dev, false);
+        take_away(d, dev);
     }
     for (rested = hotplug_take_rested(d->hotplug); rested; rested &= rested - 1)
-        bury(d, (unsigned)__builtin_ctz(rested));
+        devices_bury(d, (unsigned)__builtin_ctz(rested));
 }

@@ -71,7 +71,12 @@ struct devices {
     bool paused;
     pthread_mutex_t lock; /* for devices_walk() from other threads */
     struct device *slots[PCI_SLOTS];
-    struct pci_dev *husks[PCI_SLOTS]; /* of what was pulled, in this run */
+    /* What was pulled out in this run, until the guest has let go of it or
+     * its slot is needed: a NIC leaves its husk on the bus; a disk stays, off
+     * the list, and fails all requests (Linux waits for its requests before
+     * it lets a disk go). */
+    struct pci_dev *husks[PCI_SLOTS];
+    struct device *ghosts[PCI_SLOTS];
 };
 
 int devices_new_on(const struct devices_host *host, struct devices_config *cfg,
@@ -107,5 +112,7 @@ void device_freep(struct device **dev);
 int device_begin(struct devices *d, struct device *dev,
                  struct err *reterr) _must_check_;
 void device_end(struct devices *d, struct device *dev, bool pulled);
+/* Ends what is left of what was pulled out of the slot. */
+void devices_bury(struct devices *d, unsigned slot);
 
 #endif

@@ -255,6 +255,7 @@ devices_leave(struct devices *d)
     for (unsigned i = 0; i < PCI_SLOTS; i++) {
         struct device *dev = d->slots[i];
 
+        devices_bury(d, i);
         if (!dev)
             continue;
         device_end(d, dev, false);
@@ -270,8 +271,7 @@ devices_leave(struct devices *d)
     }
     hotplug_free(d->hotplug);
     d->hotplug = NULL;
-    pci_free(d->pci); /* with the husks */
+    pci_free(d->pci);
     d->pci = NULL;
-    memset(d->husks, 0, sizeof(d->husks));
     d->paused = false;
 }

@@ -132,7 +132,8 @@ int devices_attach_nic(struct devices *d, struct devices_nic *nic,
  * calls `detached`. A guest may never answer: how long a client waits is the
  * caller's matter; asking again tells the guest again. force takes the device
  * away at once, as if it were pulled out: what was in flight is finished
- * first (this waits for the host's I/O), what the guest had queued fails. */
+ * first (this waits for the host's I/O), then its descriptors are closed; what
+ * the guest had queued fails. */
 int devices_detach_disk(struct devices *d, const char *name, bool force,
                         struct err *reterr) _must_check_;
 int devices_detach_nic(struct devices *d, const char *name, bool force,

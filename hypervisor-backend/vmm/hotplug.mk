@@ -11,9 +11,5 @@ unit_tests += tests/unit/test-vmm-hotplug
 tests_unit_test_vmm_hotplug_SOURCES = tests/unit/test-vmm-hotplug.c $(VMM_GUEST)
 tests_unit_test_vmm_hotplug_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 
-check_PROGRAMS += tests/vmm/hotplug-vm
-tests_vmm_hotplug_vm_SOURCES = tests/vmm/hotplug-vm.c
-tests_vmm_hotplug_vm_LDADD = $(VMMDEV_LIBS)
-
 integ_tests += tests/integ/75-vmm-hotplug.t
 EXTRA_DIST += tests/integ/75-vmm-hotplug.t tests/vmm/hotplug-init

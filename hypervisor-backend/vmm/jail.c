@@ -14,6 +14,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -30,6 +32,7 @@
 #define MAX_FDS_DEFAULT 1024u
 /* Threads, and the workers that io_uring makes in the name of this user. */
 #define MAX_TASKS 512u
+#define MAX_ARENAS 8
 #define MEMLOCK_BYTES (UINT64_C(8) << 20)
 /* Beside guest memory (twice, for a reset that builds before it frees):
  * arenas, stacks, reservations; address space is no memory. */
@@ -256,6 +259,20 @@ own_session(struct err *reterr)
     return 0;
 }
 
+/* What the C library would read from files at its first use: the time zone
+ * (gmtime_r(3) as well), and the number of processors for malloc's arenas. */
+static int
+settle_libc(struct err *reterr)
+{
+    tzset();
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    /* Sanitizers have an allocator of their own, without such a knob. */
+    if (mallopt(M_ARENA_MAX, MAX_ARENAS) != 1)
+        return err_set(reterr, -EINVAL, "internal", "jail: malloc's arenas");
+#endif
+    return 0;
+}
+
 int
 jail_enter(const struct jail_config *c, struct err *reterr)
 {
@@ -268,6 +285,8 @@ jail_enter(const struct jail_config *c, struct err *reterr)
         r = check_kept(c, reterr);
     if (r == 0)
         r = own_session(reterr);
+    if (r == 0)
+        r = settle_libc(reterr);
     if (r == 0)
         r = jail_clone_root(c->root_fd, &tree, reterr);
     if (r < 0)

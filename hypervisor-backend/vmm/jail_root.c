@@ -87,9 +87,32 @@ is_rootfs(void)
 static int
 pivot(int tree)
 {
+    int r = put_on_top(tree);
+
+    if (r < 0)
+        return r;
     if (fchdir(tree) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
     return 0;
+}
+
+/* Down from the top again, to come after what must be below it. A mount that
+ * was taken down cannot be put up again: a clone of it can. */
+static int
+pivot_in_rootfs(int tree, struct err *reterr)
+{
+    int again _cleanup_(closep) = -1;
+    int r = clone_tree(tree, &again);
+
+    if (r < 0)
+        return err_errno(reterr, r, "jail: second mount of the root directory");
+    if (umount2(".", MNT_DETACH) < 0)
+        return err_errno(reterr, -errno, "jail: first root mount");
+    r = leave_rootfs(reterr);
+    if (r < 0)
+        return r;
+    r = pivot(again);
+    return r < 0 ? err_errno(reterr, r, "jail: pivot_root in an initramfs") : 0;
 }
 
 int
@@ -100,18 +123,13 @@ jail_pivot(int tree, struct err *reterr)
     /* Before anything is mounted: no other namespace may get it. */
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(reterr, -errno, "jail: private mounts");
-    r = put_on_top(tree);
-    if (r < 0)
-        return err_errno(reterr, r, "jail: root mount");
     r = pivot(tree);
-    if (r == -EINVAL && is_rootfs() > 0) {
-        r = leave_rootfs(reterr);
-        if (r < 0)
-            return r;
-        r = pivot(tree);
-    }
+    if (r == -EINVAL && is_rootfs() > 0)
+        r = pivot_in_rootfs(tree, reterr);
+    else if (r < 0)
+        err_errno(reterr, r, "jail: pivot_root");
     if (r < 0)
-        return err_errno(reterr, r, "jail: pivot_root");
+        return r;
     if (umount2(".", MNT_DETACH) < 0)
         return err_errno(reterr, -errno, "jail: detaching the old root");
     if (chdir("/") < 0)

@@ -126,8 +126,8 @@ static const struct call calls[] = {
     IS(M, fcntl, 1, F_ADD_SEALS),
     IS(M, fcntl, 1, F_GET_SEALS),
     ANY(M, memfd_create),
-    ANY(M, ftruncate), /* of a new memfd */
-    ANY(M, eventfd2),
+    ANY(M, ftruncate),  /* of a new memfd */
+    ANY(ALL, eventfd2), /* MSI-X vectors, at their first use */
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
     ANY(ALL, timerfd_settime),

@@ -48,7 +48,8 @@ unit_tests += tests/unit/test-vmm-blk
 tests_unit_test_vmm_blk_SOURCES = tests/unit/test-vmm-blk.c $(VMM_GUEST)
 tests_unit_test_vmm_blk_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-net
-tests_unit_test_vmm_net_SOURCES = tests/unit/test-vmm-net.c $(VMM_GUEST)
+tests_unit_test_vmm_net_SOURCES = tests/unit/test-vmm-net.c \
+	tests/unit/vmm-net.h $(VMM_GUEST)
 tests_unit_test_vmm_net_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-balloon
 tests_unit_test_vmm_balloon_SOURCES = tests/unit/test-vmm-balloon.c $(VMM_GUEST)

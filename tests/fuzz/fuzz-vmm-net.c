@@ -37,13 +37,14 @@ static void
 well_formed(struct guest *g, struct guest_queue *q, struct input *in)
 {
     uint64_t at = BASE + 0xc000;
-    uint32_t n = (uint32_t)take(in, 1) * 2, have = n < in->n ? n : in->n;
+    uint32_t n = (uint32_t)take(in, 1) * 2;
     uint8_t *p = guest_at(g, at, 2 + 512);
     struct guest_seg s[] = {{at, 2 + n, false}, {at + 1024, 1, true}};
 
     p[0] = (uint8_t)(take(in, 1) % 6);
     p[1] = (uint8_t)(take(in, 1) % 6);
     memset(p + 2, 0, 512);
+    size_t have = n < in->n ? n : in->n;
     memcpy(p + 2, in->p, have);
     in->p += have;
     in->n -= have;

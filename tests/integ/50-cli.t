@@ -174,6 +174,12 @@ tap_ok "a wrong state: hints" hints 'hint: .*virga instance show'
 try 4 instance console web
 try 0 instance start web --wait
 try 0 instance reboot web -w
+try 0 instance set web --restart never -o json
+tap_ok "instance set: the policy" says '"restart_policy": "never"'
+try 2 instance set web
+tap_ok "instance set: what to change must be said" hints restart
+try 2 instance set web --restart often
+tap_ok "instance set: the words are named" hints on-failure
 try 0 instance show web -o json
 tap_is "reboot: a third run" "$(j .run)" 3
 try 0 instance stop "$id" --force --wait

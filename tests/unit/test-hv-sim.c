@@ -469,6 +469,28 @@ adopt__vms_survive_a_killed_holder(void **state)
     assert_int_equal(check_journal(NULL), 0);
 }
 
+/* Some runs crash, by their own dice; the others power themselves off. */
+static void
+guest_crash__is_told_from_a_power_off(void **state)
+{
+    struct hv *hv = open_sim("guest_crash_after_ms=20,guest_crash_permille=500,"
+                             "guest_exit_after_ms=30");
+    int crashed = 0;
+
+    for (unsigned run = 1; run <= 20; run++) {
+        assert_int_equal(start(hv, 1, run), 0);
+        wait_stopped(hv, 1);
+        struct hv_vm vm = info(hv, 1);
+        assert_true(vm.end == HV_END_CRASHED || vm.end == HV_END_GUEST);
+        int64_t lived = vm.ended_us - vm.started_us;
+        assert_int_equal(lived, vm.end == HV_END_CRASHED ? 20000 : 30000);
+        crashed += vm.end == HV_END_CRASHED;
+    }
+    assert_in_range(crashed, 1, 19);
+    hv_close(hv);
+    assert_int_equal(check_journal(NULL), 0);
+}
+
 static void
 churn(int go)
 {
@@ -574,6 +596,7 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         T(options__bad_are_refused),
+        T(guest_crash__is_told_from_a_power_off),
         T(life__start_pause_stop_forget),
         T(stop__delayed_and_paused_and_ignored),
         T(start__failures_come_at_their_rate_and_leave_nothing),

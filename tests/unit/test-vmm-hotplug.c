@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "common/buf.h"
 #include "common/count.h"
@@ -283,6 +284,18 @@ note(void *arg, const struct devices_info *info)
     *(struct devices_info *)arg = *info;
 }
 
+static unsigned
+count_in(const char *path)
+{
+    DIR *dir _cleanup_(closedirp) = opendir(path);
+    unsigned n = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        n++;
+    return n;
+}
+
 /* As acpiphp does: looks, clears, ejects what it is asked for. */
 static void
 guest_lets_go(struct fixture *f)
@@ -370,7 +383,7 @@ detach__silent_guest_is_asked_again_or_forced(void **state)
     assert_int_equal(f->n_gone, 0);
     assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
     assert_int_equal(f->n_gone, 1); /* the first one's answer */
-    assert_false(present(f, slot));
+    assert_true(present(f, slot));  /* as long as the guest believes in it */
     assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), -ENOENT);
 }
 
@@ -478,58 +491,115 @@ eject__asked_again_after_it_changes_nothing(void **state)
     assert_false(present(f, slot));
 }
 
-/* A driver that works on the disk; reads from sector 0 are offered. */
+/* Reads sector 0 to data; the status goes behind 8 KiB. */
+static void
+offer_read(struct guest *g, struct guest_queue *q, uint64_t data)
+{
+    const struct guest_seg segs[] = {
+        {data - 4096, sizeof(struct virtio_blk_outhdr), false},
+        {data, 4096, true},
+        {data + 8192 + q->avail_idx % 64, 1, true}};
+
+    guest_offer(g, q, guest_chain(g, q, segs, ARRAY_SIZE(segs)));
+}
+
+/* A driver that works on the disk, with so many reads offered. */
 static struct guest_queue *
 drive(struct fixture *f, unsigned slot, unsigned n_reads, uint64_t *ret_data)
 {
     struct guest *g = &f->g;
     struct guest_queue *q;
-    uint64_t header;
 
     guest_drive(g, f->d->slots[slot]->v, slot);
     guest_start(g, 0, 1);
     q = &g->q[0];
-    header = guest_alloc(g, sizeof(struct virtio_blk_outhdr), 16);
-    *ret_data = guest_alloc(g, 64 * 1024, 4096);
-    memset(guest_at(g, header, 16), 0, 16); /* VIRTIO_BLK_T_IN, sector 0 */
-    memset(guest_at(g, *ret_data, 64 * 1024), 0x55, 64 * 1024);
-    for (unsigned i = 0; i < n_reads; i++) {
-        const struct guest_seg segs[] = {
-            {header, sizeof(struct virtio_blk_outhdr), false},
-            {*ret_data, 4096, true},
-            {*ret_data + 8192 + i, 1, true}};
-
-        guest_offer(g, q, guest_chain(g, q, segs, ARRAY_SIZE(segs)));
-    }
+    *ret_data = guest_alloc(g, 64 * 1024, 4096) + 4096;
+    memset(guest_at(g, *ret_data - 4096, 60 * 1024), 0x55, 60 * 1024);
+    /* VIRTIO_BLK_T_IN, sector 0 */
+    memset(guest_at(g, *ret_data - 4096, 16), 0, 16);
+    for (unsigned i = 0; i < n_reads; i++)
+        offer_read(g, q, *ret_data);
     return q;
 }
 
+/* By looking: there may be no interrupts here. */
 static void
-force__driver_at_work_harms_nobody(void **state)
+wait_used(struct guest_queue *q, struct guest *g, struct vring_used_elem *e)
+{
+    while (!guest_used(g, q, e))
+        sched_yield();
+}
+
+static void
+force__driver_at_work_gets_errors_until_it_lets_go(void **state)
 {
     struct fixture *f = *state;
     struct guest *g = &f->g;
-    uint64_t data, v = 0;
+    struct devices_info info;
+    struct vring_used_elem e;
     struct guest_queue *q;
-    uint8_t before[64];
-    unsigned slot;
+    struct stat want, st;
+    char path[32];
+    uint64_t data, v = 0;
+    unsigned slot = attach(f, "a");
 
-    f->host.irq = &f->messages;
-    slot = attach(f, "a");
     q = drive(f, slot, 16, &data);
     guest_kick(g, q);
+    assert_int_equal(fstat(f->d->slots[slot]->want.disk.fd, &want), 0);
     assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
-    memcpy(before, guest_at(g, data + 8192, 64), sizeof(before));
+    assert_int_equal(devices_find(f->d, DEVICES_DISK, "a", note, &info),
+                     -ENOENT);
+    for (int fd = 0; fd < 256; fd++) { /* nobody has it open */
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        assert_true(stat(path, &st) < 0 || st.st_ino != want.st_ino ||
+                    st.st_dev != want.st_dev);
+    }
+    for (unsigned i = 0; i < 16; i++)
+        wait_used(q, g, &e);
+    memset(guest_at(g, data, 1), 0x55, 1);
+    offer_read(g, q, data);
+    guest_kick(g, q);
+    wait_used(q, g, &e);
+    assert_int_equal(*(uint8_t *)guest_at(g, data + 8192 + 16, 1),
+                     VIRTIO_BLK_S_IOERR);
+    assert_int_equal(*(uint8_t *)guest_at(g, data, 1), 0x55);
+    /* A pause holds for it, too. */
+    devices_pause(f->d);
+    offer_read(g, q, data);
+    guest_kick(g, q);
+    devices_resume(f->d);
+    wait_used(q, g, &e);
+    guest_reset(g);
+    guest_lets_go(f);
+    assert_true(readable(devices_event_fd(f->d)));
+    devices_events(f->d);
     assert_false(present(f, slot));
-    /* Its husk: a driver that waits for the end of a reset sees it. */
+    assert_false(bus_access(g->bus, BUS_MMIO, g->bar, 4, false, &v));
+    assert_int_equal(v, 0xffffffff);
+    assert_int_equal(f->events, 0);
+    assert_int_equal(f->n_gone, 0);
+}
+
+static void
+force__nics_driver_sees_the_end_of_its_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = &f->g;
+    int peer _cleanup_(closep) = -1;
+    unsigned slot = attach_nic(f, "n", &peer);
+    uint64_t v = 0;
+    char byte;
+
+    guest_drive(g, f->d->slots[slot]->v, slot);
+    guest_start(g, 0, 2);
+    assert_int_equal(devices_detach_nic(f->d, "n", true, NULL), 0);
+    assert_int_equal(recv(peer, &byte, 1, 0), 0); /* closed at once */
+    assert_false(present(f, slot));
     guest_write(g, COMMON(device_status), 1, 0);
     assert_int_equal(guest_status(g), 0);
     assert_int_equal(guest_read(g, COMMON(queue_select), 2), 0);
-    guest_kick(g, q);
-    assert_memory_equal(before, guest_at(g, data + 8192, 64), sizeof(before));
-    assert_int_equal(f->events, 0);
+    guest_kick(g, &g->q[0]);
     guest_lets_go(f);
-    assert_true(readable(devices_event_fd(f->d)));
     devices_events(f->d);
     assert_false(bus_access(g->bus, BUS_MMIO, g->bar, 4, false, &v));
     assert_int_equal(v, 0xffffffff);
@@ -551,9 +621,10 @@ force__requests_that_wait_are_failed(void **state)
     guest_kick(g, q);
     assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
     for (unsigned i = 0; i < 16; i++) {
-        uint8_t status = *(uint8_t *)guest_at(g, data + 8192 + i, 1);
+        uint8_t status;
 
-        assert_true(guest_used(g, q, &e));
+        wait_used(q, g, &e);
+        status = *(uint8_t *)guest_at(g, data + 8192 + i, 1);
         assert_true(status == VIRTIO_BLK_S_OK || status == VIRTIO_BLK_S_IOERR);
         failed += status == VIRTIO_BLK_S_IOERR;
     }
@@ -565,12 +636,13 @@ force__husk_gives_way_to_what_is_there(void **state)
 {
     struct fixture *f = *state;
     struct guest *g = &f->g;
-    unsigned a = attach(f, "a"), b;
+    int peer _cleanup_(closep) = -1;
+    unsigned a = attach_nic(f, "n", &peer), b;
     uint64_t place;
 
     guest_drive(g, f->d->slots[a]->v, a);
     place = g->bar;
-    assert_int_equal(devices_detach_disk(f->d, "a", true, NULL), 0);
+    assert_int_equal(devices_detach_nic(f->d, "n", true, NULL), 0);
     b = attach(f, "b");
     guest_drive(g, f->d->slots[b]->v, b);
     assert_int_not_equal(g->bar, place);
@@ -789,18 +861,6 @@ reset__failed_start_can_be_tried_again(void **state)
 
 /* --- what is refused --- */
 
-static unsigned
-count_in(const char *path)
-{
-    DIR *dir _cleanup_(closedirp) = opendir(path);
-    unsigned n = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir))
-        n++;
-    return n;
-}
-
 static void
 refuse_disk(struct fixture *f, struct devices_disk disk, int want,
             const char *pointer)
@@ -930,9 +990,9 @@ thread__start_hook_runs_on_each_and_may_refuse(void **state)
     attach(f, "a");
     assert_int_equal(f->n_threads, 3);
     attach(f, "b");
-    assert_int_equal(f->n_threads, 3); /* one for the class */
+    assert_int_equal(f->n_threads, 4); /* each disk has its own */
     attach_nic(f, "n", &peer);
-    assert_int_equal(f->n_threads, 4);
+    assert_int_equal(f->n_threads, 5);
 }
 
 /* --- changes --- */
@@ -1171,7 +1231,8 @@ main(void)
         CASE(force__resting_slots_are_the_last_resort),
         CASE(eject__what_nobody_asked_for_is_counted_and_ignored),
         CASE(eject__asked_again_after_it_changes_nothing),
-        CASE(force__driver_at_work_harms_nobody),
+        CASE(force__driver_at_work_gets_errors_until_it_lets_go),
+        CASE(force__nics_driver_sees_the_end_of_its_reset),
         CASE(force__requests_that_wait_are_failed),
         CASE(force__husk_gives_way_to_what_is_there),
         CASE(detach__a_driver_that_never_let_go_is_safe_too),

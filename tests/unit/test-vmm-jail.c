@@ -47,6 +47,7 @@
 
 static char dir[] = "/tmp/test-jail.XXXXXX";
 static int disk = -1; /* kept in every jail */
+static long landlock; /* version of the kernel's interface, or -1 */
 
 static int
 skip_unless_root(void **state)
@@ -128,8 +129,11 @@ opens_nothing(void)
         "/vsock_1",    ".",    "/proc/1",   "/proc/self/fd/0",
         "/file",       "/dev", "/dev/null", "/link"};
 
+    /* Without Landlock its own root can be opened; that is all there is. */
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-        if (open(paths[i], O_RDONLY | O_CLOEXEC) >= 0)
+        if ((landlock > 0 || (strcmp(paths[i], "/") != 0 && *paths[i] != '.' &&
+                              strcmp(paths[i], "/file") != 0)) &&
+            open(paths[i], O_RDONLY | O_CLOEXEC) >= 0)
             return (int)i + 1;
     return 0;
 }
@@ -169,8 +173,10 @@ reaches_no_tcp(void)
     int out = connect(fd, (struct sockaddr *)&at, sizeof(at));
 
     at.sin_port = htons(2222);
+    /* A port of its own loopback is no one's, but Landlock denies even that
+     * since version 4 of its interface. */
     return fd < 0 || out == 0 ||
-           bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+           (landlock >= 4 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
 }
 
 /* The test itself listens there. */
@@ -482,10 +488,8 @@ static const struct {
     {"reboot", c_reboot, 0},
     {"chmod", c_chmod, 0},
     {"unlink", c_unlink, 0},
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     {"stat", c_stat, 0},
     {"madvise_hwpoison", c_madvise_poison, 0},
-#endif
     {"dup", c_dup, 0},
     {"setrlimit", c_prlimit, 0},
     {"shmget", c_shmget, 0},
@@ -519,7 +523,7 @@ filtered__ends_process(void **state)
             continue;
         }
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-        if (status == 1) /* refused so that reports come out */
+        if (status == 1) /* allowed, or refused, for the sanitizer's sake */
             continue;
 #endif
         assert_int_equal(status, 128 + SIGSYS);
@@ -528,15 +532,22 @@ filtered__ends_process(void **state)
 
 /* --- what must work --- */
 
+static pthread_barrier_t all_there;
+
 static void *
 vcpu_like(void *arg)
 {
+    time_t now = time(NULL);
+    struct tm tm;
     void *p;
 
     jail_thread(JAIL_THREAD_VCPU);
-    p = malloc(1 << 20);
-    memset(p, 1, 1 << 20);
+    p = malloc(10000);
+    memset(p, 1, 10000);
+    /* So that each has an arena of its own, as long as there are more. */
+    pthread_barrier_wait(&all_there);
     free(p);
+    gmtime_r(&now, &tm);
     pthread_kill(*(pthread_t *)arg, SIGRTMIN);
     return NULL;
 }
@@ -552,6 +563,7 @@ threads_come_and_go(void)
     struct sigaction sa = {.sa_handler = on_signal};
     pthread_t self = pthread_self(), t[70];
 
+    pthread_barrier_init(&all_there, NULL, ARRAY_SIZE(t));
     if (sigaction(SIGRTMIN, &sa, NULL) < 0)
         return 1;
     for (int round = 0; round < 2; round++) {
@@ -767,7 +779,7 @@ ring__made_by_attacker_opens_nothing(void **state)
 {
     struct io_uring ring;
 
-    if (io_uring_queue_init(1, &ring, 0) < 0)
+    if (landlock < 1 || io_uring_queue_init(1, &ring, 0) < 0)
         skip();
     io_uring_queue_exit(&ring);
     assert_int_equal(jailed(JAIL_THREAD_MAIN, own_ring_opens_nothing), 0);
@@ -786,9 +798,11 @@ find_ring(void)
     return -1;
 }
 
-/* The disk's own ring, outside any jail: it holds by itself. */
-static void
-ring__of_a_disk_takes_no_openat(void **state)
+/* The disk's own ring, outside any jail: it holds by itself. In a process that
+ * ends with the disk's lock taken: its thread must never see the answer to a
+ * request that it did not make. */
+static int
+disks_ring_opens_nothing(void)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct be_file_options o = {0};
@@ -799,26 +813,40 @@ ring__of_a_disk_takes_no_openat(void **state)
     uint64_t size;
     int none = -1, fd;
 
-    assert_int_equal(io_loop_new("disk", NULL, NULL, &loop), 0);
-    assert_int_equal(be_file_new(fcntl(disk, F_DUPFD_CLOEXEC, 0), &o, loop,
-                                 &lock, nothing, NULL, &f, &size, NULL),
-                     0);
+    if (io_loop_new("disk", NULL, NULL, &loop) < 0 ||
+        be_file_new(fcntl(disk, F_DUPFD_CLOEXEC, 0), &o, loop, &lock, nothing,
+                    NULL, &f, &size, NULL) < 0)
+        return 1;
+    pthread_mutex_lock(&lock);
     fd = find_ring();
-    if (fd >= 0) {
-        /* Where its queues are: as in one of the same size. */
-        assert_int_equal(io_uring_queue_init_params(BE_FILE_DEPTH, &like, &p),
-                         0);
-        assert_int_equal(io_uring_queue_mmap(fd, &p, &ring), 0);
-        assert_int_equal(open_by(&ring), -EACCES);
-        assert_int_equal(
-            io_uring_register((unsigned)fd, IORING_REGISTER_FILES, &none, 1),
-            -EACCES);
-        io_uring_queue_exit(&like);
-    }
-    be_file_free(f);
-    io_loop_free(loop);
-    if (fd < 0)
+    /* Where its queues are: as in one of the same size. */
+    if (fd < 0 || io_uring_queue_init_params(BE_FILE_DEPTH, &like, &p) < 0 ||
+        io_uring_queue_mmap(fd, &p, &ring) < 0)
+        return 2;
+    if (open_by(&ring) != -EACCES)
+        return 3;
+    return io_uring_register((unsigned)fd, IORING_REGISTER_FILES, &none, 1) ==
+                   -EACCES
+               ? 0
+               : 4;
+}
+
+static void
+ring__of_a_disk_takes_no_openat(void **state)
+{
+    struct io_uring ring;
+    pid_t pid;
+    int status;
+
+    if (io_uring_queue_init(1, &ring, 0) < 0)
         skip();
+    io_uring_queue_exit(&ring);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(disks_ring_opens_nothing());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 /* --- what jail_enter() refuses --- */
@@ -912,7 +940,7 @@ enter__kept_directory_is_refused(void **state)
     keep[1] = open("/", O_RDONLY | O_DIRECTORY);
     assert_int_equal(enter_status(&c, true, "would lead out"), EPERM);
     close(keep[1]);
-    keep[1] = open("/etc/passwd", O_PATH);
+    keep[1] = openat(c.root_fd, "file", O_PATH);
     assert_int_equal(enter_status(&c, true, "would lead out"), EPERM);
     close(keep[1]);
     keep[1] = 999;
@@ -972,8 +1000,9 @@ remove_directory(void **state)
     return fs_remove_tree(dir, NULL);
 }
 
+/* An argument is a pattern of the cases to run. */
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest single[] = {
         {"enter__not_pid_1_is_refused", enter__not_pid_1_is_refused, NULL, NULL,
@@ -997,6 +1026,9 @@ main(void)
     static char names[ARRAY_SIZE(filtered)][64];
     size_t n = 0;
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
     for (size_t i = 0; i < ARRAY_SIZE(single); i++)
         all[n++] = single[i];
     for (size_t i = 0; i < ARRAY_SIZE(denied); i++)

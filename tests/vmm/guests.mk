@@ -18,6 +18,7 @@ vmm_guest_files = tests/vmm/guest.inc tests/vmm/guest.ld tests/vmm/smp.inc \
 	tests/vmm/lib-hostile.c tests/vmm/lib-hostile.h
 .c.elf:
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(CC) -m64 -std=gnu17 -O2 -Wall -Wextra \
+		-I$(srcdir) \
 		-Werror -ffreestanding -nostdlib -Wl,--gc-sections \
 		-ffunction-sections -fdata-sections -static -no-pie -fno-pic \
 		-mno-red-zone -mgeneral-regs-only -fno-stack-protector \
@@ -31,9 +32,3 @@ check_DATA += $(vmm_c_guests) $(vmm_hostile_guests)
 CLEANFILES += $(vmm_c_guests) $(vmm_hostile_guests)
 EXTRA_DIST += $(vmm_guest_files) $(vmm_c_guests:.elf=.c) \
 	$(vmm_hostile_guests:.elf=.c)
-
-unit_tests += tests/unit/test-vmm-hostile
-tests_unit_test_vmm_hostile_SOURCES = tests/unit/test-vmm-hostile.c
-tests_unit_test_vmm_hostile_CPPFLAGS = $(AM_CPPFLAGS) \
-	-DGUEST_DIR='"$(abs_top_builddir)/tests/vmm"'
-tests_unit_test_vmm_hostile_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

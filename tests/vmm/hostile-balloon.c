@@ -1,6 +1,6 @@
 /* hostile-balloon.c - everything that is wrong with any ring, and with lists
  * of pages. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_balloon.h>
 

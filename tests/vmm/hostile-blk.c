@@ -1,6 +1,6 @@
 /* hostile-blk.c - everything that is wrong with any ring, and with disk
  * requests. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_blk.h>
 

@@ -1,6 +1,6 @@
 /* hostile-console.c - everything that is wrong with any ring, and with the
  * console's buffers. What is printed must arrive: the peer counts "."s. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #define RX 0
 #define TX 1

@@ -1,6 +1,6 @@
 /* hostile-flip.c - a second processor changes rings and requests while devices
  * read them: the first letter of the command line says whose. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_blk.h>
 

@@ -1,7 +1,7 @@
 /* hostile-high.c - memory on both sides of the hole, for a VM with 5 GiB:
  * rings and buffers above 4 GiB serve; what reaches into the hole, or behind
  * the end, does not. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #define HIGH UINT64_C(0x100000000)
 #define END UINT64_C(0x180000000)

@@ -1,6 +1,6 @@
 /* hostile-net.c - everything that is wrong with any ring, and with frames and
  * their headers. What is not to be sent must not be: the peer counts. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_net.h>
 

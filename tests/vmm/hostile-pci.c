@@ -1,7 +1,7 @@
 /* hostile-pci.c - ports, configuration space, MSI-X tables and BARs: wrong
  * widths and places, string operations, BARs moved about while a second
  * processor hammers them. Needs a disk, entropy and two processors. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #define ONES UINT32_C(0xffffffff)
 #define MSIX_CONTROL 2

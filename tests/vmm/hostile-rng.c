@@ -1,6 +1,6 @@
 /* hostile-rng.c - everything that is wrong with any ring, and with requests
  * for entropy. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 void guest_main(void);
 

@@ -1,7 +1,7 @@
 /* hostile-vsock.c - everything that is wrong with any ring, and with socket
  * packets. A good request is a call to a port where nobody listens: it is
  * answered by a reset. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_vsock.h>
 

@@ -1,6 +1,6 @@
 /* idle.c - prints a line, then sleeps for ever; the power button ends it. The
  * least guest for tests and benchmarks that need many. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 void guest_main(void);
 

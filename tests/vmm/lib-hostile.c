@@ -1,6 +1,6 @@
 /* lib-hostile.c - what a guest may do wrong with any device; see
  * lib-hostile.h. */
-#include "lib-hostile.h"
+#include "tests/vmm/lib-hostile.h"
 
 #include <linux/virtio_blk.h>
 

@@ -7,7 +7,7 @@
 #ifndef TESTS_VMM_LIB_HOSTILE_H
 #define TESTS_VMM_LIB_HOSTILE_H
 
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 struct target {
     struct vdev d;

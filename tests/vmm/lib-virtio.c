@@ -1,6 +1,6 @@
 /* lib-virtio.c - a driver for virtio devices in bare-metal guests; see
  * lib-virtio.h. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #define COM1 0x3f8
 #define PM1 0x600

@@ -1,6 +1,6 @@
 /* virtio-balloon.c - gives pages to the host and takes them back, reports free
  * ones, answers for statistics, shows what it gave. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #include <linux/virtio_balloon.h>
 

@@ -1,7 +1,7 @@
 /* virtio-blk.c - what a driver does with disks: the first one is written and
  * read, the second (if there is one) is read-only. Sectors 8 to 15 of the
  * first hold "virga" and the rest of the text below afterwards. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #include <linux/virtio_blk.h>
 

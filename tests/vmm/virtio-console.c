@@ -1,5 +1,5 @@
 /* virtio-console.c - greets, then sends back what comes in, until a "q". */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #define RX 0
 #define TX 1

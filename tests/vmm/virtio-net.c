@@ -2,7 +2,7 @@
  * network stack: 192.0.2.1 is asked for its address (ARP) and pinged, from
  * 192.0.2.2. Else every frame is expected back with the addresses swapped,
  * and "n" frames more. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #include <linux/virtio_net.h>
 

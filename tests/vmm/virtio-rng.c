@@ -1,6 +1,6 @@
 /* virtio-rng.c - entropy, by polling and by interrupts, as direct and as
  * indirect chains. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 void guest_main(void);
 

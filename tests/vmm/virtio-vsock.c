@@ -1,7 +1,7 @@
 /* virtio-vsock.c - a stream to port 5000 of the host, whose other end sends
  * everything back, and with "l" on the command line one from the host to port
  * 7, from which everything goes back until the host has no more. */
-#include "lib-virtio.h"
+#include "tests/vmm/lib-virtio.h"
 
 #include <linux/virtio_vsock.h>
 
