@@ -229,15 +229,20 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
 {
     char *path _cleanup_(freep) = vd_path(d, id, VD_RECORD);
     struct err e _cleanup_(err_release) = {0};
-    struct vd_vm *vm = vd_vm_new(id);
-    int r = vd_record_read(path, id, &vm->rec, &e);
+    struct vd_vm *vm;
+    struct vd_record rec;
+    int r = vd_record_read(path, id, &rec, &e);
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
          * description that nobody will send, and ends. */
-        vd_vm_free(vm);
         drop_shell(d, id);
         return vd_remove_files(d, id, reterr);
+    }
+    vm = vd_vm_new(id);
+    if (r == 0) {
+        vd_record_release(&vm->rec);
+        vm->rec = rec;
     }
     r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
     if (r < 0) {
