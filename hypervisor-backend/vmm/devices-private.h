@@ -63,8 +63,6 @@ struct devices {
     struct pci *pci;         /* NULL between two runs */
     struct hotplug *hotplug; /* with pci */
     struct io_loop *loops[N_LOOPS];
-    int (*thread_start)(void *arg);
-    void *thread_arg;
     void (*detached)(void *arg, enum devices_kind kind, const char *name);
     void *detached_arg;
     int event_fd;

@@ -52,8 +52,7 @@ devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
         return 0;
     }
     if (!d->loops[which])
-        r = io_loop_new(names[which], d->thread_start, d->thread_arg,
-                        &d->loops[which]);
+        r = io_loop_new(names[which], &d->loops[which]);
     if (r < 0)
         return err_errno(reterr, r, "I/O thread for %s", names[which]);
     *ret = d->loops[which];
@@ -175,8 +174,6 @@ devices_new_on(const struct devices_host *host, struct devices_config *cfg,
     int r;
 
     pthread_mutex_init(&d->lock, NULL);
-    d->thread_start = cfg->thread_start;
-    d->thread_arg = cfg->thread_arg;
     d->detached = cfg->detached;
     d->detached_arg = cfg->detached_arg;
     d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

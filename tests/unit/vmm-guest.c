@@ -56,7 +56,7 @@ guest_new_with(struct guest *g, uint64_t mem_bytes,
     g->irq = (struct irq){&recorder, g};
     assert_int_equal(
         pci_new(g->bus, &g->irq, GUEST_WINDOW, GUEST_WINDOW_SIZE, &g->pci), 0);
-    assert_int_equal(io_loop_new("test-io", NULL, NULL, &g->loop), 0);
+    assert_int_equal(io_loop_new("test-io", &g->loop), 0);
     g->heap = 0x10000;
 }
 
