@@ -24,6 +24,7 @@ struct devices_host {
     struct bus *bus;
     const struct irq *irq;
     struct pm *pm;
+    const struct end_sink *end;        /* or NULL */
     struct virtio_pci_ioevent ioevent; /* add NULL: none */
 };
 

@@ -36,6 +36,7 @@ host_of(struct vm *vm)
         .bus = vm_bus(vm),
         .irq = vm_irq(vm),
         .pm = vm_pm(vm),
+        .end = vm_end_sink(vm),
         .ioevent = {ioevent_add, ioevent_del, vm_kvm(vm)},
     };
 }
@@ -225,7 +226,8 @@ devices_enter_on(struct devices *d, const struct devices_host *host,
 
     d->host = *host;
     r = pci_new(host->bus, host->irq, PLATFORM_PCI_WINDOW,
-                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, &d->pci);
+                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, host->end,
+                &d->pci);
     if (r == 0)
         r = hotplug_new(host->bus, host->pm, d->event_fd, &d->hotplug);
     if (r < 0)

@@ -199,6 +199,12 @@ vm_pm(struct vm *vm)
     return vm->pm;
 }
 
+const struct end_sink *
+vm_end_sink(struct vm *vm)
+{
+    return &vm->sink;
+}
+
 int
 vm_boot(struct vm *vm, const struct vm_config *cfg, struct err *reterr)
 {

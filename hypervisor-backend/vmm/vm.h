@@ -62,6 +62,7 @@ const struct irq *vm_irq(struct vm *vm);
 struct kvm *vm_kvm(struct vm *vm);
 struct serial *vm_serial(struct vm *vm);
 struct pm *vm_pm(struct vm *vm);
+const struct end_sink *vm_end_sink(struct vm *vm);
 
 /* ACPI tables, kernel, initrd, registers. */
 int vm_boot(struct vm *vm, const struct vm_config *cfg,

@@ -136,6 +136,7 @@ power_on(struct fixture *f)
                                     .bus = f->g.bus,
                                     .irq = &f->irq,
                                     .pm = f->pm,
+                                    .end = &sink,
                                     .ioevent = {event_add, event_del, f}};
 }
 
