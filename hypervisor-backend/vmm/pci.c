@@ -67,7 +67,6 @@ struct pci {
     uint64_t window, window_end;
     uint32_t address; /* CONFIG_ADDRESS */
     uint8_t reset_control;
-    uint64_t ecam;            /* base, 0: none */
     bool irq_slot[IRQ_SLOTS]; /* taken */
     struct pci_dev *devs[PCI_SLOTS];
 };
@@ -198,7 +197,7 @@ pci_remap(struct pci *p)
     }
 }
 
-/* Checks what both mechanisms share: one function a slot, 256 bytes. */
+/* One function a slot, 256 bytes. */
 static struct pci_dev *
 config_target(struct pci *p, unsigned bus_nr, unsigned devfn, unsigned reg,
               unsigned size)
@@ -324,29 +323,6 @@ data_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     pthread_mutex_unlock(&p->lock);
 }
 
-static uint64_t
-ecam_read(void *opaque, uint64_t offset, unsigned size)
-{
-    struct pci *p = opaque;
-
-    pthread_mutex_lock(&p->lock);
-    uint64_t v = config_read(p, 0, (unsigned)(offset >> 12) & 0xff,
-                             offset & 0xfff, size);
-    pthread_mutex_unlock(&p->lock);
-    return v;
-}
-
-static void
-ecam_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct pci *p = opaque;
-
-    pthread_mutex_lock(&p->lock);
-    config_write(p, 0, (unsigned)(offset >> 12) & 0xff, offset & 0xfff, size,
-                 value);
-    pthread_mutex_unlock(&p->lock);
-}
-
 static const struct bus_ops address_ops = {.name = "pci-address",
                                            .read = address_read,
                                            .write = address_write,
@@ -357,12 +333,6 @@ static const struct bus_ops data_ops = {.name = "pci-data",
                                         .write = data_write,
                                         .min_size = 1,
                                         .max_size = 4};
-static const struct bus_ops ecam_ops = {.name = "pci-ecam",
-                                        .read = ecam_read,
-                                        .write = ecam_write,
-                                        .min_size = 1,
-                                        .max_size = 4};
-
 /* A bridge that no driver binds to. */
 static const struct pci_info host_bridge = {
     .vendor = 0x1b36, .device = 0x0008, .class_code = 0x060000};
@@ -413,27 +383,11 @@ pci_free(struct pci *p)
         return;
     bus_remove(p->bus, BUS_PIO, CONFIG_ADDRESS);
     bus_remove(p->bus, BUS_PIO, CONFIG_DATA);
-    if (p->ecam)
-        bus_remove(p->bus, BUS_MMIO, p->ecam);
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (p->devs[i])
             pci_del(p->devs[i]);
     pthread_mutex_destroy(&p->lock);
     free(p);
-}
-
-int
-pci_map_ecam(struct pci *p, uint64_t base)
-{
-    int r;
-
-    if (!base || p->ecam)
-        return -EINVAL;
-    r = bus_add(p->bus, BUS_MMIO, base, PCI_ECAM_SIZE, &ecam_ops, p);
-    if (r < 0)
-        return r;
-    p->ecam = base;
-    return 0;
 }
 
 const struct irq *

@@ -218,27 +218,6 @@ reset_control__rising_bit_resets(void **state)
 }
 
 static void
-ecam__same_space_and_past_256_is_ones(void **state)
-{
-    struct fixture *f = *state;
-    uint64_t v = 0, ecam = 0xc0000000;
-
-    assert_int_equal(pci_map_ecam(f->g.pci, ecam), 0);
-    assert_true(bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15), 4, false, &v));
-    assert_int_equal(v, 0x56781234);
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 0x100, 4, false, &v));
-    assert_int_equal(v & 0xffffffff, 0xffffffff);
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 0xfe, 4, false, &v));
-    assert_int_equal(v & 0xffffffff, 0xffffffff);
-    v = 0x6; /* moves a BAR from inside an MMIO access */
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 4, 2, true, &v));
-    assert_true(f->a.base != PCI_UNMAPPED);
-}
-
-static void
 bar__size_is_found_by_ones(void **state)
 {
     struct fixture *f = *state;
@@ -537,7 +516,6 @@ main(void)
         T(config__nobody_there_reads_ones),
         T(config__odd_width_and_edge_are_nobodys),
         T(reset_control__rising_bit_resets),
-        T(ecam__same_space_and_past_256_is_ones),
         T(bar__size_is_found_by_ones),
         T(bar__answers_where_it_was_moved),
         T(bar__outside_the_window_is_not_mapped),
