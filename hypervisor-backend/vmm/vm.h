@@ -43,9 +43,6 @@ struct vm_config {
     int initrd_fd; /* -1: none */
     const char *cmdline;
     const char *cpu_model; /* of cpuid_model.h; NULL: everything of the host */
-    /* Frequency of the guest's time stamp counter, for one that goes from
-     * host to host (the hosts must be able to scale it); 0: the host's. */
-    uint32_t tsc_khz;
     bool pci; /* say in the ACPI tables that the host bridge is there */
 };
 
