@@ -265,8 +265,10 @@ static int
 settle_libc(struct err *reterr)
 {
     tzset();
+#ifndef __SANITIZE_ADDRESS__ /* which has a malloc of its own, without them */
     if (mallopt(M_ARENA_MAX, MAX_ARENAS) != 1)
         return err_set(reterr, -EINVAL, "internal", "jail: malloc's arenas");
+#endif
     return 0;
 }
 
