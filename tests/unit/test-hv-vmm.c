@@ -264,9 +264,10 @@ force_and_forget(unsigned n)
 
 /* ---- what is left ---- */
 
-/* Processes in our slice, alive or not reaped. */
+/* Processes in our slice, alive or not reaped; with an option, those that
+ * have it on their command line. */
 static size_t
-processes_left(void)
+processes_with(const char *option)
 {
     DIR *proc _cleanup_(closedirp) = opendir("/proc");
     struct dirent *de;
@@ -277,11 +278,22 @@ processes_left(void)
         char *path _cleanup_(freep) = xasprintf("/proc/%s/cgroup", de->d_name);
         struct buf b _cleanup_(buf_release) = {0};
 
-        if (de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
-            fs_read(path, 1 << 16, &b, NULL) == 0 && strstr(buf_str(&b), slice))
+        char *args _cleanup_(freep) = xasprintf("/proc/%s/cmdline", de->d_name);
+
+        if (de->d_name[0] < '1' || de->d_name[0] > '9' ||
+            fs_read(path, 1 << 16, &b, NULL) < 0 || !strstr(buf_str(&b), slice))
+            continue;
+        if (!option || (fs_read(args, 1 << 16, &b, NULL) == 0 &&
+                        memmem(b.data, b.len, option, strlen(option) + 1)))
             n++;
     }
     return n;
+}
+
+static size_t
+processes_left(void)
+{
+    return processes_with(NULL);
 }
 
 static void
@@ -575,6 +587,9 @@ network__lives_and_ends_with_its_vm(void **state)
     must(hv_open(&cfg, &hv, &e), &e);
     must(hv_start(hv, &spec, &e), &e);
     assert_int_equal(processes_left(), 3);
+    /* No guest gets at what listens on the node. */
+    assert_int_equal(processes_with("--no-loopback"), 2);
+    assert_int_equal(processes_with("--isolated"), 1);
     close_driver();
     assert_int_equal(processes_left(), 3);
     must(hv_open(&cfg, &hv, &e), &e);
