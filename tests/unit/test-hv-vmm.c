@@ -1103,6 +1103,74 @@ adopt__half_made_start_is_cleaned_up(void **state)
     assert_nothing_left();
 }
 
+/* Lets the driver have descriptors up to `n` only. */
+static void
+limit_files(rlim_t n)
+{
+    struct rlimit l;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &l), 0);
+    l.rlim_cur = n ? n : l.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+static void
+adopt__lack_of_descriptors_ends_no_vm(void **state)
+{
+    struct hv_config cfg = config();
+    bool opened = false;
+
+    reopen();
+    start_ready(0, 1);
+    start_ready(1, 1);
+    close_driver();
+    /* At each step in turn there is none left. */
+    for (rlim_t n = 4; !opened; n++) {
+        assert_true(n < 200);
+        limit_files(n);
+        opened = hv_open(&cfg, &hv, NULL) == 0;
+        /* A record that could not be opened is one that says nothing: then
+         * the VM is left alone. */
+        for (unsigned i = 0; opened && i < 2; i++)
+            opened = info(i).ours;
+        close_driver();
+        limit_files(0);
+        assert_int_equal(processes_left(), 2);
+    }
+    reopen();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(info(i).state, HV_RUNNING);
+        assert_true(info(i).ours);
+        type(i, "alive", "alive");
+        force_and_forget(i);
+    }
+    assert_nothing_left();
+}
+
+/* As an agent with another state folder would have it. */
+static void
+adopt__group_of_another_agent_is_left_alone(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct cgroup_root *root;
+    struct cgroup *group;
+    pid_t other = bystander();
+
+    reopen();
+    close_driver();
+    must(cgroup_root_open(slice, &root, &e), &e);
+    must(cgroup_new(root, ids[2], &group, &e), &e);
+    must(cgroup_add(group, other, &e), &e);
+    reopen();
+    assert_int_equal(waitpid(other, NULL, WNOHANG), 0);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    cgroup_free(group);
+    cgroup_root_free(root);
+    reopen(); /* nobody is in it now */
+    assert_nothing_left();
+}
+
 /* ---- hanging ---- */
 
 static void
@@ -1300,6 +1368,8 @@ main(int argc, char **argv)
         CASE(adopt__record_of_another_process_harms_nobody),
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
+        CASE(adopt__lack_of_descriptors_ends_no_vm),
+        CASE(adopt__group_of_another_agent_is_left_alone),
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),
