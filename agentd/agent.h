@@ -18,6 +18,7 @@ struct poller;
 struct reporter;
 struct requests;
 struct keeper;
+struct http_server;
 
 struct agent {
     struct agent_config cfg;
@@ -32,6 +33,7 @@ struct agent {
     struct requests *requests;
     struct poller *poller;
     struct keeper *keeper;
+    struct http_server *metrics; /* NULL: none is wanted */
 };
 
 /* Long-polls the desired state (poll.c). */
@@ -56,5 +58,10 @@ void requests_stop(struct requests *rq);
 /* Looks around, trims logs and images, notes the time (keep.c). */
 int keeper_start(struct agent *a, struct keeper **ret) _must_check_;
 void keeper_stop(struct keeper *k);
+
+/* Serves GET /metrics where the settings say (metrics.c); *ret is NULL where
+ * they say nothing. Stopped by http_stop(). */
+int metrics_start(struct agent *a, struct http_server **ret,
+                  struct err *reterr) _must_check_;
 
 #endif

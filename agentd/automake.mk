@@ -10,6 +10,7 @@ libagent_a_SOURCES = \
 	agentd/join.c agentd/join.h \
 	agentd/keep.c \
 	agentd/link.c agentd/link.h \
+	agentd/metrics.c \
 	agentd/poll.c \
 	agentd/reconcile.c agentd/reconcile.h \
 	agentd/report.c \

@@ -3,6 +3,7 @@
 
 #include "agentd/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <string.h>
 #include <sys/un.h>
@@ -28,13 +29,24 @@ static const struct conf_key keys[] = {
     KEY("name", STRING, name,
         .doc = "name of this node; by default the host's name"),
     KEY("driver", STRING, driver, .dflt = "auto",
-        .doc = "what runs the VMs: auto, libvirt or sim"),
+        .doc = "what runs the VMs: auto, vmm, libvirt or sim"),
     KEY("libvirt-uri", STRING, libvirt_uri,
         .doc = "libvirt connection; by default the driver's own choice"),
     KEY("accel", STRING, accel, .dflt = "auto",
         .doc = "auto (measured), kvm or tcg"),
     KEY("sim-options", STRING, sim_options,
         .doc = "for the driver sim: key=value,..."),
+    KEY("vmm-binary", STRING, vmm_binary,
+        .doc = "for the driver vmm: the program virga-vmm"),
+    KEY("usernet-binary", STRING, usernet_binary,
+        .doc = "for the driver vmm: the program virga-usernet"),
+    KEY("vmm-uid-base", INT, vmm_uid_base, .dflt = "1879048192",
+        .min = 65536, .max = UINT32_MAX - 2 * 65536,
+        .doc = "for the driver vmm: first user id of VMs, 131072 of them"),
+    KEY("vmm-cgroup", STRING, vmm_cgroup, .dflt = "virga",
+        .doc = "for the driver vmm: the control group of all VMs"),
+    KEY("metrics-listen", STRING, metrics_listen,
+        .doc = "loopback ADDRESS:PORT of /metrics; by default none"),
     KEY("heartbeat", DURATION, heartbeat_us, .dflt = "10s",
         .min = US_PER_S / 10, .max = 300 * US_PER_S,
         .doc = "longest silence towards the controller"),
@@ -115,16 +127,33 @@ check_state_dir(struct agent_config *cfg, struct err *reterr)
     return 0;
 }
 
+/* "127.x.y.z:PORT" or "[::1]:PORT", by number: a name could change. */
+static bool
+is_loopback(const char *listen)
+{
+    const char *colon = strrchr(listen, ':');
+    char host[64];
+    struct in_addr v4;
+
+    if (!colon || (size_t)(colon - listen) >= sizeof(host))
+        return false;
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    return streq(host, "[::1]");
+}
+
 static int
 check(struct agent_config *cfg, struct err *reterr)
 {
-    static const char *const drivers[] = {"auto", "libvirt", "sim"};
+    static const char *const drivers[] = {"auto", "vmm", "libvirt", "sim"};
     static const char *const accels[] = {"auto", "kvm", "tcg"};
     static const char *const networks[] = {"isolated", "nat", "none"};
     bool driver_ok = false, accel_ok = false, network_ok = false;
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
         driver_ok |= streq(cfg->driver, drivers[i]);
+    for (size_t i = 0; i < 3; i++) {
         accel_ok |= streq(cfg->accel, accels[i]);
         if (streq(cfg->guest_network, networks[i])) {
             cfg->network = (enum core_network)i;
@@ -132,7 +161,7 @@ check(struct agent_config *cfg, struct err *reterr)
         }
     }
     if (!driver_ok)
-        return bad(reterr, "driver", "must be auto, libvirt or sim");
+        return bad(reterr, "driver", "must be auto, vmm, libvirt or sim");
     if (!accel_ok)
         return bad(reterr, "accel", "must be auto, kvm or tcg");
     if (!network_ok)
@@ -147,6 +176,11 @@ check(struct agent_config *cfg, struct err *reterr)
         return bad(reterr, "name",
                    "must be 1 to 63 of a-z, 0-9 and '-', begin and end with a "
                    "letter or digit, and not be a UUID");
+    if (cfg->metrics_listen && *cfg->metrics_listen &&
+        !is_loopback(cfg->metrics_listen))
+        return bad(reterr, "metrics-listen",
+                   "must be a loopback address and a port, as in "
+                   "127.0.0.1:9464: there is no access control");
     return check_state_dir(cfg, reterr);
 }
 

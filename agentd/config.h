@@ -11,7 +11,9 @@
 struct agent_config {
     char *state_dir, *controller, *join_token_file, *name;
     char *driver, *libvirt_uri, *accel, *sim_options;
-    char *guest_network, *log_level;
+    char *vmm_binary, *usernet_binary, *vmm_cgroup;
+    char *guest_network, *metrics_listen, *log_level;
+    int64_t vmm_uid_base;
     int64_t heartbeat_us, stop_grace_us, workers, console_log_bytes;
     int64_t vcpus, memory_bytes, disk_bytes, reserved_memory_bytes;
     /* Derived. */

@@ -2,7 +2,8 @@
  * them apart in the opposite one:
  *
  *   settings, state folder and its lock, database, hypervisor driver
- *   core (adopts and settles this node's VMs, also without a controller)
+ *   core (adopts and settles this node's VMs, also without a controller),
+ *   metrics
  *   joining, if this folder has not
  *   requests, reporter, poller, housekeeping
  *
@@ -17,6 +18,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/join.h"
+#include "api/http.h"
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/mem.h"
@@ -95,6 +97,10 @@ open_driver(struct agent *a, struct err *e)
         .accel = a->cfg.accel,
         .console_log_bytes = (uint64_t)a->cfg.console_log_bytes,
         .sim_options = a->cfg.sim_options,
+        .vmm_binary = a->cfg.vmm_binary,
+        .usernet_binary = a->cfg.usernet_binary,
+        .vmm_uid_base = (uint32_t)a->cfg.vmm_uid_base,
+        .vmm_cgroup = a->cfg.vmm_cgroup,
         .on_event = on_vm_event,
         .arg = a,
     };
@@ -130,6 +136,8 @@ open_core(struct agent *a, struct err *e)
         r = image_cache_new(&ic, &a->images, e);
     if (r == 0)
         r = core_start(a->core, a->hv, a->images, e);
+    if (r == 0)
+        r = metrics_start(a, &a->metrics, e);
     return r;
 }
 
@@ -226,6 +234,7 @@ take_apart(struct agent *a)
     requests_stop(a->requests);
     if (a->core)
         core_stop(a->core);
+    http_stop(a->metrics);      /* it asks the driver about VMs */
     reporter_stop(a->reporter); /* it asks the driver about the host */
     /* Events, downloads and commits still reach the core, and the core the
      * reporter. */

@@ -222,6 +222,12 @@ get_parts(struct pass *p, struct files *f, struct err *e)
     return waiting;
 }
 
+static enum api_format
+disk_format(const struct pass *p)
+{
+    return p->c->caps & HV_CAP_QCOW2 ? FORMAT_QCOW2 : FORMAT_RAW;
+}
+
 /* The folder, the image's parts and the disk. */
 static int
 prepare(struct pass *p, struct files *f, struct err *e)
@@ -243,8 +249,8 @@ prepare(struct pass *p, struct files *f, struct err *e)
         return err_set(e, -EINVAL, "image_unsupported",
                        "this node cannot boot such an image");
     if (f->base || d->disk_bytes) {
-        f->disk = xasprintf("%s/" DISK_FILE, f->dir);
-        r = disk_ensure(f->dir, f->base, f->base_part, d->disk_bytes, e);
+        r = disk_ensure(f->dir, disk_format(p), f->base, f->base_part,
+                        d->disk_bytes, &f->disk, e);
     }
     return r;
 }
@@ -264,7 +270,8 @@ static int
 start_vm(struct pass *p, const struct files *f, struct err *e)
 {
     const struct api_desired_instance *d = &p->spec->d;
-    struct hv_disk disk = {.path = f->disk, .format = "qcow2"};
+    struct hv_disk disk = {.path = f->disk,
+                           .format = api_format_names[disk_format(p)]};
     char mac[18];
     struct hv_nic nic = {.mac = mac,
                          .isolated = p->c->cfg.network == NETWORK_ISOLATED};

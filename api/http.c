@@ -637,17 +637,25 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     r = reaper_start(s);
     if (r < 0) {
         server_free(s);
-        return err_errno(reterr, r, "cannot start the HTTPS server's thread");
+        return err_errno(reterr, r, "cannot start the HTTP server's thread");
     }
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
+        {MHD_OPTION_HTTPS_MEM_TRUST, 0, s->ca},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0,
+         (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (!s->cert)
+        tls[0].option = MHD_OPTION_END;
     s->d = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TLS | MHD_USE_ITC |
-            MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
+        MHD_USE_EPOLL_INTERNAL_THREAD | (s->cert ? MHD_USE_TLS : 0) |
+            MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
+            MHD_USE_ERROR_LOG,
         (uint16_t)port, NULL, NULL, on_access, s, /* options: */
         MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, cfg->threads, MHD_OPTION_HTTPS_MEM_CERT,
-        s->cert, MHD_OPTION_HTTPS_MEM_KEY, s->key, MHD_OPTION_HTTPS_MEM_TRUST,
-        s->ca, MHD_OPTION_HTTPS_PRIORITIES,
-        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
+        MHD_OPTION_THREAD_POOL_SIZE, cfg->threads, MHD_OPTION_ARRAY, tls,
         MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
         MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
@@ -657,7 +665,7 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     if (!s->d) {
         server_free(s);
         return err_set(reterr, -EIO, "http_start",
-                       "the HTTPS server cannot start on %s", cfg->listen);
+                       "the HTTP server cannot start on %s", cfg->listen);
     }
     fd = -1; /* the daemon's now */
     *ret = s;

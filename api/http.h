@@ -65,6 +65,7 @@ struct http_ops {
 
 struct http_config {
     const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0 picks one */
+    /* Without a certificate it speaks plain HTTP: for loopback only. */
     const char *cert_pem, *key_pem, *client_ca_pem;
     unsigned threads;
     unsigned max_connections;

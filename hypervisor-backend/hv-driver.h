@@ -36,10 +36,10 @@ extern const struct hv_driver hv_driver_libvirt;
 extern const struct hv_driver hv_driver_sim;
 extern const struct hv_driver hv_driver_vmm;
 
-/* The program virga-vmm: the configured one, $VIRGA_VMM, the one beside this
- * program's own file, or the first in PATH. -ENOENT. The caller frees. */
-int hv_vmm_find_binary(const struct hv_config *cfg, char **ret,
-                       struct err *reterr) _must_check_;
+/* -ENOENT unless all programs are there that a VM of the driver vmm may need,
+ * its networks' included. */
+int hv_vmm_find_programs(const struct hv_config *cfg,
+                         struct err *reterr) _must_check_;
 /* Bytes of the host's memory: all, and what may be had (proc(5), meminfo). */
 int hv_meminfo(uint64_t *ret_total, uint64_t *ret_free,
                struct err *reterr) _must_check_;

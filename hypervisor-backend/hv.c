@@ -41,7 +41,6 @@ choose_driver(const struct hv_config *cfg)
 {
     const char *settled = settled_driver(cfg->state_dir);
     struct err e _cleanup_(err_release) = {0};
-    char *path _cleanup_(freep) = NULL;
     char why[200];
 
     if (settled) {
@@ -50,7 +49,7 @@ choose_driver(const struct hv_config *cfg)
     }
     if (cfg->accel && streq(cfg->accel, "tcg"))
         return "libvirt";
-    if (hv_vmm_find_binary(cfg, &path, &e) < 0) {
+    if (hv_vmm_find_programs(cfg, &e) < 0) {
         log_info("chose the driver", "driver=libvirt why=\"%s\"", e.message);
         return "libvirt";
     }

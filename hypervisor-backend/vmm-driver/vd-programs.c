@@ -79,10 +79,26 @@ find_program(const char *configured, const char *variable, const char *name,
     return 0;
 }
 
-int
-hv_vmm_find_binary(const struct hv_config *cfg, char **ret, struct err *reterr)
+static int
+find_vmm(const struct hv_config *cfg, char **ret, struct err *e)
 {
-    return find_program(cfg->vmm_binary, "VIRGA_VMM", "virga-vmm", ret, reterr);
+    return find_program(cfg->vmm_binary, "VIRGA_VMM", "virga-vmm", ret, e);
+}
+
+static int
+find_usernet(const struct hv_config *cfg, char **ret, struct err *e)
+{
+    return find_program(cfg->usernet_binary, "VIRGA_USERNET", "virga-usernet",
+                        ret, e);
+}
+
+int
+hv_vmm_find_programs(const struct hv_config *cfg, struct err *reterr)
+{
+    char *vmm _cleanup_(freep) = NULL, *usernet _cleanup_(freep) = NULL;
+    int r = find_vmm(cfg, &vmm, reterr);
+
+    return r < 0 ? r : find_usernet(cfg, &usernet, reterr);
 }
 
 int
@@ -90,7 +106,7 @@ vd_find_programs(const struct hv_config *cfg, char **ret_vmm,
                  char **ret_usernet, struct err *reterr)
 {
     struct err why _cleanup_(err_release) = {0};
-    int r = hv_vmm_find_binary(cfg, ret_vmm, &why);
+    int r = find_vmm(cfg, ret_vmm, &why);
 
     if (r < 0 && cfg->vmm_binary) {
         err_move(reterr, &why);
@@ -99,8 +115,7 @@ vd_find_programs(const struct hv_config *cfg, char **ret_vmm,
     if (r < 0)
         log_warn("no VM can be started", "error=\"%s\"", why.message);
     err_release(&why);
-    r = find_program(cfg->usernet_binary, "VIRGA_USERNET", "virga-usernet",
-                     ret_usernet, &why);
+    r = find_usernet(cfg, ret_usernet, &why);
     if (r < 0 && cfg->usernet_binary) {
         err_move(reterr, &why);
         return r;

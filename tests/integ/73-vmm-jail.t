@@ -90,7 +90,7 @@ inside() {
     tap_is "two filters on all but the first" \
         "$(sed -n 's/^Seccomp_filters:[[:space:]]*//p' \
             "/proc/$pid"/task/*/status | sort | uniq -c |
-            awk '{ printf "%s:%s ", $2, $1 > 1 ? "many" : $1 }')" \
+            awk '{ printf "%s:%s ", $2, ($1 > 1 ? "many" : $1) }')" \
         "1:1 2:many "
     for p in cgroup ipc mnt net pid uts; do
         tap_ok "the namespace $p is its own" test \

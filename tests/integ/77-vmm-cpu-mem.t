@@ -7,6 +7,7 @@
 . "$(dirname "$0")/testhost.sh"
 
 testhost_memory=1536
+testhost_seconds=1500
 testhost_modules virtio_console
 tap_ok "the test host is made" testhost_make \
     "$top_srcdir/tests/vmm/cpu-mem-init" "$top_builddir/virga-vmm" \

@@ -123,7 +123,7 @@ have_qemu_img(void)
 static void
 disk_info(const char *dir, struct buf *ret)
 {
-    char *path _cleanup_(freep) = xasprintf("%s/" DISK_FILE, dir);
+    char *path _cleanup_(freep) = xasprintf("%s/root.qcow2", dir);
     const char *argv[] = {"qemu-img", "info", "--output=json", "-f", "qcow2",
                           path,       NULL};
     struct err e _cleanup_(err_release) = {0};
@@ -151,33 +151,97 @@ disk_ensure__overlay_names_its_format_and_grows(void **state)
     /* A raw disk that looks like a qcow2: only the named format saves us. */
     memcpy(zeros, "QFI\xfb\0\0\0\3", 8);
     assert_int_equal(fs_write_atomic(base, zeros, 1 << 20, 0600, NULL), 0);
-    assert_int_equal(disk_ensure(*state, base, &part, 8 << 20, &e), 0);
+    char *path _cleanup_(freep) = NULL, *again _cleanup_(freep) = NULL;
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_QCOW2, base, &part, 8 << 20, &path, &e), 0);
     disk_info(*state, &info);
     assert_non_null(strstr(buf_str(&info), "\"virtual-size\": 8388608"));
     assert_non_null(
         strstr(buf_str(&info), "\"backing-filename-format\": \"raw\""));
     /* A second call leaves it alone, even with other wishes. */
-    assert_int_equal(disk_ensure(*state, NULL, NULL, 1 << 20, &e), 0);
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_QCOW2, NULL, NULL, 1 << 20, &again, &e), 0);
+    assert_string_equal(again, path);
+}
+
+static void
+disk_ensure__raw_is_a_sparse_copy_that_grows(void **state)
+{
+    char *base _cleanup_(freep) = xasprintf("%s/base", (char *)*state);
+    char *raw _cleanup_(freep) = NULL, *qcow2 _cleanup_(freep) = NULL;
+    char *back _cleanup_(freep) = NULL;
+    struct err e _cleanup_(err_release) = {0};
+    struct api_image_part part = {.name = PART_DISK,
+                                  .format = FORMAT_RAW,
+                                  .size_bytes = 1 << 20,
+                                  .virtual_bytes = 1 << 20};
+    char *bytes _cleanup_(freep) = xcalloc(1, 1 << 20);
+    struct buf got _cleanup_(buf_release) = {0};
+    struct stat st;
+
+    if (!have_qemu_img()) {
+        print_message("# SKIP no qemu-img here\n");
+        skip();
+    }
+    memcpy(bytes, "QFI\xfb\0\0\0\3", 8);
+    memcpy(bytes + 500000, "content", 7);
+    assert_int_equal(fs_write_atomic(base, bytes, 1 << 20, 0600, NULL), 0);
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_RAW, base, &part, 8 << 20, &raw, &e), 0);
+    assert_non_null(strstr(raw, "/root.raw"));
+    assert_int_equal(stat(raw, &st), 0);
+    assert_int_equal(st.st_size, 8 << 20);
+    assert_true(st.st_blocks * 512 < 1 << 20);
+    assert_int_equal(fs_read(raw, 16 << 20, &got, NULL), 0);
+    assert_memory_equal(got.data, bytes, 1 << 20);
+    /* Another driver wants it otherwise: the same content, and one file. */
+    int fd _cleanup_(closep) = open(raw, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "guest", 5, 7 << 20), 5);
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_QCOW2, base, &part, 8 << 20, &qcow2, &e), 0);
+    assert_int_not_equal(access(raw, F_OK), 0);
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_RAW, base, &part, 8 << 20, &back, &e), 0);
+    assert_int_not_equal(access(qcow2, F_OK), 0);
+    assert_int_equal(fs_read(back, 16 << 20, &got, NULL), 0);
+    assert_int_equal(got.len, 8 << 20);
+    assert_memory_equal(got.data, bytes, 1 << 20);
+    assert_memory_equal(got.data + (7 << 20), "guest", 5);
+    /* A blank one. */
+    char *blank _cleanup_(freep) = NULL;
+    unlink(back);
+    assert_int_equal(
+        disk_ensure(*state, FORMAT_RAW, NULL, NULL, 1 << 20, &blank, &e), 0);
+    assert_int_equal(stat(blank, &st), 0);
+    assert_int_equal(st.st_size, 1 << 20);
+    assert_int_equal(st.st_blocks, 0);
 }
 
 static void
 disk_ensure__failure_leaves_nothing(void **state)
 {
-    char *path _cleanup_(freep) = xasprintf("%s/" DISK_FILE, (char *)*state);
-    char *tmp _cleanup_(freep) =
-        xasprintf("%s/" DISK_FILE ".tmp", (char *)*state);
-    struct err e _cleanup_(err_release) = {0};
     struct api_image_part part = {
         .name = PART_DISK, .format = FORMAT_QCOW2, .virtual_bytes = 1 << 20};
 
-    assert_int_equal(
-        disk_ensure(*state, "/nonexistent/base", &part, 1 << 19, &e), -EINVAL);
-    assert_string_equal(e.code, "disk_too_small");
-    assert_int_equal(
-        disk_ensure(*state, "/nonexistent/base", &part, 1 << 20, &e), -EIO);
-    assert_string_equal(e.code, "disk_failed");
-    assert_int_not_equal(access(path, F_OK), 0);
-    assert_int_not_equal(access(tmp, F_OK), 0);
+    for (int f = FORMAT_RAW; f <= FORMAT_QCOW2; f++) {
+        struct err e _cleanup_(err_release) = {0};
+        char *path _cleanup_(freep) = NULL;
+        DIR *d _cleanup_(closedirp) = NULL;
+        struct dirent *de;
+
+        assert_int_equal(disk_ensure(*state, f, "/nonexistent/base", &part,
+                                     1 << 19, &path, &e),
+                         -EINVAL);
+        assert_string_equal(e.code, "disk_too_small");
+        assert_int_equal(disk_ensure(*state, f, "/nonexistent/base", &part,
+                                     1 << 20, &path, &e),
+                         -EIO);
+        assert_string_equal(e.code, "disk_failed");
+        assert_null(path);
+        d = opendir(*state);
+        while ((de = readdir(d)))
+            assert_null(strstr(de->d_name, "root."));
+    }
 }
 
 static void
@@ -295,6 +359,7 @@ main(void)
         T(image_verify__wrong_bytes_are_refused),
         T(image_verify__disk_naming_another_file_is_refused),
         T(disk_ensure__overlay_names_its_format_and_grows),
+        T(disk_ensure__raw_is_a_sparse_copy_that_grows),
         T(disk_ensure__failure_leaves_nothing),
         cmocka_unit_test(join_token_parse__only_the_exact_form),
         cmocka_unit_test(config_label__any_host_name_gives_a_label),

@@ -69,13 +69,19 @@ must(int r, const struct err *e)
 }
 
 static void
+close_driver(void)
+{
+    hv_close(hv);
+    hv = NULL;
+}
+
+static void
 reopen(void)
 {
     struct err e _cleanup_(err_release) = {0};
     struct hv_config cfg = config();
 
-    hv_close(hv);
-    hv = NULL;
+    close_driver();
     must(hv_open(&cfg, &hv, &e), &e);
 }
 
@@ -541,6 +547,49 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_nothing_left();
 }
 
+static void
+network__lives_and_ends_with_its_vm(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct hv_config cfg = config();
+    char *d _cleanup_(freep) = vm_dir(0);
+    const struct hv_nic nics[] = {
+        {.mac = "52:54:00:00:00:01", .isolated = true},
+        {.mac = "52:54:00:00:00:02"}};
+    const struct hv_spec spec = {.id = ids[0],
+                                 .name = "net",
+                                 .run = 1,
+                                 .vcpus = 1,
+                                 .memory_bytes = 16 << 20,
+                                 .kernel = GUEST_DIR "/talk.elf",
+                                 .nics = nics,
+                                 .n_nics = 2,
+                                 .dir = d};
+
+    if (access(USERNET_BINARY, X_OK) < 0) {
+        print_message("no %s\n", USERNET_BINARY);
+        skip();
+    }
+    cfg.usernet_binary = USERNET_BINARY;
+    close_driver();
+    must(hv_open(&cfg, &hv, &e), &e);
+    must(hv_start(hv, &spec, &e), &e);
+    assert_int_equal(processes_left(), 3);
+    close_driver();
+    assert_int_equal(processes_left(), 3);
+    must(hv_open(&cfg, &hv, &e), &e);
+    must(hv_stop(hv, ids[0], true, &e), &e);
+    must(hv_forget(hv, ids[0], &e), &e);
+    /* Helpers that are our children, but of a driver that was closed, wait
+     * for us. */
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+    assert_nothing_left();
+    must(hv_start(hv, &spec, &e), &e);
+    force_and_forget(0);
+    assert_nothing_left();
+}
+
 /* ---- starts that fail ---- */
 
 static void
@@ -810,13 +859,6 @@ kill_holder(struct child *c)
     assert_int_equal(read(c->marker, &byte, 1), 0);
     close(c->marker);
     close(c->out);
-}
-
-static void
-close_driver(void)
-{
-    hv_close(hv);
-    hv = NULL;
 }
 
 static void
@@ -1192,6 +1234,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(network__lives_and_ends_with_its_vm),
         CASE(start__failure_leaves_nothing),
         CASE(start__full_disk_leaves_nothing),
         CASE(start__disk_in_use_is_busy),
