@@ -44,7 +44,7 @@ trap clean EXIT
 # reaped, every namespace that one of them is in or a mount holds, mounts,
 # sockets, devices of the network, cgroups, files.
 everything() {
-    local dir file name
+    local dir name
 
     for dir in /proc/[0-9]*; do
         read -r name 2>/dev/null <"$dir/comm" || continue
@@ -53,16 +53,15 @@ everything() {
         *) [ -e "$dir/exe" ] || echo "process $name has no program" ;;
         esac
     done
-    for file in /proc/[0-9]*/ns/*; do
-        readlink "$file" 2>/dev/null
-    done | sort -u | sed 's/^/namespace /'
-    cut -d ' ' -f 4- /proc/self/mountinfo | sed 's/^/mount /'
+    find /proc/[0-9]*/ns -type l -printf 'namespace %l\n' 2>/dev/null | sort -u
+    cut -d ' ' -f 3- /proc/self/mountinfo | sed 's/^/mount /'
     sed 's/^[^ ]* [^ ]*//;s/ [0-9]* / /' /proc/net/unix | sort |
         sed 's/^/socket /'
-    sed 's/:.*//' /proc/net/dev | sed 's/^/net /'
+    sed 's/:.*//;s/^/net /' /proc/net/dev
     slices | while read -r dir; do
         find "$dir" -type d
     done | sort | sed 's/^/cgroup /'
+    # The folders of the VMs themselves are their owner's, not the driver's.
     find "$T/d" -path "$T/d/i" -prune -o -printf '%y %p\n' | sort
 }
 
@@ -72,23 +71,15 @@ nothing_more() {
 }
 
 programs() { # NAME: how many processes run it
-    local dir count=0
-
-    for dir in /proc/[0-9]*; do
-        [ "$(readlink "$dir/exe" 2>/dev/null)" = "$T/d/$1" ] &&
-            count=$((count + 1))
-    done
-    echo $count
+    find /proc/[0-9]*/exe -maxdepth 0 -lname "$T/d/$1" 2>/dev/null | wc -l
 }
 
 # facts FIELD: what the status of all VMMs' threads says there.
 facts() {
-    local dir
-
-    for dir in /proc/[0-9]*; do
-        [ "$(readlink "$dir/exe" 2>/dev/null)" = "$T/d/virga-vmm" ] &&
-            sed -n "s/^$1:[[:space:]]*//p" "$dir"/task/*/status
-    done | sort | uniq
+    find /proc/[0-9]*/exe -maxdepth 0 -lname "$T/d/virga-vmm" 2>/dev/null |
+        while read -r exe; do
+            sed -n "s/^$1:[[:space:]]*//p" "${exe%exe}"task/*/status
+        done | sort -u
 }
 
 # begin ARGUMENT…: in the background; its output in $T/said, its input from

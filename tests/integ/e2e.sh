@@ -26,21 +26,22 @@ e2e_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 e2e_patience=${e2e_patience:-120}
 # How far a time may be off that two processes saw.
 e2e_slack=${e2e_slack:-0.1}
+# Between questions whether a guest is ready.
+e2e_pause=${e2e_pause:-0.05}
 image=$top_builddir/demo-image
 
 if [ "$e2e_driver" = vmm ]; then
-    e2e_program=virga-vmm
+    e2e_program="virga-vmm"
     # A VM is jailed: its command line names nothing. Its cgroup does, and
     # that of its network's process.
     guests_left() {
-        local dir
+        local exe
 
-        for dir in /proc/[0-9]*; do
-            case $(readlink "$dir/exe" 2>/dev/null) in
-            */virga-vmm | */virga-usernet) ;;
-            *) continue ;;
-            esac
-            grep -qs "/$e2e_slice/" "$dir/cgroup" && echo "${dir#/proc/}"
+        find /proc/[0-9]*/exe -maxdepth 0 \( -lname '*/virga-vmm' -o \
+            -lname '*/virga-usernet' \) 2>/dev/null | while read -r exe; do
+            grep -qs "/$e2e_slice/" "${exe%exe}cgroup" || continue
+            exe=${exe#/proc/}
+            echo "${exe%/exe}"
         done
     }
     guest_pid() {
@@ -62,7 +63,7 @@ ready_lines() {
 
 # ready_again INSTANCE N: it said so more than N times.
 ready_again() {
-    [ "$(ready_lines "$1")" -gt "$2" ]
+    [ "$(ready_lines "$1")" -gt "$2" ] || { sleep "$e2e_pause"; false; }
 }
 
 # When a process that is no child of ours ends: "SECONDS.MICROSECONDS" into a
