@@ -229,15 +229,20 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
 {
     char *path _cleanup_(freep) = vd_path(d, id, VD_RECORD);
     struct err e _cleanup_(err_release) = {0};
-    struct vd_vm *vm = vd_vm_new(id);
-    int r = vd_record_read(path, id, &vm->rec, &e);
+    struct vd_vm *vm;
+    struct vd_record rec;
+    int r = vd_record_read(path, id, &rec, &e);
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
          * description that nobody will send, and ends. */
-        vd_vm_free(vm);
         drop_shell(d, id);
         return vd_remove_files(d, id, reterr);
+    }
+    vm = vd_vm_new(id);
+    if (r == 0) {
+        vd_record_release(&vm->rec);
+        vm->rec = rec;
     }
     r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
     if (r < 0) {
@@ -267,8 +272,32 @@ note_stray(void *arg, const char *id)
     memcpy(s->ids[s->n++], id, ID_SIZE);
 }
 
-/* Groups and jails of starts that were broken off before they had a folder,
- * or whose folder went first. */
+/* Its folder is the first that a start makes and the last that an end
+ * removes: with none of ours, processes in a group of that name are another
+ * agent's, or those of a state folder that was lost. */
+static void
+drop_stray(struct vd *d, const char *id)
+{
+    struct err e _cleanup_(err_release) = {0};
+    int r = d->cgroups ? cgroup_remove(d->cgroups, id, &e) : 0;
+
+    if (r == -EBUSY) {
+        COUNT(vd_stray_lives);
+        log_warn("processes run in a group of which nothing is known, leaving "
+                 "them alone",
+                 "inst=%s", id);
+        return;
+    }
+    if (r == 0)
+        r = jail_dir_remove(d->jails_fd, id, &e);
+    if (r < 0) {
+        COUNT(vd_shell_stays);
+        log_warn("cannot clean up behind a VM", "inst=%s error=\"%s\"", id,
+                 e.message);
+    }
+}
+
+/* Groups and jails without a folder. */
 static int
 drop_strays(struct vd *d, struct err *reterr)
 {
@@ -291,7 +320,7 @@ drop_strays(struct vd *d, struct err *reterr)
         r = cgroup_list(d->cgroups, note_stray, &s, reterr);
     pthread_mutex_unlock(&d->lock);
     for (size_t i = 0; i < s.n; i++)
-        drop_shell(d, s.ids[i]);
+        drop_stray(d, s.ids[i]);
     free(s.ids);
     return r;
 }

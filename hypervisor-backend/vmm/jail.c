@@ -265,8 +265,11 @@ static int
 settle_libc(struct err *reterr)
 {
     tzset();
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    /* Sanitizers have an allocator of their own, without such a knob. */
     if (mallopt(M_ARENA_MAX, MAX_ARENAS) != 1)
         return err_set(reterr, -EINVAL, "internal", "jail: malloc's arenas");
+#endif
     return 0;
 }
 

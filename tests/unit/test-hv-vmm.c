@@ -1088,6 +1088,28 @@ adopt__half_made_start_is_cleaned_up(void **state)
     assert_nothing_left();
 }
 
+/* Another agent's, or of a state folder that was lost. */
+static void
+adopt__unknown_processes_in_the_slice_live(void **state)
+{
+    char *folder _cleanup_(freep) = state_file(0, "");
+    char *away _cleanup_(freep) = xasprintf("%s/away", dir);
+
+    reopen();
+    start_ready(0, 1);
+    close_driver();
+    assert_int_equal(rename(folder, away), 0);
+    reopen();
+    assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    close_driver();
+    assert_int_equal(rename(away, folder), 0);
+    reopen();
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+    assert_nothing_left();
+}
+
 /* ---- hanging ---- */
 
 static void
@@ -1161,6 +1183,47 @@ metrics__families_are_whole_and_name_the_vm(void **state)
     }
     free(family);
     force_and_forget(0);
+}
+
+/* ---- choosing ---- */
+
+/* Here, where /dev/kvm may only interpret, a new folder would go to libvirt:
+ * this one has VMs that libvirt would not see. */
+static void
+auto__stays_with_the_driver_of_the_state_folder(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct hv_config cfg = config();
+
+    reopen();
+    start(0, 1);
+    close_driver();
+    cfg.driver = "auto";
+    must(hv_open(&cfg, &hv, &e), &e);
+    assert_string_equal(hv_driver_name(hv), "vmm");
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+}
+
+static void
+open__bad_settings_are_refused(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct hv_config cfg = config();
+
+    close_driver();
+    cfg.accel = "tcg";
+    assert_int_equal(hv_open(&cfg, &hv, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/accel");
+    err_release(&e);
+    cfg.accel = NULL;
+    cfg.vmm_uid_base = 1000;
+    assert_int_equal(hv_open(&cfg, &hv, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/vmm_uid_base");
+    err_release(&e);
+    cfg.vmm_uid_base = 0;
+    cfg.vmm_binary = "/nonexistent/virga-vmm";
+    assert_int_equal(hv_open(&cfg, &hv, &e), -ENOENT);
 }
 
 /* ---- set-up ---- */
@@ -1244,7 +1307,10 @@ main(int argc, char **argv)
         CASE(adopt__record_of_another_process_harms_nobody),
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
+        CASE(adopt__unknown_processes_in_the_slice_live),
         CASE(stuck__vmm_holds_up_no_other_vm),
+        CASE(auto__stays_with_the_driver_of_the_state_folder),
+        CASE(open__bad_settings_are_refused),
         CASE(metrics__families_are_whole_and_name_the_vm),
     };
 
