@@ -25,6 +25,8 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_console.c \
 	hypervisor-backend/vmm/dev_console.h \
 	hypervisor-backend/vmm/dev_vsock.c \
+	hypervisor-backend/vmm/dev_vsock-private.h \
+	hypervisor-backend/vmm/dev_vsock_packets.c \
 	hypervisor-backend/vmm/dev_vsock.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)
