@@ -1,9 +1,9 @@
-/* vmm-watch.c - runs a VMM for bench/vmm-host.sh and prints JSON lines about it.
- *   vmm-watch VMM TAP COMMAND…
- * "userspace" from the guest: milliseconds since exec, CPU until then. From
- * "begin NAME" to "end NAME OPERATIONS MS": operations per second, CPU time of
- * the VMM per operation (all threads, without the guest's own time), and the
- * tap's frames and bytes. "done" ends the VMM. */
+/* vmm-watch.c - runs a VMM for bench/vmm-host.sh and prints JSON lines about
+ * it. vmm-watch VMM TAP COMMAND… "userspace" from the guest: milliseconds since
+ * exec, CPU until then. From "begin NAME" to "end NAME OPERATIONS MS":
+ * operations per second, CPU time of the VMM per operation (all threads,
+ * without the guest's own time), and the tap's frames and bytes. "done" ends
+ * the VMM. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

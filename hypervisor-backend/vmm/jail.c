@@ -265,7 +265,8 @@ static int
 settle_libc(struct err *reterr)
 {
     tzset();
-#ifndef __SANITIZE_ADDRESS__ /* which has a malloc of its own, without them */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    /* Sanitizers have an allocator of their own, without such a knob. */
     if (mallopt(M_ARENA_MAX, MAX_ARENAS) != 1)
         return err_set(reterr, -EINVAL, "internal", "jail: malloc's arenas");
 #endif

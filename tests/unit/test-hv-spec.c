@@ -83,6 +83,25 @@ spec__good_passes(void **state)
 }
 
 static void
+spec__what_the_driver_cannot_do_is_refused(void **state)
+{
+    static const struct hv_disk qcow2 = {.path = "/d", .format = "qcow2"};
+    struct hv_spec s = good();
+    struct err e _cleanup_(err_release) = {0};
+
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/kernel");
+    assert_string_equal(e.details[0].code, "unsupported");
+    err_release(&e);
+    s.kernel = "/k";
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), 0);
+    s.disks = &qcow2;
+    assert_int_equal(hv_spec_check(&s, CAPS, &e), 0);
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), -EINVAL);
+    assert_string_equal(e.details[0].pointer, "/disks/0/format");
+}
+
+static void
 spec__each_fault_names_its_field(void **state)
 {
     char long_name[200], long_dir[120];
@@ -369,6 +388,7 @@ main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         T(spec__good_passes),
+        T(spec__what_the_driver_cannot_do_is_refused),
         T(spec__each_fault_names_its_field),
         T(spec__disks_and_nics_faults_name_their_index),
         T(spec__all_faults_are_collected),
