@@ -25,6 +25,13 @@
 #define STACK_BYTES (64 << 10)
 #define SIGNALS 64
 
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer takes every clone() for a fork and, as the child shares our
+ * memory, loses track of the parent. This is the same function. */
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+#define clone __clone
+#endif
+
 struct child {
     const struct vd_spawn *s;
     int null_fd;

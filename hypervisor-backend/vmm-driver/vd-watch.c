@@ -93,9 +93,13 @@ static void
 on_end(struct vd *d, struct vd_vm *vm)
 {
     char id[ID_SIZE];
+    int pidfd;
 
+    pthread_mutex_lock(&d->lock); /* under which it was handed to us */
     memcpy(id, vm->id, ID_SIZE);
-    if (epoll_ctl(d->epoll_fd, EPOLL_CTL_DEL, vm->pidfd, NULL) < 0)
+    pidfd = vm->pidfd;
+    pthread_mutex_unlock(&d->lock);
+    if (epoll_ctl(d->epoll_fd, EPOLL_CTL_DEL, pidfd, NULL) < 0)
         COUNT(vd_epoll_del_failed);
     settle(d, vm);
     if (d->on_event)

@@ -78,6 +78,7 @@ end() { # LETTER STATUS OPTION…
 }
 tap_ok "power-off is status 0" end p 0
 tap_ok "reset is status 3" end r 3 --on-reset exit
+tap_ok "so is one by the chipset's register" end c 3 --on-reset exit
 tap_ok "triple fault is status 4" end t 4
 tap_ok "panic is status 5" end k 5
 tap_ok "metrics are written" end p 0 --metrics "$T/metrics"

@@ -1147,27 +1147,25 @@ adopt__lack_of_descriptors_ends_no_vm(void **state)
     assert_nothing_left();
 }
 
-/* As an agent with another state folder would have it. */
+/* Another agent's, or of a state folder that was lost. */
 static void
-adopt__group_of_another_agent_is_left_alone(void **state)
+adopt__unknown_processes_in_the_slice_live(void **state)
 {
-    struct err e _cleanup_(err_release) = {0};
-    struct cgroup_root *root;
-    struct cgroup *group;
-    pid_t other = bystander();
+    char *folder _cleanup_(freep) = state_file(0, "");
+    char *away _cleanup_(freep) = xasprintf("%s/away", dir);
 
     reopen();
+    start_ready(0, 1);
     close_driver();
-    must(cgroup_root_open(slice, &root, &e), &e);
-    must(cgroup_new(root, ids[2], &group, &e), &e);
-    must(cgroup_add(group, other, &e), &e);
+    assert_int_equal(rename(folder, away), 0);
     reopen();
-    assert_int_equal(waitpid(other, NULL, WNOHANG), 0);
-    kill(other, SIGKILL);
-    waitpid(other, NULL, 0);
-    cgroup_free(group);
-    cgroup_root_free(root);
-    reopen(); /* nobody is in it now */
+    assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    close_driver();
+    assert_int_equal(rename(away, folder), 0);
+    reopen();
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
     assert_nothing_left();
 }
 
@@ -1369,7 +1367,7 @@ main(int argc, char **argv)
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
         CASE(adopt__lack_of_descriptors_ends_no_vm),
-        CASE(adopt__group_of_another_agent_is_left_alone),
+        CASE(adopt__unknown_processes_in_the_slice_live),
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),

@@ -632,7 +632,7 @@ disk_works(bool uring)
     uint64_t size;
     int fd = fcntl(disk, F_DUPFD_CLOEXEC, 0);
 
-    if (io_loop_new("disk", NULL, NULL, &loop) < 0)
+    if (io_loop_new("disk", &loop) < 0)
         return 1;
     if (be_file_new(fd, &o, loop, &j.lock, nothing, NULL, &f, &size, NULL) < 0)
         return 2;
@@ -813,7 +813,7 @@ disks_ring_opens_nothing(void)
     uint64_t size;
     int none = -1, fd;
 
-    if (io_loop_new("disk", NULL, NULL, &loop) < 0 ||
+    if (io_loop_new("disk", &loop) < 0 ||
         be_file_new(fcntl(disk, F_DUPFD_CLOEXEC, 0), &o, loop, &lock, nothing,
                     NULL, &f, &size, NULL) < 0)
         return 1;
