@@ -236,6 +236,15 @@ record_of(unsigned n)
 }
 
 /* Never a wrong number to kill(): the record is our own, the VM runs. */
+static void
+write_record(unsigned n, const struct vd_record *rec)
+{
+    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
+    struct err e _cleanup_(err_release) = {0};
+
+    must(vd_record_write(path, rec, &e), &e);
+}
+
 static int
 vmm_pid(unsigned n)
 {
@@ -556,6 +565,35 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_int_equal(info(0).end, HV_END_CRASHED);
     assert_true(info(0).ended_us > 0);
     assert_int_equal(hv_forget(hv, ids[0], NULL), 0);
+    assert_nothing_left();
+}
+
+/* As one would write it that has been taken over by its guest. */
+static void
+end__time_is_the_vmms_word_only_if_it_can_be(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    char *path _cleanup_(freep) = state_file(0, VD_END);
+    int64_t now = clock_now_us(), hour = 3600 * US_PER_S;
+    struct vd_record rec;
+    char line[80];
+    int n;
+
+    reopen();
+    start_ready(0, 1);
+    close_driver();
+    rec = record_of(0);
+    rec.started_us = now - hour;
+    write_record(0, &rec);
+    vd_record_release(&rec);
+    n = snprintf(line, sizeof(line), "{\"end\":\"power-off\",\"at_us\":%lld}\n",
+                 (long long)(now - hour / 2));
+    must(fs_write_atomic(path, line, (size_t)n, 0600, &e), &e);
+    reopen();
+    signal_vmm(0, SIGKILL);
+    assert_end(0, HV_END_GUEST);
+    assert_true(info(0).ended_us >= now);
+    must(hv_forget(hv, ids[0], &e), &e);
     assert_nothing_left();
 }
 
@@ -959,15 +997,6 @@ adopt__ends_while_nobody_looked_are_known(void **state)
     assert_nothing_left();
 }
 
-static void
-write_record(unsigned n, const struct vd_record *rec)
-{
-    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
-    struct err e _cleanup_(err_release) = {0};
-
-    must(vd_record_write(path, rec, &e), &e);
-}
-
 static pid_t
 bystander(void)
 {
@@ -1356,6 +1385,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
         CASE(start__failure_leaves_nothing),
         CASE(start__full_disk_leaves_nothing),
