@@ -7,7 +7,10 @@ EXTRA_DIST += \
 	docs/PROTOCOL.md
 dist_man_MANS += \
 	docs/man/virga-conf.5 \
-	docs/man/virga-controllerd.8
+	docs/man/virga-controllerd.8 \
+	docs/man/virga-vmm.1
+# What virga-vmm(1) points to.
+dist_doc_DATA = hypervisor-backend/vmm/CONTROL.md
 
 integ_tests += tests/integ/61-docs.t
 EXTRA_DIST += tests/integ/61-docs.t

@@ -66,7 +66,9 @@ struct hv_disk {
 struct hv_nic {
     const char *mac; /* "52:54:00:aa:bb:cc" */
     /* User-mode network of this VM alone: DHCP and a gateway. With isolated
-     * set nothing outside can be reached; otherwise outgoing NAT. */
+     * set nothing outside can be reached; otherwise outgoing NAT. With it the
+     * driver vmm lets nothing through to the node itself; QEMU has no such
+     * option: there the node's loopback is reached as 10.0.2.2. */
     bool isolated;
 };
 

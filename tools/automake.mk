@@ -17,7 +17,8 @@ dist-hook: dist-check-script
 .PHONY: dist-check-script
 dist-check-script:
 	cp $(srcdir)/check $(distdir)/check
-EXTRA_DIST += $(demo_image_files) tools/lib.sh tools/count-tests
+EXTRA_DIST += $(demo_image_files) tools/lib.sh tools/count-tests \
+	tools/test-tiers
 
 tool_tests = \
 	tests/integ/10-demo-image.t \

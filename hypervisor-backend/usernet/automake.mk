@@ -2,6 +2,7 @@
 sbin_PROGRAMS += virga-usernet
 virga_usernet_SOURCES = \
 	hypervisor-backend/usernet/main.c \
+	hypervisor-backend/usernet/reach.c \
 	hypervisor-backend/usernet/rights.c \
 	hypervisor-backend/usernet/usernet.c \
 	hypervisor-backend/usernet/usernet.h

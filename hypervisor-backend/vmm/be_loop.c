@@ -31,9 +31,6 @@ struct io_loop {
     uint64_t round;
     unsigned waiters;
     bool stop, started;
-    int start_result;
-    int (*on_start)(void *);
-    void *on_start_arg;
     struct epoll_event batch[BATCH]; /* the loop's own thread only */
     int n_batch;
 };
@@ -73,19 +70,14 @@ static void *
 run(void *arg)
 {
     struct io_loop *l = arg;
-    int r;
 
     /* By the thread itself: for another one it takes a file of /proc. */
     pthread_setname_np(pthread_self(), l->name);
     jail_thread(JAIL_THREAD_IO);
-    r = l->on_start ? l->on_start(l->on_start_arg) : 0;
     pthread_mutex_lock(&l->lock);
     l->started = true;
-    l->start_result = r;
     pthread_cond_broadcast(&l->turned);
     pthread_mutex_unlock(&l->lock);
-    if (r < 0)
-        return NULL;
     while (next_round(l)) {
         int n = epoll_wait(l->epoll, l->batch, BATCH, -1);
 
@@ -125,11 +117,8 @@ start_thread(struct io_loop *l)
     pthread_mutex_lock(&l->lock);
     while (!l->started)
         pthread_cond_wait(&l->turned, &l->lock);
-    r = l->start_result;
     pthread_mutex_unlock(&l->lock);
-    if (r < 0)
-        pthread_join(l->thread, NULL);
-    return r;
+    return 0;
 }
 
 static void
@@ -143,8 +132,7 @@ loop_release(struct io_loop *l)
 }
 
 int
-io_loop_new(const char *name, int (*on_start)(void *), void *arg,
-            struct io_loop **ret)
+io_loop_new(const char *name, struct io_loop **ret)
 {
     struct io_loop *l = xnew(struct io_loop);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = l};
@@ -153,8 +141,6 @@ io_loop_new(const char *name, int (*on_start)(void *), void *arg,
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->turned, NULL);
     snprintf(l->name, sizeof(l->name), "%s", name);
-    l->on_start = on_start;
-    l->on_start_arg = arg;
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->epoll < 0 || l->wake < 0 ||

@@ -25,10 +25,8 @@ struct io_source {
     void *self;
 };
 
-/* on_start, if given, runs first on the new thread (seccomp, affinity); a
- * negative return ends the thread and is the result. */
-int io_loop_new(const char *name, int (*on_start)(void *), void *arg,
-                struct io_loop **ret) _must_check_;
+/* The thread is under its filter (jail.h) before this returns. */
+int io_loop_new(const char *name, struct io_loop **ret) _must_check_;
 /* Every source must be gone. Joins the thread. */
 void io_loop_free(struct io_loop *l);
 int io_loop_add(struct io_loop *l, struct io_source *s,

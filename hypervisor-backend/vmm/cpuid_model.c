@@ -4,6 +4,7 @@
 
 #include "hypervisor-backend/vmm/cpuid_model.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -19,7 +20,6 @@
 #define MAX_EXTENDED 0x80000021u
 /* Wide enough for the largest guest, and what most servers have. */
 #define PHYSICAL_BITS 46u
-#define INVARIANT_TSC BIT(8)
 #define DROPPED BIT(31) /* no flag of KVM's; never leaves this file */
 
 /* Components of XSAVE's area, by bit of XCR0 (SDM volume 1, 13.1). */
@@ -92,8 +92,9 @@ static void
 append(char *out, size_t size, const char *name)
 {
     size_t n = strlen(out);
+    int more = snprintf(out + n, size - n, "%s%s", n ? " " : "", name);
 
-    snprintf(out + n, size - n, "%s%s", n ? " " : "", name);
+    assert((size_t)more < size - n); /* our own names: see the test */
 }
 
 /* Names of what c lacks for m; "" if nothing. */
@@ -274,7 +275,7 @@ mask(const struct words *kept, struct kvm_cpuid_entry2 *e)
 }
 
 static void
-reduce(const struct cpuid_model *m, bool tsc_fixed, struct kvm_cpuid2 *c)
+reduce(const struct cpuid_model *m, struct kvm_cpuid2 *c)
 {
     struct words kept, have;
     uint32_t n = 0;
@@ -283,8 +284,6 @@ reduce(const struct cpuid_model *m, bool tsc_fixed, struct kvm_cpuid2 *c)
     needs(m, &kept);
     for (unsigned w = 0; w < CPUID_WORDS; w++)
         kept.w[w] = have.w[w] & (kept.w[w] | cpuid_optional[w]);
-    if (tsc_fixed)
-        kept.w[W_EXT_7_EDX] |= have.w[W_EXT_7_EDX] & INVARIANT_TSC;
     /* Two passes: xsave() looks at entries that the second may drop. */
     for (uint32_t i = 0; i < c->nent; i++) {
         struct kvm_cpuid_entry2 *e = &c->entries[i];
@@ -299,18 +298,6 @@ reduce(const struct cpuid_model *m, bool tsc_fixed, struct kvm_cpuid2 *c)
     c->nent = n;
 }
 
-/* The host's own counter frequency, which is not the guest's. */
-static void
-hide_frequency(struct kvm_cpuid2 *c)
-{
-    for (uint32_t i = 0; i < c->nent; i++) {
-        struct kvm_cpuid_entry2 *e = &c->entries[i];
-
-        if (e->function == 0x15 || e->function == 0x16)
-            e->eax = e->ebx = e->ecx = e->edx = 0;
-    }
-}
-
 static const struct cpuid_model *
 by_name(const char *name)
 {
@@ -321,11 +308,10 @@ by_name(const char *name)
 }
 
 int
-cpuid_model_apply(const char *name, bool tsc_fixed, struct kvm_cpuid2 *c,
-                  struct err *reterr)
+cpuid_model_apply(const char *name, struct kvm_cpuid2 *c, struct err *reterr)
 {
     const struct cpuid_model *m = by_name(name);
-    char text[320] = "";
+    char text[CPUID_MISSING_BYTES] = "";
 
     if (!m) {
         for (size_t i = 0; i < cpuid_model_count; i++)
@@ -333,8 +319,6 @@ cpuid_model_apply(const char *name, bool tsc_fixed, struct kvm_cpuid2 *c,
         return err_field(reterr, "/cpu_model", "unknown", "must be one of: %s",
                          text);
     }
-    if (tsc_fixed)
-        hide_frequency(c);
     if (m == cpuid_model_list[0])
         return 0;
     find_missing(m, c, text, sizeof(text));
@@ -345,7 +329,7 @@ cpuid_model_apply(const char *name, bool tsc_fixed, struct kvm_cpuid2 *c,
             reterr->number = -ENOTSUP;
         return -ENOTSUP;
     }
-    reduce(m, tsc_fixed, c);
+    reduce(m, c);
     return 0;
 }
 

@@ -23,17 +23,21 @@
 
 struct kvm_cpuid2;
 
+/* All that a model can lack. */
+#define CPUID_MISSING_BYTES 1024
+
 struct cpuid_model_info {
     const char *name;
     const char *about; /* for people */
     bool runs;         /* on this host */
-    char missing[320]; /* names with spaces between; "" if it runs */
+    /* Names with spaces between; "" if it runs. */
+    char missing[CPUID_MISSING_BYTES];
 };
 
-/* name: NULL is "host". tsc_fixed: the guest's time stamp counter keeps its
- * frequency wherever it goes, so a named model may call it invariant. To be
- * called before cpuid_prepare(). */
-int cpuid_model_apply(const char *name, bool tsc_fixed, struct kvm_cpuid2 *c,
+/* name: NULL is "host". To be called before cpuid_prepare(). The time stamp
+ * counter has the host's frequency, so no named model calls it invariant: on
+ * the next host it may have another. */
+int cpuid_model_apply(const char *name, struct kvm_cpuid2 *c,
                       struct err *reterr) _must_check_;
 /* The i-th model, in order of what it asks for; false: there is none.
  * supported: as kvm_supported_cpuid() gives it. */

@@ -513,9 +513,7 @@ dev_blk_new(struct gmem *g, struct io_loop *loop,
     if (o->serial)
         memcpy(d->serial, o->serial, strnlen(o->serial, DEV_BLK_SERIAL));
     rate_init(&d->rate, &o->limits, rate_now_ns());
-    r = loop
-            ? 0
-            : io_loop_new("disk", o->thread_start, o->thread_arg, &d->own_loop);
+    r = loop ? 0 : io_loop_new("disk", &d->own_loop);
     if (r == 0) {
         loop = loop ? loop : d->own_loop;
         r = virtio_new(&blk_type, d, g, loop, n_queues, QUEUE_SIZE, MAX_BYTES,

@@ -30,9 +30,6 @@ struct dev_blk_options {
     unsigned n_queues;  /* 0: one */
     const char *serial; /* cut to DEV_BLK_SERIAL bytes; may be NULL */
     struct rate_limits limits;
-    /* Runs first on the disk's own thread (without a loop); may be NULL. */
-    int (*thread_start)(void *arg);
-    void *thread_arg;
 };
 
 struct dev_blk_stats {

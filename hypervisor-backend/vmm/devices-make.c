@@ -280,9 +280,7 @@ make_disk(struct devices *d, struct device *dev, struct io_loop *loop,
                                 .no_lock = w->no_lock,
                                 .n_queues = w->queues,
                                 .serial = w->serial,
-                                .limits = w->limits,
-                                .thread_start = d->thread_start,
-                                .thread_arg = d->thread_arg};
+                                .limits = w->limits};
 
     if (r < 0)
         return err_errno(reterr, r, "descriptor");

@@ -24,6 +24,7 @@ struct devices_host {
     struct bus *bus;
     const struct irq *irq;
     struct pm *pm;
+    const struct end_sink *end;        /* or NULL */
     struct virtio_pci_ioevent ioevent; /* add NULL: none */
 };
 
@@ -63,8 +64,6 @@ struct devices {
     struct pci *pci;         /* NULL between two runs */
     struct hotplug *hotplug; /* with pci */
     struct io_loop *loops[N_LOOPS];
-    int (*thread_start)(void *arg);
-    void *thread_arg;
     void (*detached)(void *arg, enum devices_kind kind, const char *name);
     void *detached_arg;
     int event_fd;

@@ -36,6 +36,7 @@ host_of(struct vm *vm)
         .bus = vm_bus(vm),
         .irq = vm_irq(vm),
         .pm = vm_pm(vm),
+        .end = vm_end_sink(vm),
         .ioevent = {ioevent_add, ioevent_del, vm_kvm(vm)},
     };
 }
@@ -52,8 +53,7 @@ devices_loop(struct devices *d, enum devices_loop which, struct io_loop **ret,
         return 0;
     }
     if (!d->loops[which])
-        r = io_loop_new(names[which], d->thread_start, d->thread_arg,
-                        &d->loops[which]);
+        r = io_loop_new(names[which], &d->loops[which]);
     if (r < 0)
         return err_errno(reterr, r, "I/O thread for %s", names[which]);
     *ret = d->loops[which];
@@ -175,8 +175,6 @@ devices_new_on(const struct devices_host *host, struct devices_config *cfg,
     int r;
 
     pthread_mutex_init(&d->lock, NULL);
-    d->thread_start = cfg->thread_start;
-    d->thread_arg = cfg->thread_arg;
     d->detached = cfg->detached;
     d->detached_arg = cfg->detached_arg;
     d->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -228,7 +226,8 @@ devices_enter_on(struct devices *d, const struct devices_host *host,
 
     d->host = *host;
     r = pci_new(host->bus, host->irq, PLATFORM_PCI_WINDOW,
-                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, &d->pci);
+                PLATFORM_PCI_WINDOW_END - PLATFORM_PCI_WINDOW, host->end,
+                &d->pci);
     if (r == 0)
         r = hotplug_new(host->bus, host->pm, d->event_fd, &d->hotplug);
     if (r < 0)

@@ -97,10 +97,6 @@ struct devices_config {
     struct devices_vsock vsock;
     struct devices_console *consoles;
     size_t n_consoles;
-    /* Runs first on each I/O thread (seccomp), may be NULL. A negative
-     * return fails whatever wanted the thread. */
-    int (*thread_start)(void *arg);
-    void *thread_arg;
     /* A detach that was answered with -EINPROGRESS is over and the device
      * gone. The name is valid during the call. May be NULL. */
     void (*detached)(void *arg, enum devices_kind kind, const char *name);

@@ -6,7 +6,7 @@
 enum vm_end {
     VM_END_NONE,         /* it runs, or has not begun */
     VM_END_POWEROFF,     /* ACPI S5 */
-    VM_END_RESET,        /* keyboard controller, ACPI reset register */
+    VM_END_RESET,        /* keyboard controller, reset control register */
     VM_END_TRIPLE_FAULT, /* the processor shut down */
     VM_END_PANIC,        /* the guest's kernel said so (pvpanic) */
     VM_END_STOPPED,      /* from outside */

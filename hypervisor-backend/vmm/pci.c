@@ -33,6 +33,10 @@ enum {
     BAR_MEM64 = 0x4, /* memory, 64 bits, not prefetchable */
     CONFIG_ADDRESS = 0xcf8,
     CONFIG_DATA = 0xcfc,
+    RESET_CONTROL = 0xcf9, /* a byte inside of CONFIG_ADDRESS */
+    RESET_SYSTEM = 0x2,    /* the next reset is more than the processor's */
+    RESET_CPU = 0x4,       /* 0 to 1: reset */
+    RESET_FULL = 0x8,      /* it takes the power away, too */
 };
 
 struct pci_bar {
@@ -59,9 +63,10 @@ struct pci {
     pthread_mutex_t lock;
     struct bus *bus;
     const struct irq *irq;
+    const struct end_sink *end; /* or NULL */
     uint64_t window, window_end;
-    uint32_t address;         /* CONFIG_ADDRESS */
-    uint64_t ecam;            /* base, 0: none */
+    uint32_t address; /* CONFIG_ADDRESS */
+    uint8_t reset_control;
     bool irq_slot[IRQ_SLOTS]; /* taken */
     struct pci_dev *devs[PCI_SLOTS];
 };
@@ -192,7 +197,7 @@ pci_remap(struct pci *p)
     }
 }
 
-/* Checks what both mechanisms share: one function a slot, 256 bytes. */
+/* One function a slot, 256 bytes. */
 static struct pci_dev *
 config_target(struct pci *p, unsigned bus_nr, unsigned devfn, unsigned reg,
               unsigned size)
@@ -241,30 +246,55 @@ config_write(struct pci *p, unsigned bus_nr, unsigned devfn, unsigned reg,
         d->ops->config_write(d->self, reg, size);
 }
 
-/* PCI 3.0 section 3.2.2.3.2: configuration mechanism #1. */
+static bool
+is_reset_control(uint64_t offset, unsigned size)
+{
+    return size == 1 && offset == RESET_CONTROL - CONFIG_ADDRESS;
+}
+
+/* PCI 3.0 section 3.2.2.3.2: configuration mechanism #1. The address is a
+ * register for accesses of 32 bits alone. */
 static uint64_t
 address_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct pci *p = opaque;
+    uint64_t v = UINT64_MAX;
 
-    (void)offset;
-    (void)size;
     pthread_mutex_lock(&p->lock);
-    uint64_t v = p->address;
+    if (size == 4)
+        v = p->address;
+    else if (is_reset_control(offset, size))
+        v = p->reset_control;
     pthread_mutex_unlock(&p->lock);
     return v;
+}
+
+/* All resets are one here: a new run. Is this one? */
+static bool
+set_reset_control(struct pci *p, uint8_t value)
+{
+    bool reset = (value & RESET_CPU) && !(p->reset_control & RESET_CPU);
+
+    p->reset_control = value & (RESET_SYSTEM | RESET_CPU | RESET_FULL);
+    return reset;
 }
 
 static void
 address_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
 {
     struct pci *p = opaque;
+    bool reset = false;
 
-    (void)offset;
-    (void)size;
     pthread_mutex_lock(&p->lock);
-    p->address = (uint32_t)value & 0x80fffffc;
+    if (size == 4)
+        p->address = (uint32_t)value & 0x80fffffc;
+    else if (is_reset_control(offset, size))
+        reset = set_reset_control(p, (uint8_t)value);
+    else
+        COUNT(vmm_pci_address_refused);
     pthread_mutex_unlock(&p->lock);
+    if (reset && p->end)
+        end_tell(p->end, VM_END_RESET);
 }
 
 static uint64_t
@@ -293,52 +323,23 @@ data_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
     pthread_mutex_unlock(&p->lock);
 }
 
-static uint64_t
-ecam_read(void *opaque, uint64_t offset, unsigned size)
-{
-    struct pci *p = opaque;
-
-    pthread_mutex_lock(&p->lock);
-    uint64_t v = config_read(p, 0, (unsigned)(offset >> 12) & 0xff,
-                             offset & 0xfff, size);
-    pthread_mutex_unlock(&p->lock);
-    return v;
-}
-
-static void
-ecam_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct pci *p = opaque;
-
-    pthread_mutex_lock(&p->lock);
-    config_write(p, 0, (unsigned)(offset >> 12) & 0xff, offset & 0xfff, size,
-                 value);
-    pthread_mutex_unlock(&p->lock);
-}
-
 static const struct bus_ops address_ops = {.name = "pci-address",
                                            .read = address_read,
                                            .write = address_write,
-                                           .min_size = 4,
+                                           .min_size = 1,
                                            .max_size = 4};
 static const struct bus_ops data_ops = {.name = "pci-data",
                                         .read = data_read,
                                         .write = data_write,
                                         .min_size = 1,
                                         .max_size = 4};
-static const struct bus_ops ecam_ops = {.name = "pci-ecam",
-                                        .read = ecam_read,
-                                        .write = ecam_write,
-                                        .min_size = 1,
-                                        .max_size = 4};
-
 /* A bridge that no driver binds to. */
 static const struct pci_info host_bridge = {
     .vendor = 0x1b36, .device = 0x0008, .class_code = 0x060000};
 
 int
 pci_new(struct bus *bus, const struct irq *irq, uint64_t window, uint64_t size,
-        struct pci **ret)
+        const struct end_sink *end, struct pci **ret)
 {
     struct pci_dev *bridge;
     struct pci *p;
@@ -350,6 +351,7 @@ pci_new(struct bus *bus, const struct irq *irq, uint64_t window, uint64_t size,
     pthread_mutex_init(&p->lock, NULL);
     p->bus = bus;
     p->irq = irq;
+    p->end = end;
     p->window = window;
     p->window_end = window + size;
     r = bus_add(bus, BUS_PIO, CONFIG_ADDRESS, 4, &address_ops, p);
@@ -381,27 +383,11 @@ pci_free(struct pci *p)
         return;
     bus_remove(p->bus, BUS_PIO, CONFIG_ADDRESS);
     bus_remove(p->bus, BUS_PIO, CONFIG_DATA);
-    if (p->ecam)
-        bus_remove(p->bus, BUS_MMIO, p->ecam);
     for (unsigned i = 0; i < PCI_SLOTS; i++)
         if (p->devs[i])
             pci_del(p->devs[i]);
     pthread_mutex_destroy(&p->lock);
     free(p);
-}
-
-int
-pci_map_ecam(struct pci *p, uint64_t base)
-{
-    int r;
-
-    if (!base || p->ecam)
-        return -EINVAL;
-    r = bus_add(p->bus, BUS_MMIO, base, PCI_ECAM_SIZE, &ecam_ops, p);
-    if (r < 0)
-        return r;
-    p->ecam = base;
-    return 0;
 }
 
 const struct irq *

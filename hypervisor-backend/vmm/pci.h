@@ -1,15 +1,18 @@
 /* hypervisor-backend/vmm/pci.h - the guest's PCI bus 0: config space and BARs.
- * Role:      host bridge in slot 0, configuration mechanism #1 (0xcf8/0xcfc)
- *            and ECAM; 64-bit memory BARs that the guest may move; a list of
- *            capabilities. One function a slot, no bridges, no INTx.
+ * Role:      host bridge in slot 0, configuration mechanism #1 (0xcf8/0xcfc);
+ *            64-bit memory BARs that the guest may move; a list of
+ *            capabilities. One function a slot, no bridges, no INTx, no memory
+ *            mapped configuration (ECAM): Linux uses that for what lies past
+ *            256 bytes alone, and nothing does here. The reset control register
+ *            that PC chipsets have amid 0xcf8.
  * Ownership: pci_free() frees every pci_dev that pci_del() did not; self and
  *            ops are borrowed and must outlive it.
  * Threads:   any. config_* and bar_mapped hooks run under the bus's lock and
  *            must not call back into pci_*; bar_read and bar_write run under
  *            no lock of this module, from every vCPU at once.
  * Errors:    -EINVAL, -ENOSPC (slots, window, capability space), -EEXIST.
- * Source:    PCI Local Bus Specification 3.0, chapter 6; PCI Firmware 3.0
- *            (ECAM). */
+ * Source:    PCI Local Bus Specification 3.0, chapter 6; Intel
+ *            I/O Controller Hub 9 datasheet, 13.7.5 (RST_CNT). */
 #ifndef HYPERVISOR_BACKEND_VMM_PCI_H
 #define HYPERVISOR_BACKEND_VMM_PCI_H
 
@@ -17,11 +20,11 @@
 #include <stdint.h>
 
 #include "hypervisor-backend/vmm/bus.h"
+#include "hypervisor-backend/vmm/end.h"
 #include "hypervisor-backend/vmm/irq.h"
 
 #define PCI_SLOTS 32
 #define PCI_BARS 3 /* each takes two registers: 64-bit */
-#define PCI_ECAM_SIZE UINT64_C(0x100000)
 #define PCI_UNMAPPED UINT64_MAX
 
 struct pci;
@@ -48,12 +51,12 @@ struct pci_dev_ops {
     void (*bar_mapped)(void *self, unsigned bar, uint64_t base);
 };
 
-/* BARs live in [window, window + size); elsewhere they do not answer. */
+/* BARs live in [window, window + size); elsewhere they do not answer. end is
+ * told of a reset, and borrowed; NULL: the register at 0xcf9 does nothing. */
 int pci_new(struct bus *bus, const struct irq *irq, uint64_t window,
-            uint64_t size, struct pci **ret) _must_check_;
+            uint64_t size, const struct end_sink *end,
+            struct pci **ret) _must_check_;
 void pci_free(struct pci *p);
-/* Bus 0's memory mapped config space, PCI_ECAM_SIZE bytes at base. */
-int pci_map_ecam(struct pci *p, uint64_t base) _must_check_;
 const struct irq *pci_irq(const struct pci *p);
 /* A range of n slots for irq_ops.msi_eventfd, the lowest that is free, of
  * this bus alone. -ENOSPC. */

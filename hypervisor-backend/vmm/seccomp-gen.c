@@ -182,8 +182,6 @@ static const struct call calls[] = {
     IOCTL(M, KVM_SET_REGS),
     IOCTL(M, KVM_GET_LAPIC),
     IOCTL(M, KVM_SET_LAPIC),
-    IOCTL(M, KVM_GET_TSC_KHZ),
-    IOCTL(M, KVM_SET_TSC_KHZ),
     IOCTL(M, KVM_KVMCLOCK_CTRL),
 
     /* It runs. Devices set up their interrupts and doorbells in the vCPU's

@@ -103,7 +103,7 @@ set_cpuid(struct vcpu *c, const struct kvm_cpuid2 *supported)
 }
 
 static int
-vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported, uint32_t tsc_khz,
+vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported,
           struct err *reterr)
 {
     struct kvm *k = c->group->kvm;
@@ -118,10 +118,6 @@ vcpu_open(struct vcpu *c, const struct kvm_cpuid2 *supported, uint32_t tsc_khz,
         c->run = NULL;
         return err_errno(reterr, -errno, "state of vCPU %u", c->id);
     }
-    r = tsc_khz ? kvm_ioctl(c->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)tsc_khz)
-                : 0;
-    if (r < 0)
-        return err_errno(reterr, r, "time stamp counter at %u kHz", tsc_khz);
     r = set_cpuid(c, supported);
     if (r < 0)
         return err_errno(reterr, r, "CPUID and registers of vCPU %u", c->id);
@@ -160,9 +156,9 @@ vcpus_new(struct kvm *k, struct bus *bus, const struct end_sink *sink,
     if (r < 0)
         err_errno(reterr, r, "KVM_GET_SUPPORTED_CPUID");
     else
-        r = cpuid_model_apply(o->cpu_model, o->tsc_khz != 0, supported, reterr);
+        r = cpuid_model_apply(o->cpu_model, supported, reterr);
     for (unsigned i = 0; r == 0 && i < n; i++)
-        r = vcpu_open(&v->cpu[i], supported, o->tsc_khz, reterr);
+        r = vcpu_open(&v->cpu[i], supported, reterr);
     free(supported);
     if (r < 0) {
         vcpus_free(v);

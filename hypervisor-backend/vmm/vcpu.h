@@ -46,7 +46,6 @@ struct vcpus;
 struct vcpus_options {
     unsigned n;
     const char *cpu_model; /* of cpuid_model.h; NULL: host */
-    uint32_t tsc_khz;      /* 0: as the host's; see vm.h */
 };
 
 int vcpus_new(struct kvm *k, struct bus *bus, const struct end_sink *sink,

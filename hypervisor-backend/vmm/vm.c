@@ -87,8 +87,8 @@ static int
 build(struct vm *vm, const struct vm_config *cfg, int kvm_fd,
       struct err *reterr)
 {
-    const struct vcpus_options cpus = {
-        .n = cfg->cpus, .cpu_model = cfg->cpu_model, .tsc_khz = cfg->tsc_khz};
+    const struct vcpus_options cpus = {.n = cfg->cpus,
+                                       .cpu_model = cfg->cpu_model};
     const struct irq *irq;
     int r;
 
@@ -197,6 +197,12 @@ struct pm *
 vm_pm(struct vm *vm)
 {
     return vm->pm;
+}
+
+const struct end_sink *
+vm_end_sink(struct vm *vm)
+{
+    return &vm->sink;
 }
 
 int

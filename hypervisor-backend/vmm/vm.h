@@ -43,9 +43,6 @@ struct vm_config {
     int initrd_fd; /* -1: none */
     const char *cmdline;
     const char *cpu_model; /* of cpuid_model.h; NULL: everything of the host */
-    /* Frequency of the guest's time stamp counter, for one that goes from
-     * host to host (the hosts must be able to scale it); 0: the host's. */
-    uint32_t tsc_khz;
     bool pci; /* say in the ACPI tables that the host bridge is there */
 };
 
@@ -62,6 +59,7 @@ const struct irq *vm_irq(struct vm *vm);
 struct kvm *vm_kvm(struct vm *vm);
 struct serial *vm_serial(struct vm *vm);
 struct pm *vm_pm(struct vm *vm);
+const struct end_sink *vm_end_sink(struct vm *vm);
 
 /* ACPI tables, kernel, initrd, registers. */
 int vm_boot(struct vm *vm, const struct vm_config *cfg,

@@ -2,10 +2,8 @@
 # linked with replay.c and `make check` runs it over its corpus; with
 # --enable-fuzzers (CC=clang) it is linked with libFuzzer.
 fuzz_names = clock codec conf image-check route ws \
-	vmm-blk vmm-boot vmm-console vmm-net vmm-pci vmm-virtq vmm-vsock
-	vmm-blk vmm-boot vmm-control vmm-net vmm-pci vmm-virtq vmm-vsock
-	vmm-balloon vmm-blk vmm-boot vmm-common vmm-console vmm-net vmm-pci \
-	vmm-rng vmm-virtq vmm-vsock
+	vmm-balloon vmm-blk vmm-boot vmm-common vmm-console vmm-control \
+	vmm-net vmm-pci vmm-rng vmm-virtq vmm-vsock
 if FUZZERS
 fuzz_main =
 fuzz_ldflags = $(AM_LDFLAGS) -fsanitize=fuzzer

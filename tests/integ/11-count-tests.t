@@ -1,6 +1,6 @@
 #!/bin/bash
 # 11-count-tests.t - what ./check adds up: every case once, nothing unclear
-# as a pass.
+# as a pass; and which tiers it says ran.
 . "$(dirname "$0")/tap.sh"
 
 count() {
@@ -115,5 +115,51 @@ case_is "several tests are added up" "1 1 0"
 mkdir "$T/r"
 case_is "no test: nothing passed" "0 0 0"
 tap_is "no folder given: usage error" "$(count >/dev/null; echo $?)" 2
+
+# ---- tiers ----
+
+tiers_are() { # DESCRIPTION WANT
+    tap_is "tiers: $1" "$("$top_srcdir/tools/test-tiers" "$T/r" 2>&1)" \
+        "tiers: $2"
+    rm -rf "$T/r"
+}
+
+mkdir "$T/r"
+tiers_are "no test, none ran" "1 no, 2 no, 3 no"
+
+trs test-vmm-bus PASS <<<"[       OK ] access__a"
+trs test-vmm-vm PASS <<'LOG'
+/dev/kvm: No such file or directory
+[  SKIPPED ] end__a
+LOG
+trs 70-vmm-boot SKIP <<<"SKIP: tests/integ/70-vmm-boot.t - no such program"
+tiers_are "what was skipped did not run, and why" \
+    "1 yes, 2 no (/dev/kvm: No such file or directory), 3 no (no such program)"
+
+trs test-vmm-vm PASS <<'LOG'
+[  SKIPPED ] end__a
+[       OK ] end__b
+LOG
+trs test-hv-probe PASS <<<"# /dev/kvm executes 3.6 million instructions/s: \
+not hardware speed (200 million is the least)"
+trs 70-vmm-boot PASS PASS <<'LOG'
+PASS: tests/integ/70-vmm-boot.t 1 - the test host is made
+PASS: tests/integ/70-vmm-boot.t 2 - the test host runs to its end
+LOG
+tiers_are "one case is enough, and what it ran on" \
+    "1 no, 2 yes (/dev/kvm, interpreted), 3 yes (emulated host)"
+
+trs fuzz-vmm-blk FAIL </dev/null
+trs test-vmm-hostile FAIL <<<"[  FAILED  ] disk__a"
+trs test-hv-probe PASS <<<"# /dev/kvm executes 900.0 million \
+instructions/s: hardware speed"
+trs 77-vmm-cpu-mem FAIL <<'LOG'
+FAIL: tests/integ/77-vmm-cpu-mem.t 1 - the test host is made
+LOG
+tiers_are "what failed ran, a host that was never made did not" \
+    "1 yes, 2 yes (/dev/kvm, hardware speed), 3 no"
+
+trs test-vmm-jail PASS <<<"[  SKIPPED ] jail__a"
+tiers_are "a test whose cases were all skipped is none" "1 no, 2 no, 3 no"
 
 tap_done

@@ -95,18 +95,26 @@ cp "$(command -v sleep)" "$T/virga-vmm"
 spawn bash -c 'exec -a "virga-vmm $0" "$1" 1000' \
     "$VIRGA_HOME/agent/vm" "$T/virga-vmm"
 guest=$spawned
-spawn bash -c 'exec -a "virga-vmm $0" "$1" 1000' \
+# One that names nothing, as in a jail, but has our file open.
+mkdir -p "$VIRGA_HOME/agent" "$T/elsewhere/agent"
+spawn bash -c 'exec -a "virga-vmm serve 9" "$1" 1000 9>>"$0"' \
+    "$VIRGA_HOME/agent/console.log" "$T/virga-vmm"
+silent_guest=$spawned
+spawn bash -c 'exec -a "virga-vmm $0" "$1" 1000 9>>"$0"' \
     "$T/elsewhere/agent/vm" "$T/virga-vmm"
 other_guest=$spawned
 wait_for 10 eval \
     '[ "$(readlink /proc/$guest/exe)" = "$T/virga-vmm" ]' &&
     wait_for 10 eval \
-        '[ "$(readlink /proc/$other_guest/exe)" = "$T/virga-vmm" ]'
+        '[ "$(readlink /proc/$other_guest/exe)" = "$T/virga-vmm" ]' &&
+    wait_for 10 eval \
+        '[ "$(readlink /proc/$silent_guest/exe)" = "$T/virga-vmm" ]'
 tap_ok "status without a controller fails" runs 1 status
 tap_ok "status names what runs" says "agent runs (process $ours"
 tap_ok "reset stops and removes" runs 0 reset
 tap_ok "our daemon was ended" eval "! running $ours"
 tap_ok "our guest was ended" eval "! running $guest"
+tap_ok "our guest that names nothing was ended" eval "! running $silent_guest"
 tap_ok "a guest of others goes on" running "$other_guest"
 tap_ok "the folder is gone" test ! -e "$VIRGA_HOME"
 

@@ -28,6 +28,38 @@ for program in virga-controllerd virga-agentd; do
             lacks "$program.8")" ""
 done
 
+# Of programs whose options are no settings: every --option of the help.
+options() {
+    "$top_builddir/$1" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u
+}
+vmm_words() { # of options and requests: "[,name=NAME]", "tap=NAME"
+    {
+        "$top_builddir/virga-vmm" --help
+        "$top_builddir/virga-vmm" ctl --help
+    } | grep -oE '[[ ,|][a-z_]+=|\[,[a-z]+\]' | grep -oE '[a-z_]+' | sort -u
+}
+vmm_requests() {
+    "$top_builddir/virga-vmm" ctl --help | sed 1,3d |
+        grep -oE '(^  |, )[a-z][a-z-]+' | grep -oE '[a-z-]+$' | sort -u
+}
+options virga-vmm >"$T/vmm.options"
+vmm_words >"$T/vmm.words"
+vmm_requests >"$T/vmm.requests"
+tap_ok "virga-vmm: knows options" grep -qx -- --hugepages "$T/vmm.options"
+tap_ok "virga-vmm: they have words" grep -qx iops "$T/vmm.words"
+tap_ok "virga-vmm: knows requests" grep -qx power-button "$T/vmm.requests"
+tap_is "virga-vmm(1) names every option" \
+    "$(sed 's/^--//' "$T/vmm.options" | lacks virga-vmm.1)" ""
+tap_is "virga-vmm(1) names every word of theirs" \
+    "$(lacks virga-vmm.1 <"$T/vmm.words")" ""
+tap_is "virga-vmm(1) names every request" \
+    "$(lacks virga-vmm.1 <"$T/vmm.requests")" ""
+options virga-usernet >"$T/usernet.options"
+tap_ok "virga-usernet: knows options" grep -qx -- --isolated \
+    "$T/usernet.options"
+tap_is "virga-usernet(8) names every option" \
+    "$(sed 's/^--//' "$T/usernet.options" | lacks virga-usernet.8)" ""
+
 for page in docs/man/*.[1-9]; do
     if command -v man >/dev/null; then
         tap_is "$page: formats without a warning" "$(man --warnings \

@@ -264,9 +264,10 @@ force_and_forget(unsigned n)
 
 /* ---- what is left ---- */
 
-/* Processes in our slice, alive or not reaped. */
+/* Processes in our slice, alive or not reaped; with an option, those that
+ * have it on their command line. */
 static size_t
-processes_left(void)
+processes_with(const char *option)
 {
     DIR *proc _cleanup_(closedirp) = opendir("/proc");
     struct dirent *de;
@@ -277,11 +278,22 @@ processes_left(void)
         char *path _cleanup_(freep) = xasprintf("/proc/%s/cgroup", de->d_name);
         struct buf b _cleanup_(buf_release) = {0};
 
-        if (de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
-            fs_read(path, 1 << 16, &b, NULL) == 0 && strstr(buf_str(&b), slice))
+        char *args _cleanup_(freep) = xasprintf("/proc/%s/cmdline", de->d_name);
+
+        if (de->d_name[0] < '1' || de->d_name[0] > '9' ||
+            fs_read(path, 1 << 16, &b, NULL) < 0 || !strstr(buf_str(&b), slice))
+            continue;
+        if (!option || (fs_read(args, 1 << 16, &b, NULL) == 0 &&
+                        memmem(b.data, b.len, option, strlen(option) + 1)))
             n++;
     }
     return n;
+}
+
+static size_t
+processes_left(void)
+{
+    return processes_with(NULL);
 }
 
 static void
@@ -575,6 +587,9 @@ network__lives_and_ends_with_its_vm(void **state)
     must(hv_open(&cfg, &hv, &e), &e);
     must(hv_start(hv, &spec, &e), &e);
     assert_int_equal(processes_left(), 3);
+    /* No guest gets at what listens on the node. */
+    assert_int_equal(processes_with("--no-loopback"), 2);
+    assert_int_equal(processes_with("--isolated"), 1);
     close_driver();
     assert_int_equal(processes_left(), 3);
     must(hv_open(&cfg, &hv, &e), &e);
@@ -1088,6 +1103,96 @@ adopt__half_made_start_is_cleaned_up(void **state)
     assert_nothing_left();
 }
 
+/* Another agent's, or of a state folder that was lost. */
+static void
+adopt__unknown_processes_in_the_slice_live(void **state)
+{
+    char *folder _cleanup_(freep) = state_file(0, "");
+    char *away _cleanup_(freep) = xasprintf("%s/away", dir);
+
+    reopen();
+    start_ready(0, 1);
+    close_driver();
+    assert_int_equal(rename(folder, away), 0);
+    reopen();
+    assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    close_driver();
+    assert_int_equal(rename(away, folder), 0);
+    reopen();
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+    assert_nothing_left();
+}
+
+/* Lets the driver have descriptors up to `n` only. */
+static void
+limit_files(rlim_t n)
+{
+    struct rlimit l;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &l), 0);
+    l.rlim_cur = n ? n : l.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+static void
+adopt__lack_of_descriptors_ends_no_vm(void **state)
+{
+    struct hv_config cfg = config();
+    bool opened = false;
+
+    reopen();
+    start_ready(0, 1);
+    start_ready(1, 1);
+    close_driver();
+    /* At each step in turn there is none left. */
+    for (rlim_t n = 4; !opened; n++) {
+        assert_true(n < 200);
+        limit_files(n);
+        opened = hv_open(&cfg, &hv, NULL) == 0;
+        /* A record that could not be opened is one that says nothing: then
+         * the VM is left alone. */
+        for (unsigned i = 0; opened && i < 2; i++)
+            opened = info(i).ours;
+        close_driver();
+        limit_files(0);
+        assert_int_equal(processes_left(), 2);
+    }
+    reopen();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(info(i).state, HV_RUNNING);
+        assert_true(info(i).ours);
+        type(i, "alive", "alive");
+        force_and_forget(i);
+    }
+    assert_nothing_left();
+}
+
+/* As an agent with another state folder would have it. */
+static void
+adopt__group_of_another_agent_is_left_alone(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct cgroup_root *root;
+    struct cgroup *group;
+    pid_t other = bystander();
+
+    reopen();
+    close_driver();
+    must(cgroup_root_open(slice, &root, &e), &e);
+    must(cgroup_new(root, ids[2], &group, &e), &e);
+    must(cgroup_add(group, other, &e), &e);
+    reopen();
+    assert_int_equal(waitpid(other, NULL, WNOHANG), 0);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    cgroup_free(group);
+    cgroup_root_free(root);
+    reopen(); /* nobody is in it now */
+    assert_nothing_left();
+}
+
 /* ---- hanging ---- */
 
 static void
@@ -1285,6 +1390,9 @@ main(int argc, char **argv)
         CASE(adopt__record_of_another_process_harms_nobody),
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
+        CASE(adopt__unknown_processes_in_the_slice_live),
+        CASE(adopt__lack_of_descriptors_ends_no_vm),
+        CASE(adopt__group_of_another_agent_is_left_alone),
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),

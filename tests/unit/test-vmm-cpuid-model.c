@@ -99,7 +99,7 @@ as(struct kvm_cpuid2 *c, const char *model)
 {
     struct err e = {0};
 
-    if (cpuid_model_apply(model, false, c, &e) < 0)
+    if (cpuid_model_apply(model, c, &e) < 0)
         fail_msg("%s", e.message);
     return c;
 }
@@ -206,7 +206,7 @@ missing__is_named_and_nothing_is_changed(void **state)
     struct kvm_cpuid2 *c = COPY(naples);
     struct err e = {0};
 
-    assert_int_equal(cpuid_model_apply("x86-64-v4", false, c, &e), -ENOTSUP);
+    assert_int_equal(cpuid_model_apply("x86-64-v4", c, &e), -ENOTSUP);
     assert_int_equal(e.number, -ENOTSUP);
     assert_string_equal(e.details[0].pointer, "/cpu_model");
     assert_non_null(strstr(e.message, "avx512f avx512dq avx512cd avx512bw "
@@ -215,15 +215,14 @@ missing__is_named_and_nothing_is_changed(void **state)
     assert_memory_equal(c->entries, naples, sizeof(naples));
     err_release(&e);
     e = (struct err){0};
-    assert_int_equal(cpuid_model_apply("Skylake-Server", false, c, &e),
-                     -ENOTSUP);
+    assert_int_equal(cpuid_model_apply("Skylake-Server", c, &e), -ENOTSUP);
     assert_non_null(strstr(e.message, "vendor:Intel"));
     err_release(&e);
     e = (struct err){0};
-    assert_int_equal(cpuid_model_apply("pentium", false, c, &e), -EINVAL);
+    assert_int_equal(cpuid_model_apply("pentium", c, &e), -EINVAL);
     assert_non_null(strstr(e.message, "x86-64-v2"));
     err_release(&e);
-    assert_int_equal(cpuid_model_apply("", false, c, NULL), -EINVAL);
+    assert_int_equal(cpuid_model_apply("", c, NULL), -EINVAL);
     free(c);
 }
 
@@ -252,6 +251,21 @@ list__says_what_this_host_can_be(void **state)
 }
 
 static void
+list__names_all_that_is_missing(void **state)
+{
+    struct kvm_cpuid2 *none = COPY(naples);
+    struct cpuid_model_info m;
+    size_t longest = 0;
+
+    none->nent = 0;
+    for (size_t i = 1; cpuid_models(none, i, &m); i++)
+        longest = MAX(longest, strlen(m.missing));
+    /* there is room for some more */
+    assert_in_range(longest, 400, CPUID_MISSING_BYTES - 200);
+    free(none);
+}
+
+static void
 epyc__knows_its_family_and_brand(void **state)
 {
     struct kvm_cpuid2 *c = as(COPY(naples), "EPYC");
@@ -275,18 +289,16 @@ epyc__knows_its_family_and_brand(void **state)
 }
 
 static void
-tsc__is_invariant_only_if_it_stays_so(void **state)
+tsc__is_invariant_on_this_host_alone(void **state)
 {
-    struct kvm_cpuid2 *c = COPY(icelake);
+    struct kvm_cpuid2 *c = as(COPY(icelake), "x86-64-v3");
 
-    assert_int_equal(cpuid_model_apply("x86-64-v3", true, c, NULL), 0);
-    assert_int_equal(leaf(c, 0x80000007, 0)->edx, 0x100);
+    assert_int_equal(leaf(c, 0x80000007, 0)->edx, 0);
+    assert_null(leaf(c, 0x15, 0)); /* the host's frequency */
     free(c);
-    c = COPY(icelake);
-    assert_int_equal(cpuid_model_apply("host", true, c, NULL), 0);
+    c = as(COPY(icelake), "host");
     assert_int_equal(leaf(c, 0x80000007, 0)->edx, 0x100);
-    assert_int_equal(leaf(c, 0x15, 0)->ebx, 0); /* another frequency */
-    assert_int_equal(leaf(c, 0x16, 0)->eax, 0);
+    assert_int_equal(leaf(c, 0x15, 0)->ebx, 0x98);
     free(c);
 }
 
@@ -320,8 +332,7 @@ host__that_lies_is_survived(void **state)
     assert_null(leaf(c, 7, 9));
     assert_int_equal(leaf(c, 1, 0)->eax, 0); /* no vendor: the host's */
     none->nent = 0;
-    assert_int_equal(cpuid_model_apply("x86-64-v2", false, none, NULL),
-                     -ENOTSUP);
+    assert_int_equal(cpuid_model_apply("x86-64-v2", none, NULL), -ENOTSUP);
     free(c);
     free(none);
 }
@@ -336,8 +347,9 @@ main(void)
         cmocka_unit_test(model__is_the_same_on_a_richer_host),
         cmocka_unit_test(missing__is_named_and_nothing_is_changed),
         cmocka_unit_test(list__says_what_this_host_can_be),
+        cmocka_unit_test(list__names_all_that_is_missing),
         cmocka_unit_test(epyc__knows_its_family_and_brand),
-        cmocka_unit_test(tsc__is_invariant_only_if_it_stays_so),
+        cmocka_unit_test(tsc__is_invariant_on_this_host_alone),
         cmocka_unit_test(model__then_topology),
         cmocka_unit_test(host__that_lies_is_survived),
     };

@@ -39,8 +39,6 @@ struct fixture {
     _Atomic int events; /* ioeventfds */
     unsigned n_gone;
     char gone[64];
-    _Atomic unsigned n_threads;
-    int thread_result;
 };
 
 static int
@@ -116,22 +114,10 @@ detached(void *arg, enum devices_kind kind, const char *name)
     snprintf(f->gone, sizeof(f->gone), "%s %s", devices_kind_name(kind), name);
 }
 
-static int
-thread_start(void *arg)
-{
-    struct fixture *f = arg;
-
-    f->n_threads++;
-    return f->thread_result;
-}
-
 static struct devices_config
 config(struct fixture *f)
 {
-    return (struct devices_config){.detached = detached,
-                                   .detached_arg = f,
-                                   .thread_start = thread_start,
-                                   .thread_arg = f};
+    return (struct devices_config){.detached = detached, .detached_arg = f};
 }
 
 static void
@@ -150,6 +136,7 @@ power_on(struct fixture *f)
                                     .bus = f->g.bus,
                                     .irq = &f->irq,
                                     .pm = f->pm,
+                                    .end = &sink,
                                     .ioevent = {event_add, event_del, f}};
 }
 
@@ -974,27 +961,6 @@ new__error_names_the_device_and_closes_all(void **state)
     err_release(&e);
 }
 
-static void
-thread__start_hook_runs_on_each_and_may_refuse(void **state)
-{
-    struct fixture *f = *state;
-    struct devices_disk disk = {.fd = disk_fd()};
-    unsigned slot = 77;
-    int peer _cleanup_(closep) = -1;
-
-    assert_int_equal(f->n_threads, 1); /* entropy and balloon */
-    f->thread_result = -EPERM;
-    assert_int_equal(devices_attach_disk(f->d, &disk, &slot, NULL), -EPERM);
-    assert_int_equal(slot, 77);
-    f->thread_result = 0;
-    attach(f, "a");
-    assert_int_equal(f->n_threads, 3);
-    attach(f, "b");
-    assert_int_equal(f->n_threads, 4); /* each disk has its own */
-    attach_nic(f, "n", &peer);
-    assert_int_equal(f->n_threads, 5);
-}
-
 /* --- changes --- */
 
 static void
@@ -1063,6 +1029,23 @@ count_threads(void)
              strncmp(buf_str(&name), "iou-", 4) != 0;
     }
     return n;
+}
+
+static void
+threads__each_disk_has_its_own_and_nics_share_one(void **state)
+{
+    struct fixture *f = *state;
+    int peer _cleanup_(closep) = -1, other _cleanup_(closep) = -1;
+    unsigned before = count_threads(); /* one is for entropy and balloon */
+
+    attach(f, "a");
+    assert_int_equal(count_threads(), before + 1);
+    attach(f, "b");
+    assert_int_equal(count_threads(), before + 2);
+    attach_nic(f, "n", &peer);
+    assert_int_equal(count_threads(), before + 3);
+    attach_nic(f, "m", &other);
+    assert_int_equal(count_threads(), before + 3);
 }
 
 static void
@@ -1243,7 +1226,7 @@ main(void)
         CASE(attach__bad_descriptions_leave_nothing),
         CASE(attach__bad_nics_leave_nothing),
         CASE(new__error_names_the_device_and_closes_all),
-        CASE(thread__start_hook_runs_on_each_and_may_refuse),
+        CASE(threads__each_disk_has_its_own_and_nics_share_one),
         CASE(control__changes_are_found_again),
         CASE(cycles__a_thousand_leave_nothing_behind),
         CASE(threads__vcpus_eject_and_access_at_any_time),

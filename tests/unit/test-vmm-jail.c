@@ -159,8 +159,13 @@ root_is_a_poor_mount(void)
 static int
 sees_no_process(void)
 {
-    return getpid() != 1 || getppid() != 0 || kill(2, 0) == 0 ||
-           kill(-1, 0) == 0 || getsid(0) != 1;
+    /* A sanitizer has a thread here, with a number of its own. */
+    for (pid_t p = 2; p < 64; p++)
+        if ((kill(p, 0) == 0 || errno != ESRCH) &&
+            syscall(SYS_tgkill, getpid(), p, 0) < 0)
+            return 1;
+    return getpid() != 1 || getppid() != 0 || kill(-1, 0) == 0 ||
+           getsid(0) != 1;
 }
 
 static int
@@ -632,7 +637,7 @@ disk_works(bool uring)
     uint64_t size;
     int fd = fcntl(disk, F_DUPFD_CLOEXEC, 0);
 
-    if (io_loop_new("disk", NULL, NULL, &loop) < 0)
+    if (io_loop_new("disk", &loop) < 0)
         return 1;
     if (be_file_new(fd, &o, loop, &j.lock, nothing, NULL, &f, &size, NULL) < 0)
         return 2;
@@ -813,7 +818,7 @@ disks_ring_opens_nothing(void)
     uint64_t size;
     int none = -1, fd;
 
-    if (io_loop_new("disk", NULL, NULL, &loop) < 0 ||
+    if (io_loop_new("disk", &loop) < 0 ||
         be_file_new(fcntl(disk, F_DUPFD_CLOEXEC, 0), &o, loop, &lock, nothing,
                     NULL, &f, &size, NULL) < 0)
         return 1;

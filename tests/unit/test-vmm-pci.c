@@ -163,32 +163,58 @@ config__odd_width_and_edge_are_nobodys(void **state)
 {
     struct fixture *f = *state;
     uint64_t v = 0x80000800;
+    static const struct {
+        uint16_t port, size;
+    } odd[] = {{0xcf8, 1}, {0xcfa, 1}, {0xcfb, 1},
+               {0xcf8, 2}, {0xcf9, 2}, {0xcfa, 2}};
 
-    assert_false(bus_access(f->g.bus, BUS_PIO, 0xcf8, 1, true, &v));
-    assert_false(bus_access(f->g.bus, BUS_PIO, 0xcf9, 2, true, &v));
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf8, 4, true, &v));
+    for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+        uint64_t w = 0xffff;
+
+        bus_access(f->g.bus, BUS_PIO, odd[i].port, odd[i].size, true, &w);
+        w = 0;
+        bus_access(f->g.bus, BUS_PIO, odd[i].port, odd[i].size, false, &w);
+        assert_int_equal(w, odd[i].size == 1 ? 0xff : 0xffff);
+    }
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf8, 4, false, &v));
+    assert_int_equal(v, 0x80000800);
+    assert_int_equal(f->g.ends, 0);
+    assert_false(bus_access(f->g.bus, BUS_PIO, 0xcf9, 4, true, &v));
     assert_false(bus_access(f->g.bus, BUS_PIO, 0xcfe, 4, false, &v));
     assert_int_equal(v, 0xffffffff);
 }
 
 static void
-ecam__same_space_and_past_256_is_ones(void **state)
+reset_control__rising_bit_resets(void **state)
 {
     struct fixture *f = *state;
-    uint64_t v = 0, ecam = 0xc0000000;
+    uint64_t address = 0x80000800, v = 0x2;
 
-    assert_int_equal(pci_map_ecam(f->g.pci, ecam), 0);
-    assert_true(bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15), 4, false, &v));
-    assert_int_equal(v, 0x56781234);
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 0x100, 4, false, &v));
-    assert_int_equal(v & 0xffffffff, 0xffffffff);
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 0xfe, 4, false, &v));
-    assert_int_equal(v & 0xffffffff, 0xffffffff);
-    v = 0x6; /* moves a BAR from inside an MMIO access */
-    assert_true(
-        bus_access(f->g.bus, BUS_MMIO, ecam + (1 << 15) + 4, 2, true, &v));
-    assert_true(f->a.base != PCI_UNMAPPED);
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf8, 4, true, &address));
+    /* which kind, not yet when */
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, true, &v));
+    v = 0xff;
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, false, &v));
+    assert_int_equal(v, 0x2);
+    assert_int_equal(f->g.ends, 0);
+    v = 0xf6; /* what is reserved does not stay */
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, true, &v));
+    assert_int_equal(f->g.ends, 1);
+    assert_int_equal(f->g.end, VM_END_RESET);
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, false, &v));
+    assert_int_equal(v, 0x6);
+    /* again only after it was zero */
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, true, &v));
+    assert_int_equal(f->g.ends, 1);
+    v = 0;
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, true, &v));
+    v = 0xe;
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf9, 1, true, &v));
+    assert_int_equal(f->g.ends, 2);
+    /* and the address is none of its business */
+    assert_true(bus_access(f->g.bus, BUS_PIO, 0xcf8, 4, false, &v));
+    assert_int_equal(v, address);
 }
 
 static void
@@ -489,7 +515,7 @@ main(void)
         T(config__read_gives_identity),
         T(config__nobody_there_reads_ones),
         T(config__odd_width_and_edge_are_nobodys),
-        T(ecam__same_space_and_past_256_is_ones),
+        T(reset_control__rising_bit_resets),
         T(bar__size_is_found_by_ones),
         T(bar__answers_where_it_was_moved),
         T(bar__outside_the_window_is_not_mapped),

@@ -36,6 +36,15 @@ record_msi(void *self, uint64_t address, uint32_t data)
     return 0;
 }
 
+static void
+note_end(void *arg, enum vm_end end)
+{
+    struct guest *g = arg;
+
+    g->end = end;
+    g->ends++;
+}
+
 static const struct irq_ops recorder = {.line = record_line, .msi = record_msi};
 
 void
@@ -53,10 +62,12 @@ guest_new_with(struct guest *g, uint64_t mem_bytes,
     pthread_cond_init(&g->raised, NULL);
     assert_int_equal(gmem_new(mem_bytes, o, &g->mem, NULL), 0);
     g->bus = bus_new();
+    g->end_sink = (struct end_sink){note_end, g};
     g->irq = (struct irq){&recorder, g};
-    assert_int_equal(
-        pci_new(g->bus, &g->irq, GUEST_WINDOW, GUEST_WINDOW_SIZE, &g->pci), 0);
-    assert_int_equal(io_loop_new("test-io", NULL, NULL, &g->loop), 0);
+    assert_int_equal(pci_new(g->bus, &g->irq, GUEST_WINDOW, GUEST_WINDOW_SIZE,
+                             &g->end_sink, &g->pci),
+                     0);
+    assert_int_equal(io_loop_new("test-io", &g->loop), 0);
     g->heap = 0x10000;
 }
 

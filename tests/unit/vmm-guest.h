@@ -41,6 +41,9 @@ struct guest {
     struct gmem *mem;
     struct bus *bus;
     struct irq irq;
+    struct end_sink end_sink;
+    enum vm_end end; /* the last one */
+    unsigned ends;
     struct pci *pci;
     struct io_loop *loop;
     struct virtio_pci *t;

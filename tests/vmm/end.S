@@ -1,6 +1,6 @@
 /* end.S - ends the way that the command line's first letter says: p power off,
- * r reset, t triple fault, k panic, l loop
- * (counting in memory at 0x200000), h halt, f 100000 bytes at once. */
+ * r reset, c reset by the chipset's register (0xcf9), t triple fault, k panic,
+ * l loop (counting in memory at 0x200000), h halt, f 100000 bytes at once. */
 #include "guest.inc"
 
 guest_main:
@@ -10,6 +10,8 @@ guest_main:
         movb (%rax), %al
         cmpb $'r', %al
         je reset
+        cmpb $'c', %al
+        je chipset
         cmpb $'t', %al
         je triple
         cmpb $'k', %al
@@ -23,6 +25,12 @@ guest_main:
         ret                     /* powers off */
 reset:  movb $0xfe, %al
         outb %al, $0x64
+        jmp guest_hang
+chipset: movw $0xcf9, %dx
+        movb $2, %al
+        outb %al, %dx
+        movb $6, %al
+        outb %al, %dx
         jmp guest_hang
 panic:  movw $PVPANIC, %dx
         inb %dx, %al
