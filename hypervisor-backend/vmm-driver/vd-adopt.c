@@ -263,7 +263,8 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
     char *path _cleanup_(freep) = vd_path(d, id, VD_RECORD);
     struct err e _cleanup_(err_release) = {0};
     struct vd_vm *vm = vd_vm_new(id);
-    int r = vd_record_read(path, id, &vm->rec, &e);
+    struct vd_record rec;
+    int r = vd_record_read(path, id, &rec, &e);
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
@@ -271,6 +272,10 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
         vd_vm_free(vm);
         /* The folder says that the rest is ours: it goes last. */
         return drop_shell(d, id) < 0 ? 0 : vd_remove_files(d, id, reterr);
+    }
+    if (r == 0) {
+        vd_record_release(&vm->rec);
+        vm->rec = rec;
     }
     r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
     if (r < 0) {
