@@ -268,8 +268,8 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
-         * description that nobody will send, and ends. */
-        /* The folder says that the rest is ours: it goes last. */
+         * description that nobody will send, and ends. The folder says that
+         * the rest is ours: it goes last. */
         return drop_shell(d, id) < 0 ? 0 : vd_remove_files(d, id, reterr);
     }
     vm = vd_vm_new(id);
