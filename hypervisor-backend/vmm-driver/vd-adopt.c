@@ -262,15 +262,20 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
 {
     char *path _cleanup_(freep) = vd_path(d, id, VD_RECORD);
     struct err e _cleanup_(err_release) = {0};
-    struct vd_vm *vm = vd_vm_new(id);
-    int r = vd_record_read(path, id, &vm->rec, &e);
+    struct vd_vm *vm;
+    struct vd_record rec;
+    int r = vd_record_read(path, id, &rec, &e);
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
          * description that nobody will send, and ends. */
-        vd_vm_free(vm);
         /* The folder says that the rest is ours: it goes last. */
         return drop_shell(d, id) < 0 ? 0 : vd_remove_files(d, id, reterr);
+    }
+    vm = vd_vm_new(id);
+    if (r == 0) {
+        vd_record_release(&vm->rec);
+        vm->rec = rec;
     }
     r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
     if (r < 0) {
@@ -300,25 +305,32 @@ note_stray(void *arg, const char *id)
     memcpy(s->ids[s->n++], id, ID_SIZE);
 }
 
-/* A folder goes after its jail and cgroup, so these are leftovers of nothing
- * that we know: what is empty is removed. Whatever still runs in such a group
- * (VMs of another agent with the same slice) is not ours to end. */
+/* Its folder is the first that a start makes and the last that an end
+ * removes: with none of ours, processes in a group of that name are another
+ * agent's, or those of a state folder that was lost. */
 static void
 drop_stray(struct vd *d, const char *id)
 {
     struct err e _cleanup_(err_release) = {0};
     int r = d->cgroups ? cgroup_remove(d->cgroups, id, &e) : 0;
 
+    if (r == -EBUSY) {
+        COUNT(vd_stray_lives);
+        log_warn("processes run in a group of which nothing is known, leaving "
+                 "them alone",
+                 "inst=%s", id);
+        return;
+    }
     if (r == 0)
         r = jail_dir_remove(d->jails_fd, id, &e);
     if (r < 0) {
-        COUNT(vd_stray_stays);
-        log_warn("what is left of a VM that is not known stays, perhaps it is "
-                 "another agent's",
-                 "inst=%s error=\"%s\"", id, e.message);
+        COUNT(vd_shell_stays);
+        log_warn("cannot clean up behind a VM", "inst=%s error=\"%s\"", id,
+                 e.message);
     }
 }
 
+/* Groups and jails without a folder. */
 static int
 drop_strays(struct vd *d, struct err *reterr)
 {

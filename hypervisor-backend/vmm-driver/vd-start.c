@@ -316,11 +316,18 @@ static int
 start_usernet(struct start *s, const struct hv_nic *nic, int fd, struct err *e)
 {
     char uid[16];
-    /* Not the VM's own user, whose rights are the guest's if it breaks out. */
-    const char *argv[] = {
-        "virga-usernet", "--fd", "3", "--uid", uid, "--gid", uid,
-        /* A guest is no process of this node. */
-        "--no-loopback", nic->isolated ? "--isolated" : NULL, NULL};
+    /* Not the VM's own user, whose rights are the guest's if it breaks out;
+     * what listens on the node's loopback is none of the guest's. */
+    const char *argv[] = {"virga-usernet",
+                          "--fd",
+                          "3",
+                          "--uid",
+                          uid,
+                          "--gid",
+                          uid,
+                          "--no-loopback",
+                          nic->isolated ? "--isolated" : NULL,
+                          NULL};
     int high _cleanup_(closep) = fcntl(fd, F_DUPFD_CLOEXEC, 3 + MAX_FDS);
     struct vd_spawn sp = {.path = s->d->usernet,
                           .argv = argv,

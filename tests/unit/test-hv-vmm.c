@@ -236,6 +236,15 @@ record_of(unsigned n)
 }
 
 /* Never a wrong number to kill(): the record is our own, the VM runs. */
+static void
+write_record(unsigned n, const struct vd_record *rec)
+{
+    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
+    struct err e _cleanup_(err_release) = {0};
+
+    must(vd_record_write(path, rec, &e), &e);
+}
+
 static int
 vmm_pid(unsigned n)
 {
@@ -556,6 +565,35 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_int_equal(info(0).end, HV_END_CRASHED);
     assert_true(info(0).ended_us > 0);
     assert_int_equal(hv_forget(hv, ids[0], NULL), 0);
+    assert_nothing_left();
+}
+
+/* As one would write it that has been taken over by its guest. */
+static void
+end__time_is_the_vmms_word_only_if_it_can_be(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    char *path _cleanup_(freep) = state_file(0, VD_END);
+    int64_t now = clock_now_us(), hour = 3600 * US_PER_S;
+    struct vd_record rec;
+    char line[80];
+    int n;
+
+    reopen();
+    start_ready(0, 1);
+    close_driver();
+    rec = record_of(0);
+    rec.started_us = now - hour;
+    write_record(0, &rec);
+    vd_record_release(&rec);
+    n = snprintf(line, sizeof(line), "{\"end\":\"power-off\",\"at_us\":%lld}\n",
+                 (long long)(now - hour / 2));
+    must(fs_write_atomic(path, line, (size_t)n, 0600, &e), &e);
+    reopen();
+    signal_vmm(0, SIGKILL);
+    assert_end(0, HV_END_GUEST);
+    assert_true(info(0).ended_us >= now);
+    must(hv_forget(hv, ids[0], &e), &e);
     assert_nothing_left();
 }
 
@@ -959,15 +997,6 @@ adopt__ends_while_nobody_looked_are_known(void **state)
     assert_nothing_left();
 }
 
-static void
-write_record(unsigned n, const struct vd_record *rec)
-{
-    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
-    struct err e _cleanup_(err_release) = {0};
-
-    must(vd_record_write(path, rec, &e), &e);
-}
-
 static pid_t
 bystander(void)
 {
@@ -1103,28 +1132,6 @@ adopt__half_made_start_is_cleaned_up(void **state)
     assert_nothing_left();
 }
 
-/* Another agent's, or of a state folder that was lost. */
-static void
-adopt__unknown_processes_in_the_slice_live(void **state)
-{
-    char *folder _cleanup_(freep) = state_file(0, "");
-    char *away _cleanup_(freep) = xasprintf("%s/away", dir);
-
-    reopen();
-    start_ready(0, 1);
-    close_driver();
-    assert_int_equal(rename(folder, away), 0);
-    reopen();
-    assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
-    assert_int_equal(processes_left(), 1);
-    close_driver();
-    assert_int_equal(rename(away, folder), 0);
-    reopen();
-    assert_int_equal(info(0).state, HV_RUNNING);
-    force_and_forget(0);
-    assert_nothing_left();
-}
-
 /* Lets the driver have descriptors up to `n` only. */
 static void
 limit_files(rlim_t n)
@@ -1169,27 +1176,25 @@ adopt__lack_of_descriptors_ends_no_vm(void **state)
     assert_nothing_left();
 }
 
-/* As an agent with another state folder would have it. */
+/* Another agent's, or of a state folder that was lost. */
 static void
-adopt__group_of_another_agent_is_left_alone(void **state)
+adopt__unknown_processes_in_the_slice_live(void **state)
 {
-    struct err e _cleanup_(err_release) = {0};
-    struct cgroup_root *root;
-    struct cgroup *group;
-    pid_t other = bystander();
+    char *folder _cleanup_(freep) = state_file(0, "");
+    char *away _cleanup_(freep) = xasprintf("%s/away", dir);
 
     reopen();
+    start_ready(0, 1);
     close_driver();
-    must(cgroup_root_open(slice, &root, &e), &e);
-    must(cgroup_new(root, ids[2], &group, &e), &e);
-    must(cgroup_add(group, other, &e), &e);
+    assert_int_equal(rename(folder, away), 0);
     reopen();
-    assert_int_equal(waitpid(other, NULL, WNOHANG), 0);
-    kill(other, SIGKILL);
-    waitpid(other, NULL, 0);
-    cgroup_free(group);
-    cgroup_root_free(root);
-    reopen(); /* nobody is in it now */
+    assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    close_driver();
+    assert_int_equal(rename(away, folder), 0);
+    reopen();
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
     assert_nothing_left();
 }
 
@@ -1380,6 +1385,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
         CASE(start__failure_leaves_nothing),
         CASE(start__full_disk_leaves_nothing),
@@ -1390,9 +1396,8 @@ main(int argc, char **argv)
         CASE(adopt__record_of_another_process_harms_nobody),
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
-        CASE(adopt__unknown_processes_in_the_slice_live),
         CASE(adopt__lack_of_descriptors_ends_no_vm),
-        CASE(adopt__group_of_another_agent_is_left_alone),
+        CASE(adopt__unknown_processes_in_the_slice_live),
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),
