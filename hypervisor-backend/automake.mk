@@ -52,3 +52,4 @@ include $(top_srcdir)/hypervisor-backend/vmm-driver/cgroup.mk
 include $(top_srcdir)/hypervisor-backend/vmm/automake.mk
 include $(top_srcdir)/hypervisor-backend/vmm-driver/driver.mk
 include $(top_srcdir)/hypervisor-backend/usernet/automake.mk
+include $(top_srcdir)/hypervisor-backend/vmm-driver/limits.mk
