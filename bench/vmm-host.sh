@@ -10,7 +10,7 @@
 # shellcheck source=tests/integ/testhost.sh
 . "$(dirname "$0")/../tests/integ/testhost.sh"
 here=$(cd "$(dirname "$0")" && pwd)
-testhost_modules vhost_iotlb vhost vhost_net brd
+testhost_modules vhost_iotlb vhost tap vhost_net brd
 testhost_memory=2048
 guest=$T/guest
 
