@@ -53,13 +53,14 @@ struct timer {
 struct usernet {
     const struct usernet_options *o;
     Slirp *slirp;
+    struct usernet_reach *reach; /* NULL: everything may be reached */
     struct timer *timers;
     struct pollfd polled[MAX_POLLED]; /* the VM's socket first */
     unsigned n_polled;
     bool full;         /* the VM takes nothing more for now */
     int failed;        /* negative errno, or 1: the other end is gone */
     uint64_t at_start; /* resident memory in bytes */
-    uint64_t n_in, n_out, n_bad, n_dropped, n_anew;
+    uint64_t n_in, n_out, n_bad, n_denied, n_dropped, n_anew;
     uint8_t frame[HEADER + ETHERNET + USERNET_MTU_MAX];
 };
 
@@ -294,6 +295,15 @@ frame_ok(const struct usernet *u, size_t n)
     }
 }
 
+static bool
+denied(const struct usernet *u, size_t n)
+{
+    const uint8_t *p = u->frame + HEADER;
+
+    return u->reach && (p[12] << 8 | p[13]) != ETHERTYPE_ARP &&
+           usernet_reach_denied(u->reach, p + ETHERNET, n - HEADER - ETHERNET);
+}
+
 /* A message without a byte reads like the end. */
 static bool
 hung_up(const struct usernet *u)
@@ -306,6 +316,8 @@ hung_up(const struct usernet *u)
 static int
 take_frames(struct usernet *u, struct err *reterr)
 {
+    if (u->reach)
+        usernet_reach_renew(u->reach, now_ns(u) / 1000000);
     for (unsigned i = 0; i < BATCH; i++) {
         ssize_t n = recv(u->o->fd, u->frame, sizeof(u->frame),
                          MSG_DONTWAIT | MSG_TRUNC);
@@ -322,6 +334,10 @@ take_frames(struct usernet *u, struct err *reterr)
         }
         if (!frame_ok(u, (size_t)n)) {
             u->n_bad++;
+            continue;
+        }
+        if (denied(u, (size_t)n)) {
+            u->n_denied++;
             continue;
         }
         slirp_input(u->slirp, u->frame + HEADER, (int)(n - HEADER));
@@ -458,6 +474,8 @@ usernet_run(const struct usernet_options *o, struct err *reterr)
 
     u->o = o;
     r = check_socket(o->fd, reterr);
+    if (r == 0 && o->no_loopback)
+        r = usernet_reach_new(now_ns(u) / 1000000, &u->reach, reterr);
     if (r == 0)
         r = make_slirp(u, reterr);
     if (r == 0)
@@ -468,10 +486,11 @@ usernet_run(const struct usernet_options *o, struct err *reterr)
         r = err_errno(reterr, u->failed, "frames");
     if (u->slirp)
         slirp_cleanup(u->slirp);
+    usernet_reach_free(u->reach);
     log_info("user network ended",
-             "in=%llu out=%llu bad=%llu dropped=%llu anew=%llu",
+             "in=%llu out=%llu bad=%llu denied=%llu dropped=%llu anew=%llu",
              (unsigned long long)u->n_in, (unsigned long long)u->n_out,
-             (unsigned long long)u->n_bad, (unsigned long long)u->n_dropped,
-             (unsigned long long)u->n_anew);
+             (unsigned long long)u->n_bad, (unsigned long long)u->n_denied,
+             (unsigned long long)u->n_dropped, (unsigned long long)u->n_anew);
     return r;
 }

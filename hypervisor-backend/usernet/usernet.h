@@ -3,7 +3,8 @@
  * Role:      main.c takes the options, rights.c gives up what is not needed,
  *            usernet.c carries frames between the VM's socket and libslirp,
  *            which is the guest's router, DHCP server and name server, and
- *            opens an ordinary socket for each of its connections.
+ *            opens an ordinary socket for each of its connections; reach.c
+ *            knows where these may not lead.
  *            10.0.2.0/24: router and this machine .2, DNS .3, guest .15;
  *            fec0::/64: likewise ::2, ::3.
  * Ownership: usernet_run() borrows the descriptor.
@@ -17,6 +18,8 @@
 #define HYPERVISOR_BACKEND_USERNET_USERNET_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/err.h"
@@ -27,9 +30,11 @@
 struct usernet_options {
     int fd; /* unix SOCK_SEQPACKET or SOCK_DGRAM; see dev_net.h, packets */
     unsigned mtu;
-    bool isolated;    /* the guest reaches this network's own services only */
-    bool no_loopback; /* 10.0.2.2 is not this machine's loopback */
-    int statm;        /* /proc/self/statm */
+    bool isolated; /* the guest reaches this network's own services only */
+    /* Nothing of this machine is reached, by 10.0.2.2 or any other of its
+     * addresses, nor link-local or group addresses; DNS still is. */
+    bool no_loopback;
+    int statm; /* /proc/self/statm */
 };
 
 struct usernet_rights {
@@ -41,6 +46,15 @@ struct usernet_rights {
 /* Descriptors 0 to 2, *fd and *statm are all that stays open. */
 int usernet_drop_rights(const struct usernet_rights *want, int *fd, int *statm,
                         struct err *reterr) _must_check_;
+/* This machine's addresses, looked up again every few seconds. */
+struct usernet_reach;
+int usernet_reach_new(int64_t now_ms, struct usernet_reach **ret,
+                      struct err *reterr) _must_check_;
+void usernet_reach_free(struct usernet_reach *r);
+void usernet_reach_renew(struct usernet_reach *r, int64_t now_ms);
+/* packet: an IPv4 or IPv6 header and what follows, n bytes. */
+bool usernet_reach_denied(const struct usernet_reach *r, const uint8_t *packet,
+                          size_t n);
 /* Until the other end closes (0) or something fails. */
 int usernet_run(const struct usernet_options *o,
                 struct err *reterr) _must_check_;

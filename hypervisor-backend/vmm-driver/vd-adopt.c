@@ -67,21 +67,34 @@ vd_exe_of(pid_t pid, int64_t *ret_dev, int64_t *ret_ino)
     return 0;
 }
 
+/* What a look at a process says when that is gone. */
 static bool
+is_gone(int r)
+{
+    return r == -ESRCH || r == -ENOENT;
+}
+
+/* 1 it is, 0 it is another one or gone; else it cannot be told. */
+static int
 is_same_process(int pidfd, const struct vd_record *rec)
 {
-    int64_t ticks, dev, ino;
+    int64_t ticks, dev = 0, ino = 0;
+    int r = vd_start_ticks((pid_t)rec->pid, &ticks);
 
-    return vd_start_ticks((pid_t)rec->pid, &ticks) == 0 &&
-           ticks == rec->start_ticks &&
-           vd_exe_of((pid_t)rec->pid, &dev, &ino) == 0 && dev == rec->exe_dev &&
-           ino == rec->exe_ino &&
+    if (r == 0 && ticks != rec->start_ticks)
+        return 0;
+    if (r == 0)
+        r = vd_exe_of((pid_t)rec->pid, &dev, &ino);
+    if (r < 0)
+        return is_gone(r) ? 0 : r;
+    return dev == rec->exe_dev && ino == rec->exe_ino &&
            /* What was read was of this process, not of a later one. */
            !vd_pidfd_wait(pidfd, 0);
 }
 
-/* True if the socket's owner may be the VM; *ret_paused if it said so. */
-static bool
+/* 1 the socket's owner may be the VM, *ret_paused if it said so; 0 it is not;
+ * else it could not be asked, through no fault of its own. */
+static int
 answers_as(struct vd *d, const struct vd_record *rec, int pidfd,
            bool *ret_paused)
 {
@@ -107,24 +120,39 @@ answers_as(struct vd *d, const struct vd_record *rec, int pidfd,
         log_warn("a VM runs, but its VMM does not answer",
                  "inst=%s run=%" PRId64 " error=\"%s\"", rec->id, rec->run,
                  e.message);
-        return true;
-    default: /* nobody is there (any more) */
-        return false;
+        return 1;
+    case -ECONNREFUSED:
+    case -ECONNRESET:
+    case -EPIPE:
+    case -ENOENT:
+    case -ESRCH:
+        return 0; /* nobody is there (any more) */
+    default:
+        return r;
     }
 }
 
-/* Its pidfd if the record's process is this VM and lives; else -ESRCH. */
+/* Its pidfd if the record's process is this VM and lives; -ESRCH if not.
+ * Anything else (no descriptor left, no right to look) tells nothing: whoever
+ * took it for an end would end guests that run. */
 static int
 find_process(struct vd *d, const struct vd_record *rec, bool *ret_paused)
 {
-    int fd _cleanup_(closep) = -1;
+    int fd _cleanup_(closep) = -1, r;
 
     if (!streq(rec->boot_id, d->boot_id))
         return -ESRCH;
     fd = pidfd_open((pid_t)rec->pid, 0);
-    if (fd < 0 || !is_same_process(fd, rec))
-        return -ESRCH;
-    if (answers_as(d, rec, fd, ret_paused))
+    if (fd < 0)
+        /* The number may be a thread's by now. */
+        return errno == EINVAL || errno == ENOENT ? -ESRCH : -errno;
+    r = is_same_process(fd, rec);
+    if (r <= 0)
+        return r < 0 ? r : -ESRCH;
+    r = answers_as(d, rec, fd, ret_paused);
+    if (r < 0)
+        return r;
+    if (r > 0)
         return TAKE_FD(fd);
     if (!vd_pidfd_wait(fd, DYING_MS)) {
         COUNT(vd_adopt_not_believed);
@@ -163,16 +191,18 @@ work_out_end(struct vd *d, struct vd_record *rec)
                  "inst=%s error=\"%s\"", rec->id, e.message);
 }
 
-static void
+static int
 drop_shell(struct vd *d, const char *id)
 {
     struct err e _cleanup_(err_release) = {0};
+    int r = vd_remove_shell(d, id, &e);
 
-    if (vd_remove_shell(d, id, &e) < 0) {
+    if (r < 0) {
         COUNT(vd_shell_stays);
         log_warn("cannot clean up behind a VM", "inst=%s error=\"%s\"", id,
                  e.message);
     }
+    return r;
 }
 
 /* A record that cannot be read tells nothing: if somebody listens at the
@@ -206,8 +236,11 @@ adopt_recorded(struct vd *d, struct vd_vm *vm)
     int r;
 
     if (rec->end == HV_END_NONE) {
-        vm->pidfd = find_process(d, rec, &paused);
-        if (vm->pidfd >= 0) {
+        r = find_process(d, rec, &paused);
+        if (r < 0 && r != -ESRCH)
+            return r;
+        vm->pidfd = r < 0 ? -1 : r;
+        if (r >= 0) {
             vm->state = paused ? HV_PAUSED : HV_RUNNING;
             d->slots[rec->slot] = 1;
             r = vd_watch_add(d, vm);
@@ -235,9 +268,9 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
 
     if (r == -ENOENT) {
         /* The death of the agent broke off this start. Its VMM waits for a
-         * description that nobody will send, and ends. */
-        drop_shell(d, id);
-        return vd_remove_files(d, id, reterr);
+         * description that nobody will send, and ends. The folder says that
+         * the rest is ours: it goes last. */
+        return drop_shell(d, id) < 0 ? 0 : vd_remove_files(d, id, reterr);
     }
     vm = vd_vm_new(id);
     if (r == 0) {
@@ -247,7 +280,7 @@ adopt_one(struct vd *d, const char *id, struct err *reterr)
     r = r < 0 ? adopt_unreadable(d, vm, &e) : adopt_recorded(d, vm);
     if (r < 0) {
         vd_vm_free(vm);
-        return err_errno(reterr, r, "cannot watch VM %s", id);
+        return err_errno(reterr, r, "cannot tell whether VM %s runs", id);
     }
     pthread_mutex_lock(&d->lock);
     HASH_ADD_STR(d->table, id, vm);

@@ -26,7 +26,13 @@
 #define LOG_MAX_BYTES (1 << 20)
 #define BOUND_LOGS_MS 30000
 
-/* What the VMM left behind about its end; otherwise what is known of us. */
+/* From its own word about its end to a VMM's death: what it has under way is
+ * written out. */
+#define DYING_US (30 * US_PER_S)
+
+/* What the VMM left behind about its end; otherwise what is known of us. The
+ * time is believed within bounds: a guest that has taken over its VMM could
+ * let its bill end at its start, and run on. */
 static void
 find_end(struct vd *d, struct vd_record *rec)
 {
@@ -49,8 +55,10 @@ find_end(struct vd *d, struct vd_record *rec)
     if (rec->killing && end.end == HV_END_CRASHED)
         end.end = HV_END_KILLED;
     rec->end = (int)end.end;
-    rec->ended_us =
-        end.at_us >= rec->started_us && end.at_us <= now ? end.at_us : now;
+    if (end.at_us < rec->started_us || end.at_us > now ||
+        now - end.at_us > DYING_US)
+        end.at_us = now;
+    rec->ended_us = end.at_us;
 }
 
 static void

@@ -158,6 +158,12 @@ statistics(void *self, unsigned q, struct virtq_chain *c)
     for (size_t i = 0; i < n; i++) {
         if (s[i].tag >= DEV_BALLOON_TAGS)
             continue;
+        /* No reader of our statistics' JSON takes more: with it the guest
+         * would have none of them read. */
+        if (s[i].val > INT64_MAX) {
+            COUNT(vmm_balloon_odd_stat);
+            continue;
+        }
         d->stats.tag[s[i].tag] = s[i].val;
         d->stats.tags_present |= 1U << s[i].tag;
     }

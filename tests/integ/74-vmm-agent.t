@@ -131,6 +131,56 @@ tap_ok "/metrics has the agent's counters" \
 tap_is "no other page is there" "$(curl -sS -o /dev/null -w '%{http_code}' \
     "http://127.0.0.1:$port/")" 404
 
+# ---- its share of the node ----
+
+rest POST /v1/flavors -d '{"name":"bound","vcpus":1,"memory_bytes":16777216,
+    "disk_bytes":1048576,"cpu_shares":150,"cpu_limit_percent":40,
+    "cpu_reservation_percent":1,"disk_iops":11,"disk_bytes_per_second":22222,
+    "net_bytes_per_second":33333}'
+rest POST /v1/instances \
+    -d '{"name":"bound","image":"talk","flavor":"bound"}'
+bound=$(field .id)
+tap_is "an instance with limits comes up" "$(operation_ends)" succeeded
+"$top_builddir/virga-vmm" ctl "$T/n1/vmm/vms/$bound/control.sock" describe \
+    >"$T/describe"
+# limit KIND MEMBER
+limit() {
+    jq -c ".devices[] | select(.kind == \"$1\") | $2" "$T/describe"
+}
+tap_is "its disk is bounded" \
+    "$(limit disk '[.limits.ops_per_s, .limits.bytes_per_s]')" '[11,22222]'
+if [ "$network" = none ]; then
+    tap_skip "its network is bounded" "virga-usernet is not built"
+else
+    tap_is "its network is bounded" \
+        "$(limit nic '[.rx_limits.bytes_per_s, .tx_limits.bytes_per_s]')" \
+        '[33333,33333]'
+fi
+# cgroup_says V2 V1: the first line of either file of its group.
+cgroup_says() {
+    find /sys/fs/cgroup -mindepth 2 -maxdepth 4 -path "*/$slice/$bound/*" \
+        \( -name "$1" -o -name "$2" \) -exec head -n 1 {} +
+}
+weight=$(cgroup_says cpu.weight cpu.shares)
+if [ -z "$weight" ]; then
+    tap_skip "its processors are shared and bounded" "no controller for them"
+else
+    tap_ok "its processors are shared and bounded" eval \
+        'case "$weight $(cgroup_says cpu.max cpu.cfs_quota_us)" in
+         "150 40000 100000" | "1536 40000") ;; *) false ;; esac'
+fi
+rest DELETE /v1/instances/bound
+tap_is "it is deleted" "$(operation_ends)" succeeded
+
+rest POST /v1/images -d '{"name":"firmware","parts":[{"name":"disk"}]}'
+head -c 4096 /dev/zero >"$T/disk"
+rest PUT /v1/images/firmware/parts/disk -T "$T/disk" \
+    -H 'Content-Type: application/octet-stream'
+tap_ok "an image without a kernel is not placed here" rest_ok 507 POST \
+    /v1/instances -d '{"name":"none","image":"firmware","flavor":"tiny"}'
+tap_ok "for want of firmware" grep -q \
+    'without firmware to boot a disk (disk-boot)' "$body"
+
 # ---- deaths ----
 
 tap_ok "a second instance is created" create other \

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """usernet-talk.py PROGRAM CASE - a guest's network stack, as small as the case
 needs it, on the other end of virga-usernet's socket. Ends with status 0 if
-the case holds; see 75-usernet.t."""
+the case holds; see 65-usernet.t."""
 
 import os
 import random
@@ -17,6 +17,7 @@ HEADER = 12
 MAC = bytes.fromhex("525400000001")
 ALL = b"\xff" * 6
 ME, ROUTER = bytes([10, 0, 2, 15]), bytes([10, 0, 2, 2])
+ME6, ROUTER6 = (bytes.fromhex("fec0" + "00" * 13 + end) for end in ("0f", "02"))
 SECONDS = 20
 MIB = 1 << 20
 
@@ -115,13 +116,31 @@ class Guest:
                 return b[16:20]
         raise AssertionError(f"no DHCP message of type {want}")
 
-    def tcp(self, port, sport, flags, seq, ack, body=b""):
+    def tcp(self, port, sport, flags, seq, ack, body=b"", to=ROUTER):
         seg = struct.pack("!HHIIBBHHH", sport, port, seq, ack, 0x50, flags,
                           65000, 0, 0)
-        pseudo = ME + ROUTER + struct.pack("!BBH", 0, 6, len(seg) + len(body))
+        if len(to) == 16:
+            self.ip6(to, 6, seg + body, 16)
+            return
+        pseudo = ME + to + struct.pack("!BBH", 0, 6, len(seg) + len(body))
         seg = seg[:16] + struct.pack("!H", checksum(pseudo + seg + body)) + \
             seg[18:]
-        self.send(0x0800, ip4(6, ME, ROUTER, seg + body))
+        self.send(0x0800, ip4(6, ME, to, seg + body))
+
+    def ip6(self, to, proto, body, check_at):
+        """From an address of the guest's own; the checksum is filled in."""
+        pseudo = ME6 + to + struct.pack("!II", len(body), proto)
+        body = body[:check_at] + \
+            struct.pack("!H", checksum(pseudo + body)) + body[check_at + 2:]
+        self.send(0x86dd, struct.pack("!IHBB", 6 << 28, len(body), proto, 64) +
+                  ME6 + to + body)
+
+    def udp(self, port, to, body):
+        if len(to) == 4:
+            self.send(0x0800, udp(ME, to, 4000, port, body))
+        else:
+            self.ip6(to, 17, struct.pack("!HHHH", 4000, port, 8 + len(body), 0)
+                     + body, 6)
 
     def segments(self, sport, seconds=SECONDS):
         for f in self.frames(seconds):
@@ -225,6 +244,76 @@ def case_reach(program):
     g.arp()
     assert g.talk(far.port, b"abcdef") == b"fedcba" * 5000
     g.end()
+
+
+def own_addresses():
+    """Of this machine, as bytes: all ways that its sockets know."""
+    found = [ROUTER, bytes([127, 0, 0, 1]), bytes([127, 9, 9, 9]), bytes(4),
+             ALL[:4]]
+    found += [ROUTER6, bytes(15) + b"\1", bytes(16),
+              bytes(10) + b"\xff\xff\x7f\0\0\1", bytes(12) + b"\x7f\0\0\1"]
+    for line in subprocess.run(["ip", "-o", "addr"], check=True, text=True,
+                               stdout=subprocess.PIPE).stdout.splitlines():
+        kind, address = line.split()[2:4]
+        if kind in ("inet", "inet6"):
+            family = socket.AF_INET if kind == "inet" else socket.AF_INET6
+            text = socket.inet_pton(family, address.split("/")[0])
+            found += [text]
+            if kind == "inet":
+                found += [bytes(10) + b"\xff\xff" + text]
+    return found
+
+
+class Everywhere:
+    """Listens at every address of this machine, TCP and UDP; notes what
+    comes."""
+
+    def __init__(self):
+        family = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
+        any_one = "::" if socket.has_ipv6 else "0.0.0.0"
+        self.tcp = socket.socket(family, socket.SOCK_STREAM)
+        self.udp = socket.socket(family, socket.SOCK_DGRAM)
+        for s in (self.tcp, self.udp):
+            if socket.has_ipv6:
+                s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            s.setblocking(False)
+        self.tcp.bind((any_one, 0))
+        self.tcp.listen()
+        self.port = self.tcp.getsockname()[1]
+        self.udp.bind((any_one, self.port))
+
+    def heard(self):
+        return select.select([self.tcp, self.udp], [], [], 0)[0]
+
+
+def knock(program, *options):
+    """To how many of this machine's addresses the guest gets."""
+    g = Guest(program, *options)
+    got = {}
+    g.arp()
+    assert g.dhcp() == ME
+    g.drain()
+    for i, to in enumerate(own_addresses()):
+        far = Everywhere()
+        g.tcp(far.port, 5000 + i, 2, 1000, 0, to=to)
+        g.udp(far.port, to, b"knock")
+        for _ in g.frames(0.3):
+            pass
+        got[to.hex()] = [s.type.name for s in far.heard()]
+        far.tcp.close()
+        far.udp.close()
+    g.end()
+    return {to: kinds for to, kinds in got.items() if kinds}
+
+
+def case_own_addresses(program):
+    """What listens on this machine, at whatever address, is not for a guest
+    from which the loopback is kept; it would seem to come from inside."""
+    assert knock(program), "nothing was reached without the option either"
+    got = knock(program, "--no-loopback")
+    assert not got, f"reached: {got}"
+    got = knock(program, "--isolated")
+    assert not got, f"isolated, but reached: {got}"
 
 
 def unreachable(program, option):

@@ -139,6 +139,13 @@ start_vm(struct hv *h, unsigned n, uint64_t run, struct err *e)
                                  .n_disks = 1,
                                  .nics = &nic,
                                  .n_nics = 1,
+                                 /* Far away: what of it QEMU keeps, it must
+                                  * take; the rest must not stop a start. */
+                                 .limits = {.cpu_shares = 200,
+                                            .cpu_limit_percent = 100,
+                                            .disk_iops = 1000000,
+                                            .disk_bytes_per_second = 1 << 30,
+                                            .net_bytes_per_second = 1 << 30},
                                  .dir = d};
 
     return hv_start(h, &spec, e);

@@ -236,6 +236,15 @@ record_of(unsigned n)
 }
 
 /* Never a wrong number to kill(): the record is our own, the VM runs. */
+static void
+write_record(unsigned n, const struct vd_record *rec)
+{
+    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
+    struct err e _cleanup_(err_release) = {0};
+
+    must(vd_record_write(path, rec, &e), &e);
+}
+
 static int
 vmm_pid(unsigned n)
 {
@@ -264,9 +273,10 @@ force_and_forget(unsigned n)
 
 /* ---- what is left ---- */
 
-/* Processes in our slice, alive or not reaped. */
+/* Processes in our slice, alive or not reaped; with an option, those that
+ * have it on their command line. */
 static size_t
-processes_left(void)
+processes_with(const char *option)
 {
     DIR *proc _cleanup_(closedirp) = opendir("/proc");
     struct dirent *de;
@@ -277,11 +287,22 @@ processes_left(void)
         char *path _cleanup_(freep) = xasprintf("/proc/%s/cgroup", de->d_name);
         struct buf b _cleanup_(buf_release) = {0};
 
-        if (de->d_name[0] >= '1' && de->d_name[0] <= '9' &&
-            fs_read(path, 1 << 16, &b, NULL) == 0 && strstr(buf_str(&b), slice))
+        char *args _cleanup_(freep) = xasprintf("/proc/%s/cmdline", de->d_name);
+
+        if (de->d_name[0] < '1' || de->d_name[0] > '9' ||
+            fs_read(path, 1 << 16, &b, NULL) < 0 || !strstr(buf_str(&b), slice))
+            continue;
+        if (!option || (fs_read(args, 1 << 16, &b, NULL) == 0 &&
+                        memmem(b.data, b.len, option, strlen(option) + 1)))
             n++;
     }
     return n;
+}
+
+static size_t
+processes_left(void)
+{
+    return processes_with(NULL);
 }
 
 static void
@@ -547,6 +568,35 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_nothing_left();
 }
 
+/* As one would write it that has been taken over by its guest. */
+static void
+end__time_is_the_vmms_word_only_if_it_can_be(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    char *path _cleanup_(freep) = state_file(0, VD_END);
+    int64_t now = clock_now_us(), hour = 3600 * US_PER_S;
+    struct vd_record rec;
+    char line[80];
+    int n;
+
+    reopen();
+    start_ready(0, 1);
+    close_driver();
+    rec = record_of(0);
+    rec.started_us = now - hour;
+    write_record(0, &rec);
+    vd_record_release(&rec);
+    n = snprintf(line, sizeof(line), "{\"end\":\"power-off\",\"at_us\":%lld}\n",
+                 (long long)(now - hour / 2));
+    must(fs_write_atomic(path, line, (size_t)n, 0600, &e), &e);
+    reopen();
+    signal_vmm(0, SIGKILL);
+    assert_end(0, HV_END_GUEST);
+    assert_true(info(0).ended_us >= now);
+    must(hv_forget(hv, ids[0], &e), &e);
+    assert_nothing_left();
+}
+
 static void
 network__lives_and_ends_with_its_vm(void **state)
 {
@@ -575,6 +625,9 @@ network__lives_and_ends_with_its_vm(void **state)
     must(hv_open(&cfg, &hv, &e), &e);
     must(hv_start(hv, &spec, &e), &e);
     assert_int_equal(processes_left(), 3);
+    /* No guest gets at what listens on the node. */
+    assert_int_equal(processes_with("--no-loopback"), 2);
+    assert_int_equal(processes_with("--isolated"), 1);
     close_driver();
     assert_int_equal(processes_left(), 3);
     must(hv_open(&cfg, &hv, &e), &e);
@@ -944,15 +997,6 @@ adopt__ends_while_nobody_looked_are_known(void **state)
     assert_nothing_left();
 }
 
-static void
-write_record(unsigned n, const struct vd_record *rec)
-{
-    char *path _cleanup_(freep) = state_file(n, VD_RECORD);
-    struct err e _cleanup_(err_release) = {0};
-
-    must(vd_record_write(path, rec, &e), &e);
-}
-
 static pid_t
 bystander(void)
 {
@@ -1085,6 +1129,50 @@ adopt__half_made_start_is_cleaned_up(void **state)
     must(fs_mkdirs(jail, &e), &e);
     reopen();
     assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_nothing_left();
+}
+
+/* Lets the driver have descriptors up to `n` only. */
+static void
+limit_files(rlim_t n)
+{
+    struct rlimit l;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &l), 0);
+    l.rlim_cur = n ? n : l.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+static void
+adopt__lack_of_descriptors_ends_no_vm(void **state)
+{
+    struct hv_config cfg = config();
+    bool opened = false;
+
+    reopen();
+    start_ready(0, 1);
+    start_ready(1, 1);
+    close_driver();
+    /* At each step in turn there is none left. */
+    for (rlim_t n = 4; !opened; n++) {
+        assert_true(n < 200);
+        limit_files(n);
+        opened = hv_open(&cfg, &hv, NULL) == 0;
+        /* A record that could not be opened is one that says nothing: then
+         * the VM is left alone. */
+        for (unsigned i = 0; opened && i < 2; i++)
+            opened = info(i).ours;
+        close_driver();
+        limit_files(0);
+        assert_int_equal(processes_left(), 2);
+    }
+    reopen();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(info(i).state, HV_RUNNING);
+        assert_true(info(i).ours);
+        type(i, "alive", "alive");
+        force_and_forget(i);
+    }
     assert_nothing_left();
 }
 
@@ -1297,6 +1385,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
         CASE(start__failure_leaves_nothing),
         CASE(start__full_disk_leaves_nothing),
@@ -1307,6 +1396,7 @@ main(int argc, char **argv)
         CASE(adopt__record_of_another_process_harms_nobody),
         CASE(adopt__unreadable_record_is_left_alone),
         CASE(adopt__half_made_start_is_cleaned_up),
+        CASE(adopt__lack_of_descriptors_ends_no_vm),
         CASE(adopt__unknown_processes_in_the_slice_live),
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),

@@ -185,6 +185,28 @@ statistics__are_asked_for_and_kept(void **state)
     assert_int_equal(dev_balloon_poll_stats(f->d), -EAGAIN);
 }
 
+/* Of all the VM's figures none could be read otherwise. */
+static void
+statistics__that_no_reader_takes_are_skipped(void **state)
+{
+    struct fixture *f = *state;
+    struct virtio_balloon_stat s[] = {
+        {VIRTIO_BALLOON_S_MEMFREE, UINT64_MAX},
+        {VIRTIO_BALLOON_S_AVAIL, (uint64_t)INT64_MAX + 1},
+        {VIRTIO_BALLOON_S_MEMTOT, INT64_MAX}};
+    struct guest_seg seg = {f->list, sizeof(s), false};
+    struct dev_balloon_stats st;
+
+    guest_start(&f->g, F(STATS_VQ), 3);
+    memcpy(guest_at(&f->g, f->list, sizeof(s)), s, sizeof(s));
+    guest_send(&f->g, &f->g.q[2], &seg, 1);
+    guest_settle(&f->g);
+    dev_balloon_stats(f->d, &st);
+    assert_int_equal(st.updates, 1);
+    assert_int_equal(st.tags_present, 1U << VIRTIO_BALLOON_S_MEMTOT);
+    assert_true(st.tag[VIRTIO_BALLOON_S_MEMTOT] == INT64_MAX);
+}
+
 static void
 target__is_shown_and_answered(void **state)
 {
@@ -219,6 +241,7 @@ main(void)
         T(list__of_wrong_shape_needs_reset),
         T(report__free_pages_go_back),
         T(statistics__are_asked_for_and_kept),
+        T(statistics__that_no_reader_takes_are_skipped),
         T(target__is_shown_and_answered),
     };
 

@@ -1,6 +1,7 @@
 /* talk.S - a guest to talk to: prints "talk ready", then sleeps. It sends back
  * what comes in over the serial port, except
  *   Q  powers off     P  panics     R  resets     T  triple fault
+ *   B  keeps its processor busy and hears nothing more
  * and it powers off when the power button is pressed. */
 #include "guest.inc"
 
@@ -64,6 +65,8 @@ on_serial:
         je reset
         cmpb $'T', %al
         je triple
+        cmpb $'B', %al
+        je busy
         outb %al, %dx
         jmp 2b
 quit:   incl off
@@ -75,6 +78,8 @@ panic:  movw $PVPANIC, %dx
 reset:  movb $0xfe, %al
         outb %al, $0x64
         jmp guest_hang
+busy:   PUTS("talk busy\n")
+3:      jmp 3b
 triple: lidt no_idt
         ud2
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# 75-usernet.t - virga-usernet with a guest's network stack on its socket:
+# 65-usernet.t - virga-usernet with a guest's network stack on its socket:
 # addresses, connections, isolation, hostile frames, memory, rights.
 # shellcheck disable=SC2317 # functions are called by name
 . "$(dirname "$0")/tap.sh"
@@ -15,6 +15,8 @@ tap_ok "IPv6: the router is found" talk ipv6
 tap_ok "the guest reaches a listener of this machine" talk reach
 tap_ok "an isolated guest reaches nothing" talk isolated
 tap_ok "without loopback the listener is out of reach" talk no-loopback
+tap_ok "nor is any address of this machine, by any spelling" \
+    talk own-addresses
 tap_ok "hostile frames are survived" talk hostile
 case $(nm "$top_builddir/virga-usernet" 2>/dev/null) in
 *__asan_init* | *__tsan_init*)
