@@ -80,11 +80,7 @@ testhost_memory=2048 testhost_seconds=1500
 tap_ok "the test host is made" testhost_make \
     "$top_srcdir/tests/vmm/e2e-init" || tap_done
 tap_ok "its root file system is made" make_root || tap_done
-# The host's clock goes by its instructions, half a billion of which are one of
-# its seconds: however busy this machine is, there it never looks like it, and
-# where the host has nothing to do but to wait it does not.
 tap_ok "the test host runs to its end" testhost_run \
-    -icount shift=1,sleep=off -rtc base=utc,clock=vm \
     -drive "file=$T/disk.img,format=raw,if=none,id=root,cache=unsafe" \
     -device virtio-blk-pci,drive=root
 tap_ok "with nested paging" saw "host: nested paging Y"
