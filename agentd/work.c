@@ -228,6 +228,19 @@ disk_format(const struct pass *p)
     return p->c->caps & HV_CAP_QCOW2 ? FORMAT_QCOW2 : FORMAT_RAW;
 }
 
+/* The controller places by it, but a node's driver may have changed since. */
+static bool
+can_boot(const struct pass *p, const struct api_desired_image *im)
+{
+    const struct api_image_part *parts = im->parts.items;
+    unsigned cap = HV_CAP_DISK_BOOT;
+
+    for (size_t i = 0; i < im->parts.n; i++)
+        if (parts[i].name == PART_KERNEL)
+            cap = HV_CAP_KERNEL_BOOT;
+    return p->c->caps & cap;
+}
+
 /* The folder, the image's parts and the disk. */
 static int
 prepare(struct pass *p, struct files *f, struct err *e)
@@ -237,6 +250,9 @@ prepare(struct pass *p, struct files *f, struct err *e)
     f->dir = xasprintf("%s/instances/%s", p->c->dir, p->in->id);
     if (mkdir(f->dir, 0700) < 0 && errno != EEXIST)
         return err_errno(e, -errno, "cannot make folder %s", f->dir);
+    if (d->image && !can_boot(p, d->image))
+        return err_set(e, -EINVAL, "image_unsupported",
+                       "this node cannot boot such an image");
     if (p->c->caps & HV_CAP_NO_GUEST)
         return 0;
     if (!d->image)
@@ -245,9 +261,6 @@ prepare(struct pass *p, struct files *f, struct err *e)
     int r = get_parts(p, f, e);
     if (r < 0)
         return r;
-    if (!(p->c->caps & (f->kernel ? HV_CAP_KERNEL_BOOT : HV_CAP_DISK_BOOT)))
-        return err_set(e, -EINVAL, "image_unsupported",
-                       "this node cannot boot such an image");
     if (f->base || d->disk_bytes) {
         r = disk_ensure(f->dir, disk_format(p), f->base, f->base_part,
                         d->disk_bytes, &f->disk, e);
@@ -288,6 +301,15 @@ start_vm(struct pass *p, const struct files *f, struct err *e)
         .n_disks = f->disk ? 1 : 0,
         .nics = &nic,
         .n_nics = p->c->cfg.network == NETWORK_NONE ? 0 : 1,
+        .limits = {.cpu_shares = (unsigned)d->limits.cpu_shares,
+                   .cpu_limit_percent = (unsigned)d->limits.cpu_limit_percent,
+                   .cpu_reservation_percent =
+                       (unsigned)d->limits.cpu_reservation_percent,
+                   .disk_iops = (uint64_t)d->limits.disk_iops,
+                   .disk_bytes_per_second =
+                       (uint64_t)d->limits.disk_bytes_per_second,
+                   .net_bytes_per_second =
+                       (uint64_t)d->limits.net_bytes_per_second},
         .dir = f->dir,
     };
 

@@ -20,6 +20,35 @@
         .offset = offsetof(struct api_##S, M), .flags = (FLAGS), .doc = DOC,   \
         __VA_ARGS__                                                            \
     }
+/* The members of struct api_limits, which travel beside the others. */
+#define LIMIT(S, M, FLAGS, DOC, ...)                                           \
+    {                                                                          \
+        .name = #M, .type = CODEC_INT,                                         \
+        .offset = offsetof(struct api_##S, limits.M), .flags = (FLAGS),        \
+        .doc = DOC, __VA_ARGS__                                                \
+    }
+/* SHARES is the least and the usual one of cpu_shares. */
+#define LIMITS(S, FLAGS, SHARES_MIN, SHARES_DFLT)                              \
+    LIMIT(S, cpu_shares, FLAGS,                                                \
+          "Weight of each vCPU where instances contend for processors",        \
+          .min = (SHARES_MIN), .max = 10000, .dflt = (SHARES_DFLT)),           \
+        LIMIT(S, cpu_limit_percent, FLAGS,                                     \
+              "Most of a processor that each vCPU gets; 0: no limit",          \
+              .max = 100),                                                     \
+        LIMIT(                                                                 \
+            S, cpu_reservation_percent, FLAGS,                                 \
+            "Part of a processor below which contention does not take a vCPU", \
+            .max = 100),                                                       \
+        LIMIT(S, disk_iops, FLAGS,                                             \
+              "Operations per second of each disk; 0: no limit",               \
+              .max = 1000000000),                                              \
+        LIMIT(S, disk_bytes_per_second, (FLAGS) | CODEC_BYTES,                 \
+              "Bytes per second read from and written to each disk; 0: no "    \
+              "limit",                                                         \
+              .max = TIB),                                                     \
+        LIMIT(S, net_bytes_per_second, (FLAGS) | CODEC_BYTES,                  \
+              "Bytes per second of each NIC in each direction; 0: no limit",   \
+              .max = TIB)
 #define TABLE(V, S, NAME, DOC)                                                 \
     const struct codec_table table_##V = {.name = NAME,                        \
                                           .doc = DOC,                          \
@@ -82,6 +111,7 @@ static const struct codec_field fields_flavor[] = {
       .min = 16 << 20, .max = 4 * TIB),
     F(flavor, disk_bytes, INT, I | C | B, "Root disk; 0 takes the image's size",
       .max = 64 * TIB),
+    LIMITS(flavor, I, 1, API_CPU_SHARES_DEFAULT),
     F(flavor, created_at, TIME, C, "When it was created"),
 };
 TABLE(flavor, flavor, "Flavor", "A size of instance.");
@@ -132,6 +162,7 @@ static const struct codec_field fields_instance[] = {
     F(instance, vcpus, INT, C, "Virtual CPUs, from the flavor"),
     F(instance, memory_bytes, INT, C | B, "Memory, from the flavor"),
     F(instance, disk_bytes, INT, B, "Root disk, from the flavor"),
+    LIMITS(instance, O, 0, 0),
     F(instance, restart_policy, ENUM, I, "When its node starts it again by "
       "itself: on-failure (the default) unless the API stopped it or it powered "
       "itself off, always unless the API stopped it",
@@ -322,6 +353,7 @@ static const struct codec_field fields_desired_instance[] = {
     F(desired_instance, vcpus, INT, R, "Virtual CPUs", .min = 1, .max = 64),
     F(desired_instance, memory_bytes, INT, R, "Memory", .min = 1 << 20, .max = 4 * TIB),
     F(desired_instance, disk_bytes, INT, I, "Root disk", .max = 64 * TIB),
+    LIMITS(desired_instance, I | O, 0, 0),
     F(desired_instance, image, OBJECT, I | O, "What to boot", .sub = &table_desired_image),
     F(desired_instance, request_id, STRING, I | O, "The request that caused it"),
 };

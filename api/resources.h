@@ -37,9 +37,20 @@ struct api_whoami {
     int role;
 };
 
+/* An instance's share of its node. 0 is none or, of the shares, the usual. */
+struct api_limits {
+    int64_t cpu_shares; /* per vCPU, as are the next two */
+    int64_t cpu_limit_percent, cpu_reservation_percent;
+    int64_t disk_iops, disk_bytes_per_second; /* of each disk */
+    int64_t net_bytes_per_second;             /* of each NIC and direction */
+};
+
+#define API_CPU_SHARES_DEFAULT 100
+
 struct api_flavor {
     char *id, *name;
     int64_t vcpus, memory_bytes, disk_bytes;
+    struct api_limits limits;
     int64_t created_at;
 };
 
@@ -96,6 +107,7 @@ struct api_instance {
     char *flavor, *image; /* in: reference; out: name */
     char *flavor_id, *image_id;
     int64_t vcpus, memory_bytes, disk_bytes;
+    struct api_limits limits;
     int restart_policy;    /* enum api_restart */
     int64_t restart_count; /* starts by that policy, in all */
     int64_t run;           /* number of the latest start */
@@ -224,6 +236,7 @@ struct api_desired_instance {
     bool force;         /* stop without asking the guest */
     int restart_policy; /* enum api_restart */
     int64_t vcpus, memory_bytes, disk_bytes;
+    struct api_limits limits;
     struct api_desired_image *image; /* absent once deleted */
     char *request_id;
 };

@@ -53,7 +53,7 @@ struct cli_arg {
 };
 
 #define CLI_ARGS_MAX 2
-#define CLI_OPTS_MAX 8
+#define CLI_OPTS_MAX 12
 
 struct cli;
 

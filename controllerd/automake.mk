@@ -21,3 +21,4 @@ CTL_LIBS = libcontrollerd.a libsched.a libmeter.a $(API_LIBS)
 sbin_PROGRAMS += virga-controllerd
 virga_controllerd_SOURCES = controllerd/main.c
 virga_controllerd_LDADD = $(CTL_LIBS)
+include $(top_srcdir)/controllerd/traits.mk

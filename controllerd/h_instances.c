@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
+#include "controllerd/traits.h"
 
 #define LOG_LIMIT (1 << 20)
 
@@ -88,12 +89,14 @@ no_capacity(struct call *c, const struct sched_request *rq)
 /* Chooses a node and claims its room; h_instance_create_undo() gives it back
  * if the transaction does not come to its end. */
 static int
-place(struct call *c, const struct sched_resources *need)
+place(struct call *c, const struct sched_resources *need, uint64_t traits)
 {
     struct ctl *ctl = c->ctl;
     struct sched_request rq = {
         .project_id = call_acting_project(c),
         .need = *need,
+        .traits_required = traits,
+        .traits_lacking = traits_lacking(traits),
         .policy = streq(ctl->cfg.placement, "pack") ? SCHED_PACK : SCHED_SPREAD,
     };
 
@@ -180,13 +183,14 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
     i.a.vcpus = f->vcpus;
     i.a.memory_bytes = f->memory_bytes;
     i.a.disk_bytes = MAX(f->disk_bytes, image_disk);
+    i.a.limits = f->limits;
     i.a.restart_policy = in->restart_policy;
     i.a.run = 1;
     i.a.created_at = clock_now_us();
     i.power = POWER_RUNNING;
     op_change(c->ctl, &i);
     struct sched_resources need = {i.a.vcpus, i.a.memory_bytes, i.a.disk_bytes};
-    int r = place(c, &need);
+    int r = place(c, &need, traits_of_image(m));
     if (r < 0)
         return r;
     i.a.node_id = xstrdup(c->claim_node);

@@ -262,6 +262,11 @@ h_flavor_create(struct call *c, struct db *db)
     if (f->disk_bytes % 512)
         return err_field(&c->err, "/disk_bytes", "multiple",
                          "must be a multiple of 512");
+    if (f->limits.cpu_limit_percent &&
+        f->limits.cpu_reservation_percent > f->limits.cpu_limit_percent)
+        return err_field(&c->err, "/cpu_reservation_percent", "range",
+                         "must not be more than cpu_limit_percent (%lld)",
+                         (long long)f->limits.cpu_limit_percent);
     f->id = new_id();
     f->created_at = clock_now_us();
     int r = store_flavor_insert(db, f);

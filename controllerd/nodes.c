@@ -13,6 +13,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/traits.h"
 
 /* A question: waits in `asked` until the agent fetches it, then in `sent`
  * until it answers; its call waits on the question's id. */
@@ -74,6 +75,7 @@ nodes_set(struct ctl *ctl, const struct store_node *row)
     n->sched.memory_ratio_permille = ctl->cfg.memory_overcommit_permille;
     n->sched.disk_ratio_permille = ctl->cfg.disk_overcommit_permille;
     n->sched.schedulable = row->a.schedulable;
+    n->sched.traits = traits_of_node(&row->a.traits);
     apply(ctl, n);
     pthread_mutex_unlock(&ns->lock);
 }

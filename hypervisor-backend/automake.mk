@@ -39,7 +39,8 @@ tests_unit_test_hv_probe_LDADD = $(HV_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-hv-xml
 tests_unit_test_hv_xml_SOURCES = tests/unit/test-hv-xml.c
 tests_unit_test_hv_xml_LDADD = $(HV_LIBS) $(UNIT_LIBS)
-EXTRA_DIST += tests/data/hv-domain-kernel.xml tests/data/hv-domain-disk.xml
+EXTRA_DIST += tests/data/hv-domain-kernel.xml tests/data/hv-domain-disk.xml \
+	tests/data/hv-domain-limits.xml
 unit_tests += tests/unit/test-hv-sim
 tests_unit_test_hv_sim_SOURCES = tests/unit/test-hv-sim.c
 tests_unit_test_hv_sim_LDADD = $(HV_LIBS) $(UNIT_LIBS)

@@ -24,6 +24,14 @@ struct hv {
 int hv_spec_check(const struct hv_spec *spec, unsigned caps,
                   struct err *reterr) _must_check_;
 
+/* A spec's limits for the VM as a whole, in the terms of cgroup.h. */
+struct hv_cpu {
+    unsigned shares; /* 1..10000: more counts as that */
+    uint32_t limit_millicpu, reserve_millicpu; /* 0: none */
+    bool asked; /* something else than the usual: to be missed if left out */
+};
+struct hv_cpu hv_spec_cpu(const struct hv_spec *spec);
+
 /* Runs about ten million guest instructions on the KVM device at path and
  * gives their rate; stops at the deadline with the rate reached so far.
  * Negative errno, with `ret_why` set, when there is no KVM to measure. */

@@ -72,6 +72,20 @@ struct hv_nic {
     bool isolated;
 };
 
+/* A VM's share of its node: shares, limit and reservation as of ESX. 0 is no
+ * limit, no reservation, the usual shares. A driver leaves out what it has no
+ * means for (its README), and says so in its log; sim has none. */
+struct hv_limits {
+    unsigned cpu_shares;              /* weight of each vCPU: 1..10000 */
+    unsigned cpu_limit_percent;       /* of a CPU for each vCPU: 1..100 */
+    unsigned cpu_reservation_percent; /* likewise; not above the limit */
+    uint64_t disk_iops;               /* of each disk, reads and writes */
+    uint64_t disk_bytes_per_second;
+    uint64_t net_bytes_per_second; /* of each NIC, in each direction */
+};
+
+#define HV_CPU_SHARES_DEFAULT 100u
+
 struct hv_spec {
     const char *id;   /* instance id, a UUID */
     const char *name; /* for people, in process lists and logs */
@@ -85,6 +99,7 @@ struct hv_spec {
     size_t n_disks;
     const struct hv_nic *nics;
     size_t n_nics;
+    struct hv_limits limits;
     /* The VM's folder, absolute and existing, short enough for a unix socket
      * in it. The driver keeps "console.log" (bounded) and its socket here. */
     const char *dir;

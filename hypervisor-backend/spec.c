@@ -19,6 +19,9 @@
 #define MAX_PATH 1024
 /* The kernel's own limit for x86 (COMMAND_LINE_SIZE), with the NUL. */
 #define MAX_CMDLINE 2047
+#define MAX_CPU_SHARES 10000u
+#define MAX_IOPS UINT64_C(1000000000)
+#define MAX_BYTES_PER_SECOND (UINT64_C(1) << 40)
 
 /* UTF-8 as RFC 3629 defines it (no overlong forms, no surrogates), without
  * control characters and the two code points that XML cannot carry. */
@@ -142,11 +145,13 @@ check_boot(const struct hv_spec *s, unsigned caps, struct err *reterr)
         r = err_field(reterr, "/initrd", "conflict", "needs a kernel");
     if (s->cmdline)
         r = err_field(reterr, "/cmdline", "conflict", "needs a kernel");
+    if (caps & HV_CAP_NO_GUEST)
+        return r;
     if (!(caps & HV_CAP_DISK_BOOT))
         r = err_field(reterr, "/kernel", "unsupported",
                       "is required: this node's hypervisor has no firmware to "
                       "boot a disk by");
-    else if (!s->n_disks && !(caps & HV_CAP_NO_GUEST))
+    else if (!s->n_disks)
         r = err_field(reterr, "/kernel", "required",
                       "is needed where there is no disk to boot from");
     return r;
@@ -204,6 +209,52 @@ check_nics(const struct hv_spec *s, struct err *reterr)
     return r;
 }
 
+static int
+check_limits(const struct hv_limits *l, struct err *reterr)
+{
+    int r = 0;
+
+    if (l->cpu_shares > MAX_CPU_SHARES)
+        r = err_field(reterr, "/limits/cpu_shares", "range",
+                      "must be 1..%u, or 0 for %u", MAX_CPU_SHARES,
+                      HV_CPU_SHARES_DEFAULT);
+    if (l->cpu_limit_percent > 100)
+        r = err_field(reterr, "/limits/cpu_limit_percent", "range",
+                      "must be 1..100, or 0 for none");
+    if (l->cpu_reservation_percent > 100)
+        r = err_field(reterr, "/limits/cpu_reservation_percent", "range",
+                      "must be 0..100");
+    else if (l->cpu_limit_percent &&
+             l->cpu_reservation_percent > l->cpu_limit_percent)
+        r = err_field(reterr, "/limits/cpu_reservation_percent", "range",
+                      "must not be more than the limit (%u)",
+                      l->cpu_limit_percent);
+    if (l->disk_iops > MAX_IOPS)
+        r = err_field(reterr, "/limits/disk_iops", "range", "at most 10^9");
+    if (l->disk_bytes_per_second > MAX_BYTES_PER_SECOND)
+        r = err_field(reterr, "/limits/disk_bytes_per_second", "range",
+                      "at most 1 TiB");
+    if (l->net_bytes_per_second > MAX_BYTES_PER_SECOND)
+        r = err_field(reterr, "/limits/net_bytes_per_second", "range",
+                      "at most 1 TiB");
+    return r;
+}
+
+struct hv_cpu
+hv_spec_cpu(const struct hv_spec *s)
+{
+    const struct hv_limits *l = &s->limits;
+    unsigned each = l->cpu_shares ? l->cpu_shares : HV_CPU_SHARES_DEFAULT;
+
+    return (struct hv_cpu){
+        .shares = MIN(each * s->vcpus, MAX_CPU_SHARES),
+        .limit_millicpu = l->cpu_limit_percent * s->vcpus * 10,
+        .reserve_millicpu = l->cpu_reservation_percent * s->vcpus * 10,
+        .asked = each != HV_CPU_SHARES_DEFAULT || l->cpu_limit_percent ||
+                 l->cpu_reservation_percent,
+    };
+}
+
 int
 hv_spec_check(const struct hv_spec *s, unsigned caps, struct err *reterr)
 {
@@ -226,6 +277,8 @@ hv_spec_check(const struct hv_spec *s, unsigned caps, struct err *reterr)
     if (check_disks(s, caps, reterr) < 0)
         r = -EINVAL;
     if (check_nics(s, reterr) < 0)
+        r = -EINVAL;
+    if (check_limits(&s->limits, reterr) < 0)
         r = -EINVAL;
     if (check_dir(s->dir, reterr) < 0)
         r = -EINVAL;

@@ -227,7 +227,8 @@ no_fit(const struct sched *s, const struct sched_request *rq,
         if (count[top] == 0)
             break;
         buf_addf(&text, "%s%zu %s", text.len ? ", " : "", count[top],
-                 rules[top].text);
+                 top == SCHED_TRAITS && rq->traits_lacking ? rq->traits_lacking
+                                                           : rules[top].text);
         count[top] = 0;
     }
     return err_set(reterr, -ENOSPC, "no_capacity", "no node fits: %s",

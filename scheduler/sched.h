@@ -70,6 +70,9 @@ struct sched_request {
     const char *project_id; /* for rules between projects; may be NULL */
     struct sched_resources need;
     uint64_t traits_required; /* a node must have them all */
+    /* A node that does not, in messages behind a count; NULL: "without a
+     * required trait". */
+    const char *traits_lacking;
     enum sched_policy policy;
 };
 

@@ -2,10 +2,12 @@
 EXTRA_DIST += schemas/embed.sh
 controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0001-init.sql \
-	$(srcdir)/schemas/migrations/controller/0002-restart.sql
+	$(srcdir)/schemas/migrations/controller/0002-restart.sql \
+	$(srcdir)/schemas/migrations/controller/0003-limits.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
-	schemas/migrations/controller/0002-restart.sql
+	schemas/migrations/controller/0002-restart.sql \
+	schemas/migrations/controller/0003-limits.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

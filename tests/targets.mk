@@ -13,8 +13,10 @@ EXTRA_DIST += tests/analyze.h tests/analyze.supp
 FUZZ_SECONDS = 10
 FUZZ_NAMES = $(fuzz_names)
 SAN_INTEG = 0
-# The VMM's own are quick, and what they run has to stand hostile guests.
-san_integ = tests/integ/71-vmm-run.t tests/integ/78-vmm-devices.t
+# The VMM's own are quick (a minute with each sanitizer), and what they run has
+# to stand hostile guests and clients.
+san_integ = tests/integ/71-vmm-run.t tests/integ/72-vmm-control.t \
+	tests/integ/78-vmm-devices.t
 SAN_TESTS = $(unit_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
 	echo $(san_integ) || echo $(integ_tests)`
 

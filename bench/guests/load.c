@@ -1,8 +1,8 @@
 /* load.c - load for bench/vmm-host.sh, in the guest and in its host; static.
- *   load blk read|write|seqread DEPTH SECONDS DEVICE
+ *   load blk read|write|seqread DEPTH COUNT DEVICE
  *       random 4 KiB (seqread: 256 KiB in order) direct I/O by io_uring;
  *       prints "end NAME OPERATIONS MILLISECONDS"
- *   load udp SECONDS BYTES ADDRESS   floods with datagrams
+ *   load udp COUNT BYTES ADDRESS     floods with datagrams
  *   load rx SECONDS INTERFACE        frames that came in meanwhile, as above */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -50,7 +50,7 @@ next_random(void)
 }
 
 static int
-blk(const char *mode, unsigned depth, double seconds, const char *path)
+blk(const char *mode, unsigned depth, unsigned long count, const char *path)
 {
     int write_it = strcmp(mode, "write") == 0;
     int seq = strcmp(mode, "seqread") == 0;
@@ -58,10 +58,10 @@ blk(const char *mode, unsigned depth, double seconds, const char *path)
     int fd = open(path, (write_it ? O_RDWR : O_RDONLY) | O_DIRECT);
     struct io_uring ring;
     struct io_uring_cqe *cqe;
-    unsigned long done = 0, at = 0, blocks;
+    unsigned long done = 0, at = 0, begun = 0, blocks;
     unsigned long long bytes;
     unsigned flying = 0;
-    double start, end;
+    double start;
     char *memory;
 
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
@@ -77,9 +77,8 @@ blk(const char *mode, unsigned depth, double seconds, const char *path)
     printf("begin %s-%u\n", mode, depth);
     fflush(stdout);
     start = now_ms();
-    end = start + seconds * 1e3;
-    for (unsigned slot = 0; flying || now_ms() < end;) {
-        while (flying < depth && now_ms() < end) {
+    for (unsigned slot = 0; done < count;) {
+        while (flying < depth && begun < count) {
             struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
             unsigned long b = seq ? at++ % blocks : next_random() % blocks;
             char *to = memory + slot++ % MAX_DEPTH * size;
@@ -89,6 +88,7 @@ blk(const char *mode, unsigned depth, double seconds, const char *path)
             else
                 io_uring_prep_read(sqe, fd, to, (unsigned)size, b * size);
             flying++;
+            begun++;
         }
         io_uring_submit_and_wait(&ring, flying ? 1 : 0);
         while (io_uring_peek_cqe(&ring, &cqe) == 0) {
@@ -106,26 +106,30 @@ blk(const char *mode, unsigned depth, double seconds, const char *path)
 }
 
 static int
-udp(double seconds, size_t size, const char *address)
+udp(unsigned long count, size_t size, const char *address)
 {
     static char data[65536];
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
     struct mmsghdr m[BATCH] = {0};
     struct iovec iov = {data, size};
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    double end = now_ms() + seconds * 1e3;
+    double start;
 
     if (fd < 0 || size > sizeof(data) ||
         inet_pton(AF_INET, address, &to.sin_addr) != 1)
         die("udp");
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
         die("connect");
+    printf("begin tx-%zu\n", size);
+    fflush(stdout);
+    start = now_ms();
     for (int i = 0; i < BATCH; i++)
         m[i].msg_hdr = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1};
-    while (now_ms() < end)
+    for (unsigned long n = 0; n < count; n += BATCH)
         if (sendmmsg(fd, m, BATCH, 0) < 0 && errno != ECONNREFUSED &&
             errno != ENOBUFS)
             die("sendmmsg");
+    printf("end tx-%zu 0 %.1f\n", size, now_ms() - start);
     return 0;
 }
 
@@ -148,7 +152,8 @@ rx_packets(const char *interface)
 static int
 rx(double seconds, const char *interface)
 {
-    struct timespec ts = {.tv_sec = (time_t)seconds};
+    struct timespec ts = {.tv_sec = (time_t)seconds,
+                          .tv_nsec = (long)(seconds * 1e9) % 1000000000};
     unsigned long first;
     double start;
 
@@ -166,9 +171,11 @@ int
 main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "blk") == 0)
-        return blk(argv[2], (unsigned)atoi(argv[3]), atof(argv[4]), argv[5]);
+        return blk(argv[2], (unsigned)atoi(argv[3]),
+                   (unsigned long)atol(argv[4]), argv[5]);
     if (argc == 5 && strcmp(argv[1], "udp") == 0)
-        return udp(atof(argv[2]), (size_t)atoi(argv[3]), argv[4]);
+        return udp((unsigned long)atol(argv[2]), (size_t)atoi(argv[3]),
+                   argv[4]);
     if (argc == 4 && strcmp(argv[1], "rx") == 0)
         return rx(atof(argv[2]), argv[3]);
     fprintf(stderr, "usage: see the source\n");

@@ -29,4 +29,15 @@ char *store_text(struct db *db, unsigned stmt, int col) _must_check_;
 /* A row count from db_run() into 0 or -ENOENT. */
 int store_changed(int r) _must_check_;
 
+/* The columns of struct api_limits; to bind "iiiiii", STORE_LIMITS_OF(). */
+#define STORE_LIMITS                                                           \
+    "cpu_shares, cpu_limit_percent, cpu_reservation_percent, disk_iops, "      \
+    "disk_bytes_per_second, net_bytes_per_second"
+#define STORE_LIMITS_OF(l)                                                     \
+    (l)->cpu_shares, (l)->cpu_limit_percent, (l)->cpu_reservation_percent,     \
+        (l)->disk_iops, (l)->disk_bytes_per_second, (l)->net_bytes_per_second
+/* `col` is the first of them. */
+void store_limits(struct db *db, unsigned stmt, int col,
+                  struct api_limits *ret);
+
 #endif

@@ -53,6 +53,19 @@ store_text(struct db *db, unsigned stmt, int col)
     return xstrdup(db_text(db, stmt, col));
 }
 
+void
+store_limits(struct db *db, unsigned stmt, int col, struct api_limits *ret)
+{
+    *ret = (struct api_limits){
+        .cpu_shares = db_int(db, stmt, col),
+        .cpu_limit_percent = db_int(db, stmt, col + 1),
+        .cpu_reservation_percent = db_int(db, stmt, col + 2),
+        .disk_iops = db_int(db, stmt, col + 3),
+        .disk_bytes_per_second = db_int(db, stmt, col + 4),
+        .net_bytes_per_second = db_int(db, stmt, col + 5),
+    };
+}
+
 int
 store_changed(int r)
 {

@@ -25,12 +25,12 @@ enum {
     "vcpus, memory_bytes, disk_bytes, node_id, power, force, run, ended_run, " \
     "seq, generation, state, stop_reason, fault_code, fault_message, "         \
     "operation_id, request_id, created_at, started_at, restart_policy, "       \
-    "restart_count, last_end_reason"
+    "restart_count, last_end_reason, " STORE_LIMITS
 
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO instances (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-               "?, ?, ?)",
+               "?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_ID] = "SELECT " COLUMNS " FROM instances WHERE id = ?2 AND "
                "(?1 IS NULL OR project_id = ?1) AND deleted_at IS NULL",
     [GET_NAME] = "SELECT " COLUMNS " FROM instances WHERE project_id = ? AND "
@@ -53,7 +53,8 @@ static const char *const sql[] = {
     [DESIRED] =
         "SELECT i.id, i.project_id, i.name, i.seq, i.run, i.power, i.force, "
         "i.vcpus, i.memory_bytes, i.disk_bytes, i.request_id, i.image_id, "
-        "m.cmdline, i.restart_policy FROM instances i LEFT JOIN images m ON "
+        "m.cmdline, i.restart_policy, " STORE_LIMITS " FROM instances i "
+        "LEFT JOIN images m ON "
         "m.id = i.image_id "
         "WHERE i.node_id = ? AND i.seq > ? AND i.deleted_at IS NULL "
         "ORDER BY i.seq LIMIT ?",
@@ -80,14 +81,14 @@ store_instance_insert(struct db *db, const struct store_instance *i)
     const struct api_fault *f = a->fault;
 
     return store_changed(db_run(
-        db, S(INSERT), "sssssssiiisiiiiiiisssssiziis", a->id, a->project_id,
-        a->name, a->flavor_id, a->flavor, a->image_id, a->image, a->vcpus,
-        a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
+        db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiii", a->id,
+        a->project_id, a->name, a->flavor_id, a->flavor, a->image_id, a->image,
+        a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
         (int64_t)i->force, a->run, i->ended_run, i->seq, a->generation,
         (int64_t)a->state, a->stop_reason, f ? f->code : NULL,
         f ? f->message : NULL, a->operation_id, i->request_id, a->created_at,
         a->started_at, (int64_t)a->restart_policy, a->restart_count,
-        a->last_end_reason));
+        a->last_end_reason, STORE_LIMITS_OF(&a->limits)));
 }
 
 static void
@@ -119,6 +120,7 @@ api_row(struct db *db, unsigned st, struct api_instance *a)
     a->restart_policy = (int)db_int(db, st, 25);
     a->restart_count = db_int(db, st, 26);
     a->last_end_reason = store_text(db, st, 27);
+    store_limits(db, st, 28, &a->limits);
 }
 
 int
@@ -249,6 +251,7 @@ store_desired_list(struct db *db, const char *node, int64_t after, int limit,
         d->disk_bytes = db_int(db, st, 9);
         d->request_id = store_text(db, st, 10);
         d->restart_policy = (int)db_int(db, st, 13);
+        store_limits(db, st, 14, &d->limits);
         if (d->power != POWER_DELETED) {
             d->image = xnew(struct api_desired_image);
             d->image->id = store_text(db, st, 11);

@@ -60,11 +60,14 @@ static const char *const sql[] = {
         "FROM tokens",
     [FLAVOR_INSERT] =
         "INSERT INTO flavors (id, name, vcpus, memory_bytes, disk_bytes, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "created_at, " STORE_LIMITS ") "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [FLAVOR_GET] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                   "created_at FROM flavors WHERE id = ?1 OR name = ?1",
+                   "created_at, " STORE_LIMITS " FROM flavors "
+                   "WHERE id = ?1 OR name = ?1",
     [FLAVOR_LIST] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                    "created_at FROM flavors WHERE id > ? ORDER BY id LIMIT ?",
+                    "created_at, " STORE_LIMITS " FROM flavors "
+                    "WHERE id > ? ORDER BY id LIMIT ?",
     [FLAVOR_DELETE] = "DELETE FROM flavors WHERE id = ?",
     [REPLY_GET] = "SELECT request_hash, status, location, body "
                   "FROM idempotency WHERE token_id = ? AND key = ?",
@@ -242,9 +245,10 @@ store_first(struct db *db, const struct api_project *p,
 int
 store_flavor_insert(struct db *db, const struct api_flavor *f)
 {
-    return store_changed(db_run(db, S(FLAVOR_INSERT), "ssiiii", f->id, f->name,
-                                f->vcpus, f->memory_bytes, f->disk_bytes,
-                                f->created_at));
+    return store_changed(db_run(db, S(FLAVOR_INSERT), "ssiiiiiiiiii", f->id,
+                                f->name, f->vcpus, f->memory_bytes,
+                                f->disk_bytes, f->created_at,
+                                STORE_LIMITS_OF(&f->limits)));
 }
 
 static void
@@ -256,6 +260,7 @@ flavor_row(struct db *db, unsigned st, struct api_flavor *f)
     f->memory_bytes = db_int(db, st, 3);
     f->disk_bytes = db_int(db, st, 4);
     f->created_at = db_int(db, st, 5);
+    store_limits(db, st, 6, &f->limits);
 }
 
 int

@@ -292,6 +292,7 @@ connect_to(struct lv *d, const struct hv_config *cfg, struct err *e)
     r = lv_process_init(log_path, e);
     if (r < 0)
         return r;
+    d->cgroups = cfg->uri != NULL;
     d->conn = virConnectOpen(uri);
     if (!d->conn)
         return lv_error(e, "cannot open libvirt at %s", uri);

@@ -36,6 +36,9 @@ struct lv {
     void *arg;
     int callback_id; /* -1: none */
     unsigned cpus;
+    /* libvirt sets shares and limits of processors: not embedded, until a
+     * start shows that it has no cgroups. */
+    _Atomic bool cgroups;
     char version[64];
 
     /* Guarded by libvirt.c's events_lock. */

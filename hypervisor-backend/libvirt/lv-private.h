@@ -18,6 +18,8 @@ struct lv_xml_env {
     bool kvm;                /* else TCG */
     const bool *disk_direct; /* n_disks: this one's file takes O_DIRECT */
     int64_t prepared_us;     /* see struct lv_meta */
+    bool cgroups;            /* libvirt manages them: shares and limits work */
+    unsigned node_cpus;
 };
 
 /* The domain's description in libvirt's format; spec passed hv_spec_check(). */

@@ -160,6 +160,9 @@ lv_error(struct err *e, const char *fmt, ...)
         number = -EEXIST;
         code = "already_running";
         break;
+    case VIR_ERR_CONFIG_UNSUPPORTED:
+        code = "unsupported";
+        break;
     case VIR_ERR_NO_MEMORY:
         number = -ENOSPC;
         code = "no_space";

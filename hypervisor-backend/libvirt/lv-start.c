@@ -60,13 +60,16 @@ takes_direct_io(const char *path)
 }
 
 static int
-define(struct lv *d, const struct hv_spec *s, virDomainPtr *ret,
+define(struct lv *d, const struct hv_spec *s, bool cgroups, virDomainPtr *ret,
        struct lv_meta *ret_meta, struct err *e)
 {
     struct buf xml _cleanup_(buf_release) = {0};
     bool *direct _cleanup_(freep) = xcalloc(s->n_disks + 1, sizeof(*direct));
-    struct lv_xml_env env = {
-        .kvm = d->kvm, .disk_direct = direct, .prepared_us = clock_now_us()};
+    struct lv_xml_env env = {.kvm = d->kvm,
+                             .disk_direct = direct,
+                             .prepared_us = clock_now_us(),
+                             .cgroups = cgroups,
+                             .node_cpus = d->cpus};
 
     for (size_t i = 0; i < s->n_disks; i++)
         direct[i] = takes_direct_io(s->disks[i].path);
@@ -130,12 +133,13 @@ store_started(virDomainPtr dom, struct lv_meta *m, const char *id)
 }
 
 static int
-define_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
+define_and_run(struct lv *d, const struct hv_spec *s, bool cgroups,
+               struct err *e)
 {
     virDomainPtr dom _cleanup_(lv_domain_freep) = NULL;
     struct err drop_e _cleanup_(err_release) = {0};
     struct lv_meta m;
-    int r = define(d, s, &dom, &m, e);
+    int r = define(d, s, cgroups, &dom, &m, e);
 
     if (r < 0)
         return r;
@@ -149,6 +153,46 @@ define_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
     if (lv_drop(d, dom, s->id, &drop_e) < 0)
         log_warn("what is left of a failed start will be dropped by the next",
                  "inst=%s error=\"%s\"", s->id, drop_e.message);
+    return r;
+}
+
+static void
+warn_of_limits(const struct hv_spec *s, bool cgroups)
+{
+    bool no_cpu = !cgroups && hv_spec_cpu(s).asked;
+    bool no_net = s->limits.net_bytes_per_second && s->n_nics;
+
+    if (!no_cpu && !no_net)
+        return;
+    COUNT(lv_limits_left_out);
+    log_limited(LOG_LEVEL_WARN,
+                "this libvirt cannot keep all limits of a VM; it runs without "
+                "them",
+                "inst=%s cpu=%s net=%s", s->id, no_cpu ? "no" : "ok",
+                no_net ? "no" : "ok");
+}
+
+/* Whether a libvirt of the machine's has the controller shows only when it
+ * starts a VM that needs it. */
+static int
+run_with_limits(struct lv *d, const struct hv_spec *s, struct err *e)
+{
+    bool cgroups = atomic_load(&d->cgroups);
+    struct err first = {0};
+    int r = define_and_run(d, s, cgroups, &first);
+
+    if (r < 0 && cgroups && streq(first.code, "unsupported")) {
+        cgroups = false;
+        err_release(&first);
+        r = define_and_run(d, s, cgroups, &first);
+        if (r == 0)
+            atomic_store(&d->cgroups, false);
+    }
+    if (r < 0)
+        err_move(e, &first);
+    else
+        warn_of_limits(s, cgroups);
+    err_release(&first);
     return r;
 }
 
@@ -177,7 +221,7 @@ replace_and_run(struct lv *d, const struct hv_spec *s, struct err *e)
     } else if (lv_last_code() != VIR_ERR_NO_DOMAIN) {
         return lv_error(e, "cannot look for VM %s", s->id);
     }
-    return define_and_run(d, s, e);
+    return run_with_limits(d, s, e);
 }
 
 int

@@ -8,6 +8,9 @@
 
 #include "common/mem.h"
 #include "hypervisor-backend/libvirt/lv-private.h"
+#include "hypervisor-backend/vmm-driver/cgroup.h"
+
+#define QUOTA_PERIOD_US 100000u
 
 /* The slots on the root complex where our NICs stand; libvirt puts its own
  * devices behind root ports, which it numbers from slot 1. */
@@ -214,10 +217,52 @@ add_cpu(struct buf *b, const struct lv_xml_env *env)
                 "  </pm>\n");
 }
 
+/* As the driver vmm does it; libvirt knows no reservation either. */
 static void
-add_disk(struct buf *b, const struct hv_disk *d, size_t i, bool direct,
+add_cputune(struct buf *b, const struct hv_spec *s,
+            const struct lv_xml_env *env)
+{
+    struct hv_cpu cpu = hv_spec_cpu(s);
+    struct cgroup_limits l = {.cpu_shares = cpu.shares,
+                              .cpu_reserve_millicpu = cpu.reserve_millicpu,
+                              .node_millicpu = env->node_cpus * 1000};
+
+    if (!env->cgroups)
+        return;
+    /* Not below 2, the least of version 1. */
+    buf_addf(b, "  <cputune>\n    <shares>%u</shares>\n",
+             MAX(cgroup_cpu_weight(&l), 2u));
+    if (cpu.limit_millicpu)
+        buf_addf(b,
+                 "    <global_period>%u</global_period>\n"
+                 "    <global_quota>%" PRIu64 "</global_quota>\n",
+                 QUOTA_PERIOD_US,
+                 (uint64_t)cpu.limit_millicpu * QUOTA_PERIOD_US / 1000);
+    buf_adds(b, "  </cputune>\n");
+}
+
+/* QEMU's own, so that it needs no cgroup. */
+static void
+add_iotune(struct buf *b, const struct hv_limits *l)
+{
+    if (!l->disk_iops && !l->disk_bytes_per_second)
+        return;
+    buf_adds(b, "      <iotune>\n");
+    if (l->disk_bytes_per_second)
+        buf_addf(b, "        <total_bytes_sec>%" PRIu64 "</total_bytes_sec>\n",
+                 l->disk_bytes_per_second);
+    if (l->disk_iops)
+        buf_addf(b, "        <total_iops_sec>%" PRIu64 "</total_iops_sec>\n",
+                 l->disk_iops);
+    buf_adds(b, "      </iotune>\n");
+}
+
+static void
+add_disk(struct buf *b, const struct hv_spec *s, size_t i, bool direct,
          bool boot)
 {
+    const struct hv_disk *d = &s->disks[i];
+
     buf_addf(b,
              "    <disk type='file' device='disk'>\n"
              "      <driver name='qemu' type='%s' cache='%s' "
@@ -231,6 +276,7 @@ add_disk(struct buf *b, const struct hv_disk *d, size_t i, bool direct,
         buf_adds(b, "      <readonly/>\n");
     if (boot)
         buf_adds(b, "      <boot order='1'/>\n");
+    add_iotune(b, &s->limits);
     buf_adds(b, "    </disk>\n");
 }
 
@@ -251,7 +297,7 @@ add_devices(struct buf *b, const struct hv_spec *s,
 {
     buf_adds(b, "  <devices>\n");
     for (size_t i = 0; i < s->n_disks; i++)
-        add_disk(b, &s->disks[i], i, env->disk_direct[i], i == 0 && !s->kernel);
+        add_disk(b, s, i, env->disk_direct[i], i == 0 && !s->kernel);
     add_serial(b, s);
     buf_adds(b, "    <controller type='usb' model='none'/>\n"
                 "    <video><model type='none'/></video>\n"
@@ -302,6 +348,7 @@ lv_xml_domain(const struct hv_spec *s, const struct lv_xml_env *env,
              "  <memory unit='b'>%" PRIu64 "</memory>\n"
              "  <vcpu placement='static'>%u</vcpu>\n",
              s->memory_bytes, s->vcpus);
+    add_cputune(b, s, env);
     add_os(b, s);
     add_cpu(b, env);
     add_devices(b, s, env);

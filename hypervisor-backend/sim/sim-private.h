@@ -19,6 +19,7 @@ struct sim_options {
     uint64_t guest_exit_after_ms;  /* 0: never */
     uint64_t guest_crash_after_ms; /* 0: never */
     uint64_t guest_crash_permille;
+    uint64_t kernel_boot, disk_boot; /* 0 or 1: capabilities */
     uint64_t seed;
 };
 

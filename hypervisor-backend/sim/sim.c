@@ -384,8 +384,11 @@ sim_close(void *d)
 static unsigned
 sim_caps(void *d)
 {
-    return HV_CAP_KERNEL_BOOT | HV_CAP_DISK_BOOT | HV_CAP_PAUSE |
-           HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_NO_GUEST | HV_CAP_QCOW2;
+    const struct sim *s = d;
+
+    return HV_CAP_PAUSE | HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_NO_GUEST |
+           HV_CAP_QCOW2 | (s->opt.kernel_boot ? HV_CAP_KERNEL_BOOT : 0u) |
+           (s->opt.disk_boot ? HV_CAP_DISK_BOOT : 0u);
 }
 
 /* Opened before the VM is made, so that a bad folder fails the start. */

@@ -8,6 +8,6 @@ virga_usernet_SOURCES = \
 	hypervisor-backend/usernet/usernet.h
 virga_usernet_LDADD = libcommon.a $(SLIRP_LIBS)
 
-integ_tests += tests/integ/75-usernet.t
-EXTRA_DIST += tests/integ/75-usernet.t tests/integ/usernet-talk.py
+integ_tests += tests/integ/65-usernet.t
+EXTRA_DIST += tests/integ/65-usernet.t tests/integ/usernet-talk.py
 dist_man_MANS += docs/man/virga-usernet.8

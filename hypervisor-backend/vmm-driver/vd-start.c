@@ -19,6 +19,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "hypervisor-backend/hv-private.h"
 #include "hypervisor-backend/vmm-driver/jaildir.h"
 #include "hypervisor-backend/vmm-driver/vd-private.h"
 
@@ -170,9 +171,11 @@ give_disks(struct start *s, struct err *e)
             return err_errno(e, r, "cannot pass %s", disk->path);
         buf_addf(&s->json,
                  "%s{\"name\":\"disk%zu\",\"fd\":%d,\"read_only\":%s,"
-                 "\"direct\":true,\"serial\":\"disk%zu\"}",
-                 i ? "," : "", i, number, disk->read_only ? "true" : "false",
-                 i);
+                 "\"direct\":true,\"serial\":\"disk%zu\",\"limits\":"
+                 "{\"ops_per_s\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64 "}}",
+                 i ? "," : "", i, number, disk->read_only ? "true" : "false", i,
+                 s->spec->limits.disk_iops,
+                 s->spec->limits.disk_bytes_per_second);
     }
     buf_addc(&s->json, ']');
     return 0;
@@ -240,18 +243,36 @@ make_folder(struct start *s, struct err *e)
 
 /* ---- cgroup, jail, devices ---- */
 
+/* Disks have their limits in the VMM, which takes them in turn; the cgroup's
+ * would hold up its threads. */
 static int
 make_cgroup(struct start *s, struct err *e)
 {
     const struct hv_spec *spec = s->spec;
     unsigned devices = (unsigned)(spec->n_disks + spec->n_nics);
+    struct hv_cpu cpu = hv_spec_cpu(spec);
     struct cgroup_limits l = {
+        .cpu_shares = cpu.shares,
+        .cpu_limit_millicpu = cpu.limit_millicpu,
+        .cpu_reserve_millicpu = cpu.reserve_millicpu,
+        .node_millicpu = s->d->cpus * 1000,
         .memory_max_bytes =
             cgroup_memory_max(spec->memory_bytes, spec->vcpus, devices),
         .pids_max = PIDS_MAX_BASE + 2 * spec->vcpus + 8 * devices,
     };
-    int r = cgroup_new(s->d->cgroups, s->vm->id, &s->cgroup, e);
+    int r;
 
+    if (cpu.reserve_millicpu > l.node_millicpu)
+        return err_field(e, "/limits/cpu_reservation_percent", "range",
+                         "is more than the node's %u processors", s->d->cpus);
+    if (cpu.asked && !cgroup_has(s->d->cgroups, CGROUP_CPU)) {
+        COUNT(vd_no_cpu_controller);
+        log_limited(LOG_LEVEL_WARN,
+                    "the node has no cgroup controller for processors; the "
+                    "VM runs without the limits of its own",
+                    "inst=%s", spec->id);
+    }
+    r = cgroup_new(s->d->cgroups, s->vm->id, &s->cgroup, e);
     if (r == 0)
         r = cgroup_set(s->cgroup, &l, e);
     if (r == 0)
@@ -353,8 +374,11 @@ give_nics(struct start *s, struct err *e)
             return err_errno(e, r, "cannot pass a network");
         buf_addf(&s->json,
                  "%s{\"name\":\"net%zu\",\"kind\":\"packets\",\"fds\":[%d],"
-                 "\"mac\":\"%s\"}",
-                 i ? "," : "", i, number, spec->nics[i].mac);
+                 "\"mac\":\"%s\",\"rx_limits\":{\"bytes_per_s\":%" PRIu64
+                 "},\"tx_limits\":{\"bytes_per_s\":%" PRIu64 "}}",
+                 i ? "," : "", i, number, spec->nics[i].mac,
+                 spec->limits.net_bytes_per_second,
+                 spec->limits.net_bytes_per_second);
     }
     buf_addc(&s->json, ']');
     return 0;

@@ -44,6 +44,7 @@ enum stage {
 struct be_file {
     int fd;
     bool direct, uring;
+    bool reaping; /* done() calls are under way */
     struct io_uring ring;
     struct io_loop *loop;
     pthread_mutex_t *lock;
@@ -328,13 +329,11 @@ on_retry(void *self, uint32_t events)
 }
 
 static void
-on_ring(void *self, uint32_t events)
+reap(struct be_file *f)
 {
-    struct be_file *f = self;
     struct io_uring_cqe *cqe;
 
-    (void)events;
-    pthread_mutex_lock(f->lock);
+    f->reaping = true;
     while (io_uring_peek_cqe(&f->ring, &cqe) == 0) {
         struct be_io *io = io_uring_cqe_get_data(cqe);
         int r = cqe->res;
@@ -344,6 +343,24 @@ on_ring(void *self, uint32_t events)
     }
     f->batch_done(f->self);
     be_file_submit(f);
+    f->reaping = false;
+}
+
+void
+be_file_poll(struct be_file *f)
+{
+    if (f->uring && !f->reaping && io_uring_cq_ready(&f->ring))
+        reap(f);
+}
+
+static void
+on_ring(void *self, uint32_t events)
+{
+    struct be_file *f = self;
+
+    (void)events;
+    pthread_mutex_lock(f->lock);
+    reap(f);
     pthread_mutex_unlock(f->lock);
 }
 

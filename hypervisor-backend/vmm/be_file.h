@@ -70,5 +70,8 @@ int be_file_size(const struct be_file *f, uint64_t *ret) _must_check_;
 /* Takes io up; it runs after the next be_file_submit(). */
 void be_file_start(struct be_file *f, struct be_io *io);
 void be_file_submit(struct be_file *f);
+/* Takes what is done already, which saves the loop a turn where the host has
+ * it at hand (page cache, memory). On the I/O thread only. */
+void be_file_poll(struct be_file *f);
 
 #endif

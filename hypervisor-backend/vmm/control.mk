@@ -2,6 +2,8 @@
 # Decoding is tested without KVM, so it is a library.
 noinst_LIBRARIES += libvmmctl.a
 libvmmctl_a_SOURCES = \
+	hypervisor-backend/vmm/control-private.h \
+	hypervisor-backend/vmm/control_conn.c \
 	hypervisor-backend/vmm/control.c hypervisor-backend/vmm/control.h \
 	hypervisor-backend/vmm/control_request.c \
 	hypervisor-backend/vmm/control_request.h \

@@ -4,6 +4,8 @@ libvmm_a_SOURCES += \
 	hypervisor-backend/vmm/cpuid_model.h \
 	hypervisor-backend/vmm/cpuid_model-private.h \
 	hypervisor-backend/vmm/cpuid_table.c
+virga_vmm_SOURCES += \
+	hypervisor-backend/vmm/cpu_models.c hypervisor-backend/vmm/cpu_models.h
 libvmmdev_a_SOURCES += \
 	hypervisor-backend/vmm/dev_console-private.h \
 	hypervisor-backend/vmm/dev_console_ctl.c

@@ -23,11 +23,15 @@
 
 struct kvm_cpuid2;
 
+/* All that a model can lack. */
+#define CPUID_MISSING_BYTES 1024
+
 struct cpuid_model_info {
     const char *name;
     const char *about; /* for people */
     bool runs;         /* on this host */
-    char missing[320]; /* names with spaces between; "" if it runs */
+    /* Names with spaces between; "" if it runs. */
+    char missing[CPUID_MISSING_BYTES];
 };
 
 /* name: NULL is "host". To be called before cpuid_prepare(). The time stamp

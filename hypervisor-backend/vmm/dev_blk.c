@@ -432,8 +432,10 @@ run_queue(void *self, unsigned q)
 
     virtio_each(d->v, q, &c, ready, request);
     d->dirty &= ~(1U << q);
-    if (!d->gone)
+    if (!d->gone) {
         be_file_submit(d->file);
+        be_file_poll(d->file);
+    }
 }
 
 static bool

@@ -50,7 +50,12 @@ int dev_console_new(struct gmem *g, struct io_loop *loop,
                     struct dev_console **ret, struct err *reterr) _must_check_;
 void dev_console_free(struct dev_console *d);
 struct virtio *dev_console_virtio(struct dev_console *d);
-/* port is an index into the array that was given. */
+/* port is an index into the array that was given. With multiport a console (a
+ * port without a name) hears it by a message, columns first (5.3.6.2). Linux
+ * reads rows first, 6.16 and stable versions of its time excepted, which
+ * followed the specification until that was reverted as incompatible. Without
+ * multiport the size is in the configuration and no order is in doubt: a
+ * console whose size matters should be the one port. */
 void dev_console_resize(struct dev_console *d, unsigned port, uint16_t columns,
                         uint16_t rows);
 void dev_console_stats(struct dev_console *d, unsigned port,

@@ -95,7 +95,7 @@ net_serve_ourselves(struct net_pair *p)
         if (r == 0 && vq->live)
             virtq_seek(vq, at[i]);
     }
-    poll_kicks(p, EPOLLIN);
+    poll_kicks(p, VIRTIO_KICK_EVENTS);
 }
 
 static bool

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "hypervisor-backend/vmm/cpu_models.h"
 #include "hypervisor-backend/vmm/ctl.h"
 #include "hypervisor-backend/vmm/options.h"
 #include "hypervisor-backend/vmm/run.h"
@@ -115,6 +116,8 @@ main(int argc, char **argv)
         return do_serve(argc - 1, argv + 1);
     if (streq(command, "ctl"))
         return ctl_main(argc - 2, argv + 2);
+    if (streq(command, "cpu-models"))
+        return cpu_models_main(argc - 2);
     if (streq(command, "--help") || streq(command, "-h")) {
         options_usage(stdout);
         return 0;

@@ -1,36 +1,22 @@
-/* pci.c - the guest's PCI bus; see pci.h.
- *
- * Invariants (under pci.lock):
- *  1. A BAR is on the MMIO bus if and only if its `mapped` is not
- *     PCI_UNMAPPED; then it is size-aligned and inside the window.
- *  2. No two mapped BARs overlap: bus_add() refuses, the second stays
- *     unmapped until the first moves away.
- *  3. Config bytes change by the guest's hand only where wmask has ones. */
+/* pci.c - the guest's PCI bus: configuration mechanism, slots, capabilities;
+ * see pci.h and pci-private.h. */
 #include <config.h>
 
-#include "hypervisor-backend/vmm/pci.h"
+#include "hypervisor-backend/vmm/pci-private.h"
 
-#include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <errno.h>
 #include <string.h>
 
 #include "common/count.h"
 #include "common/mem.h"
 
 enum {
-    CFG_SIZE = 256,
-    CFG_COMMAND = 0x04,
     CFG_STATUS = 0x06,
-    CFG_BAR0 = 0x10,
     CFG_BAR_END = 0x28,
     CFG_CAP_PTR = 0x34,
     CFG_CAP_FIRST = 0x40,
-    IRQ_SLOTS = PCI_SLOTS * 64, /* MSI-X has at most 64 vectors here */
-    COMMAND_MEMORY = 0x2,
     COMMAND_MASTER = 0x4,
     STATUS_CAP_LIST = 0x10,
-    BAR_MEM64 = 0x4, /* memory, 64 bits, not prefetchable */
     CONFIG_ADDRESS = 0xcf8,
     CONFIG_DATA = 0xcfc,
     RESET_CONTROL = 0xcf9, /* a byte inside of CONFIG_ADDRESS */
@@ -39,162 +25,10 @@ enum {
     RESET_FULL = 0x8,      /* it takes the power away, too */
 };
 
-struct pci_bar {
-    struct pci_dev *dev;
-    unsigned index;
-    uint64_t size;   /* 0: not there */
-    uint64_t given;  /* the address it was born with */
-    uint64_t mapped; /* base, or PCI_UNMAPPED */
-};
-
-struct pci_dev {
-    struct pci *pci;
-    unsigned slot;
-    const struct pci_dev_ops *ops;
-    void *self;
-    struct pci_bar bars[PCI_BARS];
-    bool plugged, husk;
-    _Atomic bool bus_master;
-    unsigned cap_end, cap_last; /* free space; offset of the last one's next */
-    uint8_t config[CFG_SIZE], wmask[CFG_SIZE];
-};
-
-struct pci {
-    pthread_mutex_t lock;
-    struct bus *bus;
-    const struct irq *irq;
-    const struct end_sink *end; /* or NULL */
-    uint64_t window, window_end;
-    uint32_t address; /* CONFIG_ADDRESS */
-    uint8_t reset_control;
-    bool irq_slot[IRQ_SLOTS]; /* taken */
-    struct pci_dev *devs[PCI_SLOTS];
-};
-
 static void
 put16(uint8_t *p, uint16_t v)
 {
     memcpy(p, &v, sizeof(v));
-}
-
-static uint32_t
-get32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static uint64_t
-bar_bus_read(void *opaque, uint64_t offset, unsigned size)
-{
-    struct pci_bar *b = opaque;
-
-    return b->dev->ops->bar_read(b->dev->self, b->index, offset, size);
-}
-
-static void
-bar_bus_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct pci_bar *b = opaque;
-
-    b->dev->ops->bar_write(b->dev->self, b->index, offset, size, value);
-}
-
-static const struct bus_ops bar_bus_ops = {
-    .name = "pci-bar", .read = bar_bus_read, .write = bar_bus_write};
-
-/* What a husk's BARs answer. */
-static uint64_t
-husk_read(void *opaque, uint64_t offset, unsigned size)
-{
-    (void)opaque;
-    (void)offset;
-    (void)size;
-    return 0;
-}
-
-static void
-husk_write(void *opaque, uint64_t offset, unsigned size, uint64_t value)
-{
-    (void)opaque;
-    (void)offset;
-    (void)size;
-    (void)value;
-}
-
-static const struct bus_ops husk_bus_ops = {
-    .name = "pci-husk", .read = husk_read, .write = husk_write};
-
-static void
-bar_tell(struct pci_bar *b)
-{
-    if (b->dev->ops && b->dev->ops->bar_mapped)
-        b->dev->ops->bar_mapped(b->dev->self, b->index, b->mapped);
-}
-
-/* Where the guest wants the BAR, PCI_UNMAPPED where it may not answer. */
-static uint64_t
-bar_wanted(const struct pci_bar *b)
-{
-    const struct pci *p = b->dev->pci;
-    const uint8_t *reg = b->dev->config + CFG_BAR0 + 8 * b->index;
-    uint64_t base = ((uint64_t)get32(reg + 4) << 32 | get32(reg)) & ~0xfULL;
-
-    if (!b->size || !(b->dev->config[CFG_COMMAND] & COMMAND_MEMORY))
-        return PCI_UNMAPPED;
-    if (base < p->window || base >= p->window_end ||
-        p->window_end - base < b->size)
-        return PCI_UNMAPPED;
-    return base;
-}
-
-/* Takes husks out of the way of [base, base + size). */
-static void
-displace_husks(struct pci *p, uint64_t base, uint64_t size)
-{
-    for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS; i++) {
-        struct pci_dev *d = p->devs[i / PCI_BARS];
-        struct pci_bar *b = d && d->husk ? &d->bars[i % PCI_BARS] : NULL;
-
-        if (!b || b->mapped == PCI_UNMAPPED || b->mapped >= base + size ||
-            base >= b->mapped + b->size)
-            continue;
-        bus_remove(p->bus, BUS_MMIO, b->mapped);
-        b->mapped = PCI_UNMAPPED;
-    }
-}
-
-/* Brings the MMIO bus in line with the registers: first everything that goes
- * away, then what comes, so that two BARs can change places. */
-static void
-pci_remap(struct pci *p)
-{
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS; i++) {
-            struct pci_dev *d = p->devs[i / PCI_BARS];
-            struct pci_bar *b = d ? &d->bars[i % PCI_BARS] : NULL;
-            uint64_t want = b ? bar_wanted(b) : PCI_UNMAPPED;
-
-            if (!b || d->husk || want == b->mapped)
-                continue;
-            if (pass == 0 && b->mapped != PCI_UNMAPPED) {
-                bus_remove(p->bus, BUS_MMIO, b->mapped);
-                b->mapped = PCI_UNMAPPED;
-                bar_tell(b);
-            } else if (pass == 1) {
-                displace_husks(p, want, b->size);
-                if (bus_add(p->bus, BUS_MMIO, want, b->size, &bar_bus_ops, b) <
-                    0) {
-                    COUNT(vmm_pci_bar_overlap);
-                    continue;
-                }
-                b->mapped = want;
-                bar_tell(b);
-            }
-        }
-    }
 }
 
 /* One function a slot, 256 bytes. */
@@ -204,7 +38,7 @@ config_target(struct pci *p, unsigned bus_nr, unsigned devfn, unsigned reg,
 {
     struct pci_dev *d = p->devs[(devfn >> 3) % PCI_SLOTS];
 
-    if (bus_nr != 0 || (devfn & 7) || reg + size > CFG_SIZE)
+    if (bus_nr != 0 || (devfn & 7) || reg + size > PCI_CFG_SIZE)
         return NULL;
     return d && d->plugged ? d : NULL;
 }
@@ -237,10 +71,10 @@ config_write(struct pci *p, unsigned bus_nr, unsigned devfn, unsigned reg,
 
         d->config[reg + i] = (d->config[reg + i] & (uint8_t)~m) | (v & m);
     }
-    if (reg < CFG_BAR_END && reg + size > CFG_COMMAND) {
+    if (reg < CFG_BAR_END && reg + size > PCI_CFG_COMMAND) {
         atomic_store(&d->bus_master,
-                     (d->config[CFG_COMMAND] & COMMAND_MASTER) != 0);
-        pci_remap(p);
+                     (d->config[PCI_CFG_COMMAND] & COMMAND_MASTER) != 0);
+        pci_bars_remap(p);
     }
     if (d->ops && d->ops->config_write)
         d->ops->config_write(d->self, reg, size);
@@ -402,7 +236,7 @@ pci_take_irq_slots(struct pci *p, unsigned n, unsigned *ret)
     unsigned at = 0, run = 0;
 
     pthread_mutex_lock(&p->lock);
-    while (run < n && at < IRQ_SLOTS)
+    while (run < n && at < PCI_IRQ_SLOTS)
         run = p->irq_slot[at++] ? 0 : run + 1;
     if (run == n)
         memset(p->irq_slot + at - n, true, n);
@@ -427,7 +261,7 @@ pci_irq_slots_taken(struct pci *p)
     unsigned n = 0;
 
     pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < IRQ_SLOTS; i++)
+    for (unsigned i = 0; i < PCI_IRQ_SLOTS; i++)
         n += p->irq_slot[i];
     pthread_mutex_unlock(&p->lock);
     return n;
@@ -468,8 +302,8 @@ pci_add(struct pci *p, const struct pci_info *info,
     put16(d->config + 0x2e, info->subsys);
     /* Memory, bus master, INTx disable; cache line size and interrupt line
      * are scratch for the guest. */
-    d->wmask[CFG_COMMAND] = COMMAND_MEMORY | COMMAND_MASTER;
-    d->wmask[CFG_COMMAND + 1] = 0x04;
+    d->wmask[PCI_CFG_COMMAND] = PCI_COMMAND_MEMORY | COMMAND_MASTER;
+    d->wmask[PCI_CFG_COMMAND + 1] = 0x04;
     d->wmask[0x0c] = 0xff;
     d->wmask[0x3c] = 0xff;
     p->devs[slot] = d;
@@ -492,15 +326,9 @@ pci_del(struct pci_dev *d)
     struct pci *p = d->pci;
 
     pthread_mutex_lock(&p->lock);
-    for (unsigned b = 0; b < PCI_BARS; b++) {
-        if (d->bars[b].mapped == PCI_UNMAPPED)
-            continue;
-        bus_remove(p->bus, BUS_MMIO, d->bars[b].mapped);
-        d->bars[b].mapped = PCI_UNMAPPED;
-        bar_tell(&d->bars[b]);
-    }
+    pci_bars_remove(d);
     p->devs[d->slot] = NULL;
-    pci_remap(p); /* another may have waited for the place */
+    pci_bars_remap(p); /* another may have waited for the place */
     pthread_mutex_unlock(&p->lock);
     free(d);
 }
@@ -512,18 +340,7 @@ pci_dev_pull(struct pci_dev *d)
 
     pthread_mutex_lock(&p->lock);
     d->plugged = false;
-    for (unsigned i = 0; i < PCI_BARS; i++) {
-        struct pci_bar *b = &d->bars[i];
-        uint64_t base = b->mapped;
-
-        if (base == PCI_UNMAPPED)
-            continue;
-        bus_remove(p->bus, BUS_MMIO, base);
-        b->mapped = PCI_UNMAPPED;
-        bar_tell(b);
-        if (bus_add(p->bus, BUS_MMIO, base, b->size, &husk_bus_ops, b) == 0)
-            b->mapped = base;
-    }
+    pci_bars_pull(d);
     d->husk = true;
     d->ops = NULL;
     d->self = NULL;
@@ -536,68 +353,13 @@ pci_dev_slot(const struct pci_dev *d)
     return d->slot;
 }
 
-/* The lowest place of the window that no BAR was given or has taken. */
-static uint64_t
-free_place(const struct pci *p, uint64_t size)
-{
-    uint64_t at = (p->window + size - 1) & ~(size - 1);
-    bool moved;
-
-    do {
-        moved = false;
-        if (at < p->window || at >= p->window_end || p->window_end - at < size)
-            return PCI_UNMAPPED;
-        for (unsigned i = 0; i < PCI_SLOTS * PCI_BARS && !moved; i++) {
-            const struct pci_dev *d = p->devs[i / PCI_BARS];
-            const struct pci_bar *b = d ? &d->bars[i % PCI_BARS] : NULL;
-
-            if (!b || !b->size)
-                continue;
-            moved = (at < b->given + b->size && b->given < at + size) ||
-                    (b->mapped != PCI_UNMAPPED && at < b->mapped + b->size &&
-                     b->mapped < at + size);
-        }
-        if (moved)
-            at += size;
-    } while (moved);
-    return at;
-}
-
-int
-pci_dev_bar(struct pci_dev *d, unsigned bar, uint64_t size)
-{
-    struct pci *p = d->pci;
-    uint64_t base, mask = ~(size - 1);
-    int r = 0;
-
-    if (bar >= PCI_BARS || size < 0x1000 || (size & (size - 1)) || !d->ops)
-        return -EINVAL;
-    pthread_mutex_lock(&p->lock);
-    base = free_place(p, size);
-    if (d->bars[bar].size) {
-        r = -EEXIST;
-    } else if (base == PCI_UNMAPPED) {
-        r = -ENOSPC;
-    } else {
-        uint8_t *reg = d->config + CFG_BAR0 + 8 * bar;
-
-        d->bars[bar].size = size;
-        d->bars[bar].given = base;
-        base |= BAR_MEM64;
-        memcpy(reg, &base, sizeof(base));
-        memcpy(d->wmask + CFG_BAR0 + 8 * bar, &mask, sizeof(mask));
-    }
-    pthread_mutex_unlock(&p->lock);
-    return r;
-}
-
 int
 pci_dev_cap(struct pci_dev *d, uint8_t id, const void *body, size_t n,
             const void *writable)
 {
     unsigned at = d->cap_end;
 
-    if (n > (size_t)(CFG_SIZE - 2) || at + 2 + n > CFG_SIZE)
+    if (n > (size_t)(PCI_CFG_SIZE - 2) || at + 2 + n > PCI_CFG_SIZE)
         return -ENOSPC;
     pthread_mutex_lock(&d->pci->lock);
     d->config[at] = id;
@@ -622,13 +384,4 @@ bool
 pci_dev_bus_master(const struct pci_dev *d)
 {
     return atomic_load(&d->bus_master);
-}
-
-uint64_t
-pci_dev_bar_base(struct pci_dev *d, unsigned bar)
-{
-    pthread_mutex_lock(&d->pci->lock);
-    uint64_t base = bar < PCI_BARS ? d->bars[bar].mapped : PCI_UNMAPPED;
-    pthread_mutex_unlock(&d->pci->lock);
-    return base;
 }

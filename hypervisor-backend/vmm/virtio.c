@@ -40,7 +40,6 @@ queue_kicked(void *self, uint32_t events)
     struct virtio *v = q->dev;
 
     (void)events;
-    io_drain(q->kick.fd);
     atomic_fetch_add_explicit(&v->n_kicks, 1, memory_order_relaxed);
     pthread_mutex_lock(&v->lock);
     if (virtio_live(v) && q->vq.live)
@@ -93,7 +92,8 @@ virtio_new(const struct virtio_type *type, void *self, struct gmem *g,
         q->max = queue_max;
         q->kick = (struct io_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                                      queue_kicked, q};
-        r = q->kick.fd < 0 ? -errno : io_loop_add(loop, &q->kick, EPOLLIN);
+        r = q->kick.fd < 0 ? -errno
+                           : io_loop_add(loop, &q->kick, VIRTIO_KICK_EVENTS);
         if (r < 0) {
             closep(&q->kick.fd);
             virtio_free(v);

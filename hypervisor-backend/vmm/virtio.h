@@ -16,6 +16,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 
 #include "hypervisor-backend/vmm/be_loop.h"
 #include "hypervisor-backend/vmm/virtq.h"
@@ -24,6 +25,8 @@
 #define VIRTIO_CONFIG_MAX 96
 #define VIRTIO_NO_VECTOR 0xffff
 #define VIRTIO_BIT(n) (UINT64_C(1) << (n))
+/* By edges: a kick is an event, its eventfd's count is never read. */
+#define VIRTIO_KICK_EVENTS ((uint32_t)EPOLLIN | (uint32_t)EPOLLET)
 #define VIRTIO_BATCH 128 /* chains before another queue gets its turn */
 
 struct virtio;

@@ -1,6 +1,7 @@
 # PCI, virtio and its devices; above bus.c and gmem.c of libvmm.a
 noinst_LIBRARIES += libvmmdev.a
 libvmmdev_a_SOURCES = \
+	hypervisor-backend/vmm/pci-private.h hypervisor-backend/vmm/pci_bar.c \
 	hypervisor-backend/vmm/pci.c hypervisor-backend/vmm/pci.h \
 	hypervisor-backend/vmm/msix.c hypervisor-backend/vmm/msix.h \
 	hypervisor-backend/vmm/virtq.c hypervisor-backend/vmm/virtq.h \
@@ -24,6 +25,8 @@ libvmmdev_a_SOURCES = \
 	hypervisor-backend/vmm/dev_console.c \
 	hypervisor-backend/vmm/dev_console.h \
 	hypervisor-backend/vmm/dev_vsock.c \
+	hypervisor-backend/vmm/dev_vsock-private.h \
+	hypervisor-backend/vmm/dev_vsock_packets.c \
 	hypervisor-backend/vmm/dev_vsock.h \
 	hypervisor-backend/vmm/dev_rng.c hypervisor-backend/vmm/dev_rng.h
 VMMDEV_LIBS = libvmmdev.a $(VMM_LIBS) $(LIBURING_LIBS)

@@ -5,7 +5,7 @@ CREATE TABLE flavors (
     memory_bytes INTEGER NOT NULL,
     disk_bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE idempotency (
     token_id TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE instances (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     deleted_at INTEGER
-, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT) STRICT, WITHOUT ROWID;
+, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE join_tokens (
     id TEXT PRIMARY KEY,
     hash BLOB NOT NULL,

@@ -69,6 +69,28 @@ tap_ok "a disk that is a folder" failed "$T" run \
 tap_ok "a command line that is too long" failed 'command line' run \
     --kernel "$guests/end.elf" --cmdline "$(head -c 70000 /dev/zero | tr '\0' x)"
 
+# The list of processor models, and that it is true.
+tap_ok "cpu-models lists" status 0 cpu-models
+cp "$T/out" "$T/models"
+tap_ok "cpu-models: the host is the host" grep -q '^host  *yes ' "$T/models"
+says_what_is_missing() {
+    [ "$(grep -c . "$T/models")" -gt 4 ] &&
+        ! grep -vqE '^[^ ]+ +(yes|no .* \(missing: .+\)$)' "$T/models" &&
+        ! grep -q ' yes .*(missing' "$T/models"
+}
+tap_ok "cpu-models says what is missing where it is" says_what_is_missing
+model_is() { # NAME yes|no
+    local want=1
+
+    [ "$2" = yes ] && want=0
+    status $want run --kernel "$guests/end.elf" --memory 16M --cmdline p \
+        --cpu-model "$1"
+}
+while read -r name can _; do
+    tap_ok "$name: $can" model_is "$name" "$can"
+done <"$T/models"
+tap_ok "cpu-models takes no word" refused usage cpu-models x
+
 end() { # LETTER STATUS OPTION…
     local letter=$1 want=$2
 

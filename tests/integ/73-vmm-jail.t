@@ -12,7 +12,8 @@ run=$top_builddir/tests/vmm/jail-run
 # A process that is jailed writes no leak report.
 export ASAN_OPTIONS=detect_leaks=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 
-id=018f0000-0000-7000-8000-000000000001
+# One of its own: groups of other tests that run meanwhile have theirs.
+id=018f0000-0000-7000-8000-$(printf %012x $$)
 mkdir "$T/jails"
 
 # jailed CMDLINE OPTION…: until it ends; what jail-run says is in $T/said.

@@ -29,6 +29,12 @@ no_flag() {
 
 tap_ok "a model beyond the host is refused, by the names of what it lacks" \
     saw "this host cannot be a x86-64-v4; missing: avx512f"
+for name in host x86-64-v2 EPYC; do
+    tap_ok "this host can be a $name" grep -q "^case models: $name  *yes" \
+        "$T/all"
+done
+tap_ok "it says why it is no x86-64-v4" \
+    grep -q '^case models: x86-64-v4  *no .*missing: avx512f ' "$T/all"
 tap_ok "the guest sees the model" saw "model=Virga vCPU x86-64-v2"
 for name in fpu nx lm syscall cx16 pni ssse3 sse4_1 sse4_2 popcnt lahf_lm \
     hypervisor; do

@@ -21,3 +21,5 @@ EXTRA_DIST += $(chaos_tests) \
 	tests/integ/lib_guests.py \
 	tests/integ/lib_proxy.py \
 	tests/integ/lib_traffic.py
+include $(top_srcdir)/tests/integ/placement.mk
+include $(top_srcdir)/tests/integ/e2e.mk

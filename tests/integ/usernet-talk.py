@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """usernet-talk.py PROGRAM CASE - a guest's network stack, as small as the case
 needs it, on the other end of virga-usernet's socket. Ends with status 0 if
-the case holds; see 75-usernet.t."""
+the case holds; see 65-usernet.t."""
 
 import os
 import random

@@ -346,6 +346,24 @@ body__only_what_was_given(void **state)
         "{\"name\":\"small\",\"vcpus\":2,\"memory_bytes\":1073741824}");
     cli_body_release(&b);
 
+    assert_int_equal(parse(&l, NULL, "flavor", "create", "small", "--vcpus",
+                           "2", "--memory", "1G", "--cpu-shares", "200",
+                           "--cpu-limit", "50", "--cpu-reservation", "25",
+                           "--disk-iops", "500", "--disk-rate", "100M",
+                           "--net-rate", "1M", NULL),
+                     0);
+    cli_body_begin(&b, &table_flavor);
+    cli_body_from_line(&b, &l);
+    cli_body_end(&b);
+    assert_string_equal(
+        buf_str(&b.text),
+        "{\"name\":\"small\",\"vcpus\":2,\"memory_bytes\":1073741824,"
+        "\"cpu_shares\":200,\"cpu_limit_percent\":50,"
+        "\"cpu_reservation_percent\":25,\"disk_iops\":500,"
+        "\"disk_bytes_per_second\":104857600,"
+        "\"net_bytes_per_second\":1048576}");
+    cli_body_release(&b);
+
     assert_int_equal(parse(&l, NULL, "node", "token", "--ttl", "1500ms", NULL),
                      0);
     cli_body_begin(&b, &table_join_token);

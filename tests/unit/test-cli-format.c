@@ -97,22 +97,31 @@ sheet__nested_objects_are_dotted(void **state)
 
     decode(&table_instance, instance, &inst);
     format_sheet(&table_instance, &inst, &out);
-    assert_string_equal(buf_str(&out), "id:            " ID "\n"
-                                       "name:          web\n"
-                                       "project_id:    " ID "\n"
-                                       "state:         error\n"
-                                       "flavor:        small\n"
-                                       "image:         debian\n"
-                                       "flavor_id:     " ID "\n"
-                                       "image_id:      " ID "\n"
-                                       "vcpus:         1\n"
-                                       "memory_bytes:  512M\n"
-                                       "disk_bytes:    0\n"
-                                       "run:           1\n"
-                                       "fault.code:    no_disk\n"
-                                       "fault.message: line 1?line: 2\n"
-                                       "generation:    3\n"
-                                       "created_at:    2026-11-22 18:30:10\n");
+    assert_string_equal(buf_str(&out),
+                        "id:                      " ID "\n"
+                        "name:                    web\n"
+                        "project_id:              " ID "\n"
+                        "state:                   error\n"
+                        "flavor:                  small\n"
+                        "image:                   debian\n"
+                        "flavor_id:               " ID "\n"
+                        "image_id:                " ID "\n"
+                        "vcpus:                   1\n"
+                        "memory_bytes:            512M\n"
+                        "disk_bytes:              0\n"
+                        "cpu_shares:              0\n"
+                        "cpu_limit_percent:       0\n"
+                        "cpu_reservation_percent: 0\n"
+                        "disk_iops:               0\n"
+                        "disk_bytes_per_second:   0\n"
+                        "net_bytes_per_second:    0\n"
+                        "restart_policy:          never\n"
+                        "restart_count:           0\n"
+                        "run:                     1\n"
+                        "fault.code:              no_disk\n"
+                        "fault.message:           line 1?line: 2\n"
+                        "generation:              3\n"
+                        "created_at:              2026-11-22 18:30:10\n");
     codec_clear(&table_instance, &inst);
 }
 
@@ -147,8 +156,11 @@ csv__is_rfc_4180(void **state)
     format_csv(&table_flavor, &l, &out);
     assert_string_equal(
         buf_str(&out),
-        "id,name,vcpus,memory_bytes,disk_bytes,created_at\r\n" ID
-        ",small,1,536870912,0," TIME "\r\n" ID ",x,16,1610612736,1,\r\n");
+        "id,name,vcpus,memory_bytes,disk_bytes,cpu_shares,cpu_limit_percent,"
+        "cpu_reservation_percent,disk_iops,disk_bytes_per_second,"
+        "net_bytes_per_second,created_at\r\n" ID
+        ",small,1,536870912,0,0,0,0,0,0,0," TIME "\r\n" ID
+        ",x,16,1610612736,1,0,0,0,0,0,0,\r\n");
     codec_list_clear(&table_flavor, &l);
 }
 
@@ -191,6 +203,8 @@ yaml__objects_lists_and_absent_fields(void **state)
                                        "vcpus: 1\n"
                                        "memory_bytes: 536870912\n"
                                        "disk_bytes: 0\n"
+                                       "restart_policy: never\n"
+                                       "restart_count: 0\n"
                                        "run: 1\n"
                                        "fault:\n"
                                        "  code: no_disk\n"

@@ -108,7 +108,13 @@ token__round_trip(void **state)
 static void
 flavor__round_trip(void **state)
 {
-    struct api_flavor in = {UUID("0103"), (char *)"small", 1, 2, 3, T0 + 5},
+    struct api_flavor in = {.id = UUID("0103"),
+                            .name = (char *)"small",
+                            .vcpus = 1,
+                            .memory_bytes = 2,
+                            .disk_bytes = 3,
+                            .limits = {4, 5, 6, 7, 8, 9},
+                            .created_at = T0 + 5},
                       out = {0};
     struct codec_list l = {0};
 
@@ -192,6 +198,7 @@ instance(void)
               .vcpus = 31,
               .memory_bytes = 32,
               .disk_bytes = 33,
+              .limits = {91, 92, 93, 94, 95, 96},
               .restart_policy = RESTART_ALWAYS,
               .restart_count = 38,
               .last_end_reason = (char *)"killed",
@@ -332,6 +339,7 @@ desired__is_the_instance_with_its_image(void **state)
         .vcpus = 31,
         .memory_bytes = 32,
         .disk_bytes = 33,
+        .limits = {91, 92, 93, 94, 95, 96},
         .image = &want_image,
         .request_id = i.request_id,
     };

@@ -106,7 +106,8 @@ schema__upgrade_tells_the_restart_policy(void **state)
                 "disk_bytes, node_id, power, run, seq, generation, state, "
                 "operation_id, created_at, deleted_at) SELECT id, '" P1_TEXT
                 "', id, 'f', 'small', 'i', 'debian', 1, 2, 3, '" NODE_TEXT
-                "', power, 1, seq, 1, 1, 'o', 1, gone FROM v",
+                "', power, 1, seq, 1, 1, 'o', 1, gone FROM v;"
+                "INSERT INTO flavors VALUES ('f', 'small', 1, 2, 3, 4)",
                 &e) < 0)
         fail_msg("%s", e.message);
     db_closep(&db);
@@ -127,7 +128,14 @@ schema__upgrade_tells_the_restart_policy(void **state)
     assert_int_equal(i.a.restart_policy, RESTART_ON_FAILURE);
     assert_int_equal(i.a.restart_count, 0);
     assert_null(i.a.last_end_reason);
+    assert_int_equal(i.a.limits.cpu_shares, API_CPU_SHARES_DEFAULT);
+    assert_int_equal(i.a.limits.cpu_limit_percent, 0);
     store_instance_release(&i);
+    struct api_flavor flavor = {0};
+    assert_int_equal(store_flavor_get(db, "small", &flavor), 0);
+    assert_int_equal(flavor.limits.cpu_shares, API_CPU_SHARES_DEFAULT);
+    assert_int_equal(flavor.limits.net_bytes_per_second, 0);
+    codec_clear(&table_flavor, &flavor);
 }
 
 static void

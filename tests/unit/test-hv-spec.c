@@ -64,6 +64,78 @@ expect_fault(const struct hv_spec *s, const char *pointer)
 }
 
 static void
+spec__limits_are_checked_each(void **state)
+{
+    const struct {
+        struct hv_limits l;
+        const char *pointer;
+    } bad[] = {
+        {{.cpu_shares = 10001}, "/limits/cpu_shares"},
+        {{.cpu_limit_percent = 101}, "/limits/cpu_limit_percent"},
+        {{.cpu_reservation_percent = 101}, "/limits/cpu_reservation_percent"},
+        {{.cpu_limit_percent = 50, .cpu_reservation_percent = 51},
+         "/limits/cpu_reservation_percent"},
+        {{.disk_iops = 1000000001}, "/limits/disk_iops"},
+        {{.disk_bytes_per_second = UINT64_MAX},
+         "/limits/disk_bytes_per_second"},
+        {{.net_bytes_per_second = (UINT64_C(1) << 40) + 1},
+         "/limits/net_bytes_per_second"},
+    };
+    struct hv_spec s = good();
+    struct err e _cleanup_(err_release) = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        s.limits = bad[i].l;
+        expect_fault(&s, bad[i].pointer);
+    }
+    s.limits = (struct hv_limits){.cpu_shares = 10000,
+                                  .cpu_limit_percent = 50,
+                                  .cpu_reservation_percent = 50,
+                                  .disk_iops = 1,
+                                  .disk_bytes_per_second = UINT64_C(1) << 40,
+                                  .net_bytes_per_second = 1};
+    assert_int_equal(hv_spec_check(&s, CAPS, &e), 0);
+    s.limits = (struct hv_limits){.cpu_reservation_percent = 100};
+    assert_int_equal(hv_spec_check(&s, CAPS, &e), 0);
+}
+
+static void
+spec__cpu_of_the_whole_vm(void **state)
+{
+    struct hv_spec s = good();
+    struct hv_cpu cpu = hv_spec_cpu(&s);
+
+    assert_int_equal(cpu.shares, 100);
+    assert_int_equal(cpu.limit_millicpu, 0);
+    assert_int_equal(cpu.reserve_millicpu, 0);
+    assert_false(cpu.asked);
+    s.vcpus = 3;
+    s.limits = (struct hv_limits){.cpu_shares = 200,
+                                  .cpu_limit_percent = 20,
+                                  .cpu_reservation_percent = 1};
+    cpu = hv_spec_cpu(&s);
+    assert_int_equal(cpu.shares, 600);
+    assert_int_equal(cpu.limit_millicpu, 600);
+    assert_int_equal(cpu.reserve_millicpu, 30);
+    assert_true(cpu.asked);
+    /* More than the scale has counts as its end. */
+    s.vcpus = 64;
+    s.limits.cpu_shares = 10000;
+    assert_int_equal(hv_spec_cpu(&s).shares, 10000);
+}
+
+static void
+spec__without_guest_nothing_is_booted(void **state)
+{
+    struct hv_spec s = good();
+    struct err e _cleanup_(err_release) = {0};
+
+    s.n_disks = 0;
+    assert_int_equal(hv_spec_check(&s, HV_CAP_NO_GUEST, &e), 0);
+    assert_int_equal(hv_spec_check(&s, HV_CAP_KERNEL_BOOT, &e), -EINVAL);
+}
+
+static void
 spec__good_passes(void **state)
 {
     struct hv_spec s = good();
@@ -387,6 +459,9 @@ main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
+        T(spec__limits_are_checked_each),
+        T(spec__cpu_of_the_whole_vm),
+        T(spec__without_guest_nothing_is_booted),
         T(spec__good_passes),
         T(spec__what_the_driver_cannot_do_is_refused),
         T(spec__each_fault_names_its_field),

@@ -105,6 +105,52 @@ xml__disk_boot_on_kvm(void **state)
 }
 
 static void
+xml__limits_where_libvirt_can_keep_them(void **state)
+{
+    const struct hv_disk disks[] = {{"/v/root.raw", "raw", false},
+                                    {"/v/more.raw", "raw", true}};
+    const bool direct[] = {true, true};
+    const struct hv_nic nic = {"52:54:00:00:00:01", false};
+    struct hv_spec s = {.id = ID,
+                        .name = "web",
+                        .run = 1,
+                        .vcpus = 2,
+                        .memory_bytes = 64 << 20,
+                        .disks = disks,
+                        .n_disks = 2,
+                        .nics = &nic,
+                        .n_nics = 1,
+                        .limits = {.cpu_shares = 150,
+                                   .cpu_limit_percent = 20,
+                                   .disk_iops = 500,
+                                   .disk_bytes_per_second = 1 << 20,
+                                   .net_bytes_per_second = 1 << 20},
+                        .dir = "/v/i"};
+    struct lv_xml_env env = {.kvm = true,
+                             .disk_direct = direct,
+                             .prepared_us = 1,
+                             .cgroups = true,
+                             .node_cpus = 8};
+    struct buf b _cleanup_(buf_release) = {0};
+    struct buf floor _cleanup_(buf_release) = {0};
+    struct buf none _cleanup_(buf_release) = {0};
+
+    lv_xml_domain(&s, &env, &b);
+    assert_golden(&b, "hv-domain-limits.xml");
+    /* Two of eight processors: a quarter of the whole weight, at least. */
+    s.limits.cpu_limit_percent = 0;
+    s.limits.cpu_reservation_percent = 100;
+    lv_xml_domain(&s, &env, &floor);
+    assert_non_null(strstr(buf_str(&floor), "<shares>2500</shares>"));
+    assert_null(strstr(buf_str(&floor), "quota"));
+    /* An embedded libvirt has no cgroups; QEMU throttles all the same. */
+    env.cgroups = false;
+    lv_xml_domain(&s, &env, &none);
+    assert_null(strstr(buf_str(&none), "cputune"));
+    assert_non_null(strstr(buf_str(&none), "<iotune>"));
+}
+
+static void
 meta__round_trip(void **state)
 {
     struct lv_meta m = {.run = 18446744073709551615u,
@@ -262,6 +308,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(xml__kernel_boot_with_hostile_text_is_escaped),
         T(xml__disk_boot_on_kvm),
+        T(xml__limits_where_libvirt_can_keep_them),
         T(meta__round_trip),
         T(meta__malformed_is_refused),
         T(end__first_is_kept_and_belongs_to_its_run),

@@ -350,15 +350,22 @@ static void
 size__is_a_message_of_the_console_port(void **state)
 {
     struct fixture *f = *state;
+    struct vring_used_elem e;
     char more[65];
-    uint16_t size[2];
+    /* columns, then rows, little-endian, as specified and not as most of
+     * Linux reads it: see dev_console.h */
+    static const unsigned char wire[] = {132, 0, 43, 0};
 
     meet(f);
     dev_console_resize(f->d, 0, 132, 43);
     assert_int_equal(hear(f, more).event, VIRTIO_CONSOLE_RESIZE);
-    memcpy(size, more, sizeof(size));
-    assert_int_equal(size[0], 132);
-    assert_int_equal(size[1], 43);
+    assert_memory_equal(more, wire, sizeof(wire));
+    /* a port with a name is no console */
+    dev_console_resize(f->d, 1, 80, 25);
+    guest_send(&f->g, &f->g.q[CTL_RX],
+               &(struct guest_seg){f->data + 4096, 256, true}, 1);
+    guest_settle(&f->g);
+    assert_false(guest_used(&f->g, &f->g.q[CTL_RX], &e));
 }
 
 /* --- hostile --- */

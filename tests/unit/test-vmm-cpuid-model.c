@@ -251,6 +251,21 @@ list__says_what_this_host_can_be(void **state)
 }
 
 static void
+list__names_all_that_is_missing(void **state)
+{
+    struct kvm_cpuid2 *none = COPY(naples);
+    struct cpuid_model_info m;
+    size_t longest = 0;
+
+    none->nent = 0;
+    for (size_t i = 1; cpuid_models(none, i, &m); i++)
+        longest = MAX(longest, strlen(m.missing));
+    /* there is room for some more */
+    assert_in_range(longest, 400, CPUID_MISSING_BYTES - 200);
+    free(none);
+}
+
+static void
 epyc__knows_its_family_and_brand(void **state)
 {
     struct kvm_cpuid2 *c = as(COPY(naples), "EPYC");
@@ -332,6 +347,7 @@ main(void)
         cmocka_unit_test(model__is_the_same_on_a_richer_host),
         cmocka_unit_test(missing__is_named_and_nothing_is_changed),
         cmocka_unit_test(list__says_what_this_host_can_be),
+        cmocka_unit_test(list__names_all_that_is_missing),
         cmocka_unit_test(epyc__knows_its_family_and_brand),
         cmocka_unit_test(tsc__is_invariant_on_this_host_alone),
         cmocka_unit_test(model__then_topology),

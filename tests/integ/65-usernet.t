@@ -1,5 +1,5 @@
 #!/bin/bash
-# 75-usernet.t - virga-usernet with a guest's network stack on its socket:
+# 65-usernet.t - virga-usernet with a guest's network stack on its socket:
 # addresses, connections, isolation, hostile frames, memory, rights.
 # shellcheck disable=SC2317 # functions are called by name
 . "$(dirname "$0")/tap.sh"

@@ -1,0 +1,9 @@
+# Instances with the driver vmm: from end to end in a test host, and many.
+vmm_e2e_tests = tests/integ/79-vmm-e2e.t tests/integ/80-vmm-many.t
+integ_tests += $(vmm_e2e_tests)
+EXTRA_DIST += $(vmm_e2e_tests) tests/integ/e2e.sh tests/integ/e2e-vmm.sh \
+	tests/vmm/e2e-init
+
+check_PROGRAMS += tests/vmm/many
+tests_vmm_many_SOURCES = tests/vmm/many.c
+tests_vmm_many_LDADD = $(HV_LIBS)
