@@ -35,11 +35,14 @@ struct control_conn {
     struct buf in, out;
     int fds[CONTROL_FDS];
     unsigned n_fds;
-    size_t fds_at;      /* the byte of `in` that they came with */
-    int64_t id;         /* of the request that waits */
-    bool eof;           /* nothing more comes from there */
-    bool answered;      /* from outside: more lines may be waiting */
-    int64_t stalled_us; /* since when `out` makes no headway; 0: it is empty */
+    size_t fds_at; /* the byte of `in` that they came with */
+    int64_t id;    /* of the request that waits */
+    bool eof;      /* nothing more comes from there */
+    bool left;     /* CONN_CONSOLE: the client is gone, fd is closed */
+    bool answered; /* from outside: more lines may be waiting */
+    /* Since when `out` makes no headway (0: it is empty), or the client has
+     * left. */
+    int64_t stalled_us;
     uint32_t events;
 };
 

@@ -135,7 +135,8 @@ control_fd(const struct control *c)
 static int64_t
 deadline(const struct control_conn *k)
 {
-    if (k->state == CONN_FREE || k->state == CONN_CONSOLE || !k->stalled_us)
+    if (k->state == CONN_FREE || !k->stalled_us ||
+        (k->state == CONN_CONSOLE && !k->left))
         return 0;
     return k->stalled_us + STALL_US;
 }
@@ -218,7 +219,7 @@ bool
 control_has_console(const struct control *c)
 {
     for (size_t i = 0; i < CONTROL_CONNECTIONS; i++)
-        if (c->conn[i].state == CONN_CONSOLE)
+        if (c->conn[i].state == CONN_CONSOLE && !c->conn[i].left)
             return true;
     return false;
 }
@@ -230,7 +231,7 @@ control_console_output(struct control *c, const void *data, size_t n)
         struct control_conn *k = &c->conn[i];
         size_t room;
 
-        if (k->state != CONN_CONSOLE)
+        if (k->state != CONN_CONSOLE || k->left)
             continue;
         room = CONTROL_CONSOLE_BACKLOG -
                MIN((size_t)CONTROL_CONSOLE_BACKLOG, k->out.len);

@@ -50,6 +50,8 @@ control_watch(struct control *c, struct control_conn *k)
 {
     struct epoll_event ev = {.data.ptr = k};
 
+    if (k->left)
+        return;
     if (k->out.len)
         ev.events |= EPOLLOUT;
     if (!k->eof &&
@@ -249,13 +251,23 @@ take_fds(struct control_conn *k, struct msghdr *m)
     return over ? -EPROTO : 0;
 }
 
+/* How much may be read: a console's input waits in the socket while the guest
+ * takes none, but for a client that has left. */
+static size_t
+read_room(const struct control *c, const struct control_conn *k)
+{
+    size_t room = CONTROL_LINE_MAX - k->in.len;
+
+    if (k->state == CONN_CONSOLE && !k->left)
+        room = c->ops->console_room(c->self);
+    return MIN((size_t)READ_BYTES, room);
+}
+
 /* One read. False: the connection is gone or has nothing more. */
 static bool
 read_some(struct control *c, struct control_conn *k)
 {
-    size_t room = k->state == CONN_CONSOLE
-                      ? MIN((size_t)READ_BYTES, c->ops->console_room(c->self))
-                      : MIN((size_t)READ_BYTES, CONTROL_LINE_MAX - k->in.len);
+    size_t room = read_room(c, k);
     union {
         char bytes[CMSG_SPACE(sizeof(int) * CONTROL_FDS)];
         struct cmsghdr align;
@@ -276,6 +288,8 @@ read_some(struct control *c, struct control_conn *k)
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         return false;
+    if (n < 0 && k->left)
+        return false; /* it left with our output unread: no matter */
     if (n < 0) {
         control_drop(c, k);
         return false;
@@ -298,6 +312,23 @@ read_some(struct control *c, struct control_conn *k)
     return true;
 }
 
+/* Its client is gone: what it typed last is still the guest's, as soon as that
+ * takes it and within the time of a client that stalls. */
+static void
+console_left(struct control *c, struct control_conn *k)
+{
+    k->left = true;
+    k->stalled_us = clock_mono_us();
+    buf_release(&k->out);
+    while (!k->eof && read_some(c, k))
+        continue;
+    if (k->state == CONN_FREE)
+        return;
+    k->eof = true;
+    closep(&k->fd); /* leaves the epoll set with it */
+    control_process(c, k);
+}
+
 void
 control_on_event(struct control *c, struct control_conn *k, uint32_t events)
 {
@@ -308,7 +339,9 @@ control_on_event(struct control *c, struct control_conn *k, uint32_t events)
          * done all the same: "stop" and be gone is fair. */
         while (k->state == CONN_LINES && read_some(c, k) && !k->eof)
             control_process(c, k);
-        if (k->state != CONN_FREE)
+        if (k->state == CONN_CONSOLE)
+            console_left(c, k);
+        else if (k->state != CONN_FREE)
             control_drop(c, k);
         return;
     }

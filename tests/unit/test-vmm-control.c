@@ -777,6 +777,30 @@ console__waits_for_room(void **state)
 }
 
 static void
+console__of_a_client_that_left_keeps_what_it_typed(void **state)
+{
+    struct fake *f = *state;
+    int fd = client(f), before;
+
+    f->room = 3;
+    say(f, fd, ASK("console"));
+    before = count_fds();
+    assert_int_equal(send(fd, "abcdefgh", 8, 0), 8);
+    closep(&fd);
+    settle(f);
+    assert_int_equal(f->input_n, 3);
+    assert_int_equal(count_fds(), before - 2); /* both ends */
+    assert_true(control_timeout_ms(f->c) > 0); /* not for ever */
+    control_console_output(f->c, "x", 1);      /* nobody reads it */
+    f->room = 100;
+    control_console_ready(f->c);
+    settle(f);
+    assert_memory_equal(f->input, "abcdefgh", 8);
+    assert_int_equal(f->input_n, 8);
+    assert_int_equal(control_timeout_ms(f->c), -1);
+}
+
+static void
 console__of_a_slow_reader_misses_output_and_counts(void **state)
 {
     struct fake *f = *state;
@@ -833,6 +857,7 @@ main(void)
         T(descriptors__beyond_the_most_close_the_connection),
         T(console__goes_both_ways),
         T(console__waits_for_room),
+        T(console__of_a_client_that_left_keeps_what_it_typed),
         T(console__of_a_slow_reader_misses_output_and_counts),
     };
 
