@@ -70,6 +70,7 @@ struct vd_vm {
     struct vd_record rec;  /* killing, end, ended_us: lock */
     enum hv_state state;   /* lock */
     bool starting;         /* lock: nobody sees it yet */
+    bool settled;          /* lock: its end is in the record, for good */
     bool foreign;          /* something answers that no record tells of */
     int pidfd;             /* lock; -1: it ended */
     int64_t mute_until_us; /* lock: it did not answer, monotonic */
@@ -88,6 +89,9 @@ struct vd {
     void (*on_event)(const char *id, void *arg);
     void *arg;
 
+    /* Taken before `lock`: one record is written at a time, from what is known
+     * of its VM then. */
+    pthread_mutex_t records;
     pthread_mutex_t lock;
     pthread_cond_t ended; /* lock: some VM's end was recorded */
     struct vd_vm *table;  /* lock */

@@ -68,8 +68,10 @@ settle(struct vd *d, struct vd_vm *vm)
     struct err e _cleanup_(err_release) = {0};
 
     vd_pidfd_reap(vm->pidfd);
+    pthread_mutex_lock(&d->records);
     pthread_mutex_lock(&d->lock);
     struct vd_record rec = vm->rec; /* only its numbers change meanwhile */
+    vm->settled = true;
     pthread_mutex_unlock(&d->lock);
     find_end(d, &rec);
     if (vd_record_write(path, &rec, &e) < 0) {
@@ -80,6 +82,7 @@ settle(struct vd *d, struct vd_vm *vm)
                     "inst=%s error=\"%s\"", vm->id, e.message);
         err_release(&e);
     }
+    pthread_mutex_unlock(&d->records);
     if (vd_remove_shell(d, vm->id, &e) < 0) {
         COUNT(vd_shell_stays);
         log_limited(LOG_LEVEL_WARN,

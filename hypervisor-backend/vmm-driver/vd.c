@@ -209,6 +209,7 @@ vd_close(void *p)
     closep(&d->jails_fd);
     pthread_cond_destroy(&d->ended);
     pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->records);
     free(d->slots);
     free(d->binary);
     free(d->usernet);
@@ -228,6 +229,7 @@ vd_open(const struct hv_config *cfg, void **ret, struct err *e)
     d->on_event = cfg->on_event;
     d->arg = cfg->arg;
     d->slots = xcalloc(VD_UID_SLOTS, 1);
+    pthread_mutex_init(&d->records, NULL);
     pthread_mutex_init(&d->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -356,15 +358,22 @@ note_killing(struct vd *d, const char *id, struct err *e)
     struct vd_record rec = {0};
     struct vd_vm *vm;
 
+    int r = 0;
+
+    pthread_mutex_lock(&d->records);
     pthread_mutex_lock(&d->lock);
     vm = vd_find_locked(d, id);
-    bool write = vm && vm->state != HV_STOPPED && !vm->rec.killing;
+    bool write =
+        vm && !vm->settled && vm->state != HV_STOPPED && !vm->rec.killing;
     if (write) {
         vm->rec.killing = true;
         rec = vm->rec; /* its strings stay while a call for the id runs */
     }
     pthread_mutex_unlock(&d->lock);
-    return write ? vd_record_write(path, &rec, e) : 0;
+    if (write)
+        r = vd_record_write(path, &rec, e);
+    pthread_mutex_unlock(&d->records);
+    return r;
 }
 
 static int

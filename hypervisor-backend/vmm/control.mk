@@ -33,6 +33,13 @@ tests_unit_test_vmm_control_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-vmm-spec
 tests_unit_test_vmm_spec_SOURCES = tests/unit/test-vmm-spec.c
 tests_unit_test_vmm_spec_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
+# With a vm_serial() of its own.
+unit_tests += tests/unit/test-vmm-run_console
+tests_unit_test_vmm_run_console_SOURCES = tests/unit/test-vmm-run_console.c \
+	hypervisor-backend/vmm/run_console.c
+tests_unit_test_vmm_run_console_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fs_write_all
+tests_unit_test_vmm_run_console_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
 
 fuzz_targets += tests/fuzz/fuzz-vmm-control
 tests_fuzz_fuzz_vmm_control_SOURCES = tests/fuzz/fuzz-vmm-control.c $(fuzz_main)

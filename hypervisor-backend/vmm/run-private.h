@@ -47,8 +47,11 @@ bool run_console_wants_in(const struct run *r);
 bool run_console_wants_out(const struct run *r);
 void run_console_read(struct run *r);
 void run_console_write(struct run *r);
-/* Takes the serial port's output to everyone. */
+/* Takes the serial port's output to everyone, as much as it held at once; the
+ * port tells of new output only what comes into an empty ring, so whoever
+ * pumps asks whether there is more. */
 void run_console_pump(struct run *r);
+bool run_console_has_more(const struct run *r);
 /* The last of it, waiting where a reader is slow. */
 void run_console_drain(struct run *r);
 uint64_t run_console_dropped(const struct run *r);

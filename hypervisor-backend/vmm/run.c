@@ -85,6 +85,8 @@ turn(struct run *r, int64_t until_us)
 
         timeout = timeout < 0 ? ms : MIN(timeout, ms);
     }
+    if (run_console_has_more(r))
+        timeout = 0;
     if (poll(p, ARRAY_SIZE(p), timeout) < 0)
         return errno == EINTR ? 0 : -errno;
     if (p[0].revents)

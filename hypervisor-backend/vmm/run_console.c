@@ -17,6 +17,9 @@
 
 #define QUIT_KEY 0x1d /* Ctrl-] */
 #define BACKLOG (64u * 1024)
+/* Pieces in one turn, more than the port's ring holds: a guest that never
+ * stops writing must not keep the loop from requests. */
+#define PUMP_PIECES 8
 
 void
 run_console_open(struct run *r)
@@ -122,7 +125,7 @@ run_console_pump(struct run *r)
     bool clients = r->control && control_has_console(r->control);
     char bytes[4096];
 
-    while (serial_has_output(s)) {
+    for (unsigned i = 0; i < PUMP_PIECES && serial_has_output(s); i++) {
         size_t room = BACKLOG - MIN((size_t)BACKLOG, k->pending.len), n;
 
         if (k->out >= 0 && k->log < 0 && !clients) {
@@ -142,6 +145,16 @@ run_console_pump(struct run *r)
             buf_add(&k->pending, bytes, MIN(n, room));
         }
     }
+}
+
+bool
+run_console_has_more(const struct run *r)
+{
+    const struct run_console *k = &r->console;
+    bool waits = k->out >= 0 && k->log < 0 && k->pending.len >= BACKLOG &&
+                 !(r->control && control_has_console(r->control));
+
+    return r->vm && !waits && serial_has_output(vm_serial(r->vm));
 }
 
 void

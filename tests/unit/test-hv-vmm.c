@@ -568,6 +568,28 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_nothing_left();
 }
 
+/* The end and the note that it is wanted are written by two threads. */
+static void
+end__record_stays_whole_when_stopped_amid_its_end(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+
+    reopen();
+    for (unsigned run = 1; run <= 60; run++) {
+        start(0, run);
+        signal_vmm(0, SIGKILL);
+        /* Sooner and later in the course of its end. */
+        poll(NULL, 0, (int)run % 20);
+        must(hv_stop(hv, ids[0], true, &e), &e);
+        struct vd_record rec = record_of(0);
+        assert_int_not_equal(rec.end, HV_END_NONE);
+        assert_int_equal(rec.end, info(0).end);
+        vd_record_release(&rec);
+    }
+    must(hv_forget(hv, ids[0], &e), &e);
+    assert_nothing_left();
+}
+
 /* As one would write it that has been taken over by its guest. */
 static void
 end__time_is_the_vmms_word_only_if_it_can_be(void **state)
@@ -1385,6 +1407,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(end__record_stays_whole_when_stopped_amid_its_end),
         CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
         CASE(start__failure_leaves_nothing),
