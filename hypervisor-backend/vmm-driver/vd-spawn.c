@@ -35,6 +35,7 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 struct child {
     const struct vd_spawn *s;
     int null_fd;
+    int exec_fd;        /* closed by exec, once the process is the program */
     volatile int error; /* shared: what went wrong before exec */
     const char *volatile step;
 };
@@ -81,7 +82,9 @@ child_main(void *arg)
     CHILD_STEP("descriptor 2", syscall(SYS_dup3, s->log_fd, 2, 0));
     for (size_t i = 0; i < s->n_fds; i++)
         CHILD_STEP("descriptors", syscall(SYS_dup3, s->fds[i], 3 + i, 0));
-    CHILD_STEP("close_range", syscall(SYS_close_range, 3 + s->n_fds, ~0u, 0));
+    CHILD_STEP("descriptors",
+               syscall(SYS_dup3, c->exec_fd, 3 + s->n_fds, O_CLOEXEC));
+    CHILD_STEP("close_range", syscall(SYS_close_range, 4 + s->n_fds, ~0u, 0));
     CHILD_STEP("chdir", syscall(SYS_chdir, "/"));
     syscall(SYS_umask, 077);
     CHILD_STEP("sigprocmask",
@@ -114,15 +117,49 @@ clone_child(struct child *c, char *stack, pid_t *ret_pid, int *ret_pidfd)
     return 0;
 }
 
+/* Nobody has its other end: exec has closed that, or the child is dead. */
+static void
+wait_closed(int fd)
+{
+    char byte;
+
+    while (read(fd, &byte, 1) < 0 && errno == EINTR)
+        continue;
+}
+
+/* The kernel lets a vfork's parent go on just before the child's memory, and
+ * with it /proc/PID/exe, is the new program's; the descriptors that exec
+ * closes come after that. */
+static int
+clone_to_exec(struct child *c, char *stack, pid_t *ret_pid, int *ret_pidfd)
+{
+    int pipe_fds[2], r;
+
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return -errno;
+    /* Not where the child puts another one before it is done with this. */
+    c->exec_fd = fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, 4 + (int)c->s->n_fds);
+    r = c->exec_fd < 0 ? -errno : 0;
+    close(pipe_fds[1]);
+    if (r == 0)
+        r = clone_child(c, stack, ret_pid, ret_pidfd);
+    closep(&c->exec_fd);
+    if (r == 0)
+        wait_closed(pipe_fds[0]);
+    close(pipe_fds[0]);
+    return r;
+}
+
 int
 vd_spawn(const struct vd_spawn *s, pid_t *ret_pid, int *ret_pidfd,
          struct err *reterr)
 {
     int null_fd _cleanup_(closep) = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct child c = {.s = s, .null_fd = null_fd, .step = "clone"};
+    struct child c = {
+        .s = s, .null_fd = null_fd, .exec_fd = -1, .step = "clone"};
     int pidfd _cleanup_(closep) = -1;
     char *stack;
-    pid_t pid;
+    pid_t pid = 0;
     int r;
 
     if (null_fd < 0)
@@ -131,7 +168,7 @@ vd_spawn(const struct vd_spawn *s, pid_t *ret_pid, int *ret_pidfd,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return err_errno(reterr, -errno, "cannot start %s", s->path);
-    r = clone_child(&c, stack, &pid, &pidfd);
+    r = clone_to_exec(&c, stack, &pid, &pidfd);
     munmap(stack, STACK_BYTES); /* vfork: the child has left it */
     if (r < 0)
         return err_errno(reterr, r, "cannot start %s", s->path);

@@ -56,6 +56,8 @@ make_root() {
     cp "$top_srcdir"/tests/integ/{tap,cloud,e2e,e2e-vmm}.sh \
         "$top_srcdir/tests/integ/pty-talk.py" "$root/virga/src/tests/integ/" ||
         return
+    add "$top_builddir/tests/unit/test-hv-vmm-spawn" \
+        /bin/test-hv-vmm-spawn || return
     cp "$host/bin/busybox" "$root/bin/"
     echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
     echo 'root:x:0:' >"$root/etc/group"
@@ -66,6 +68,9 @@ busybox mkdir -p /dev/pts
 busybox mount -t devpts -o mode=620 devpts /dev/pts
 busybox mount -t cgroup2 none /sys/fs/cgroup
 busybox hostname host
+# Where one processor is all there is, what may happen between two does.
+/bin/test-hv-vmm-spawn >/tmp/unit 2>&1
+echo "unit: $?"
 bash /virga/src/tests/integ/e2e-vmm.sh </dev/null 2>&1 | sed -u 's/^/tap: /'
 echo "host: done"
 busybox poweroff -f
@@ -84,6 +89,7 @@ tap_ok "the test host runs to its end" testhost_run \
     -drive "file=$T/disk.img,format=raw,if=none,id=root,cache=unsafe" \
     -device virtio-blk-pci,drive=root
 tap_ok "with nested paging" saw "host: nested paging Y"
+tap_ok "test-hv-vmm-spawn passes there" saw "unit: 0"
 
 # Its own results, counted anew; its plan says whether it came to its end.
 sed -n 's/^tap: //p' "$T/all" >"$T/tap"
