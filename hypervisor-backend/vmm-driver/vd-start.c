@@ -335,7 +335,8 @@ start_usernet(struct start *s, const struct hv_nic *nic, int fd, struct err *e)
                           .n_fds = 1,
                           .log_fd = s->log_fd,
                           .procs_fds = s->procs,
-                          .n_procs = s->n_procs};
+                          .n_procs = s->n_procs,
+                          .pid_ns = true};
     int pidfd;
     pid_t pid;
 

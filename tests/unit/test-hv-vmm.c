@@ -273,6 +273,24 @@ force_and_forget(unsigned n)
 
 /* ---- what is left ---- */
 
+/* Whether it is the first of a process-id namespace. */
+static bool
+is_first(const char *pid)
+{
+    char *path _cleanup_(freep) = xasprintf("/proc/%s/status", pid);
+    struct buf b _cleanup_(buf_release) = {0};
+    unsigned long outside, inside;
+    const char *p;
+
+    if (fs_read(path, 1 << 16, &b, NULL) < 0)
+        return false;
+    p = strstr(buf_str(&b), "\nNSpid:");
+    return p && sscanf(p, "\nNSpid: %lu %lu", &outside, &inside) == 2 &&
+           inside == 1;
+}
+
+#define FIRST "first of its namespace"
+
 /* Processes in our slice, alive or not reaped; with an option, those that
  * have it on their command line. */
 static size_t
@@ -292,6 +310,10 @@ processes_with(const char *option)
         if (de->d_name[0] < '1' || de->d_name[0] > '9' ||
             fs_read(path, 1 << 16, &b, NULL) < 0 || !strstr(buf_str(&b), slice))
             continue;
+        if (option && streq(option, FIRST)) {
+            n += is_first(de->d_name);
+            continue;
+        }
         if (!option || (fs_read(args, 1 << 16, &b, NULL) == 0 &&
                         memmem(b.data, b.len, option, strlen(option) + 1)))
             n++;
@@ -650,6 +672,8 @@ network__lives_and_ends_with_its_vm(void **state)
     /* No guest gets at what listens on the node. */
     assert_int_equal(processes_with("--no-loopback"), 2);
     assert_int_equal(processes_with("--isolated"), 1);
+    /* None of them sees another process of the node. */
+    assert_int_equal(processes_with(FIRST), 3);
     close_driver();
     assert_int_equal(processes_left(), 3);
     must(hv_open(&cfg, &hv, &e), &e);
