@@ -590,6 +590,33 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_nothing_left();
 }
 
+/* As by one that has been taken over by its guest. */
+static void
+bounds__files_of_a_running_vmm_are_cut(void **state)
+{
+    char *paths[] = {state_file(0, VD_LOG), state_file(0, VD_END)};
+
+    reopen();
+    start(0, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        int fd = open(paths[i], O_WRONLY | O_CLOEXEC), ms = 0;
+        struct stat st = {.st_size = 1};
+
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, "x", 1, 8 << 20), 1);
+        close(fd);
+        for (; st.st_size && ms < 10000; ms += 20) {
+            poll(NULL, 0, 20);
+            assert_int_equal(stat(paths[i], &st), 0);
+        }
+        assert_int_equal(st.st_size, 0);
+        free(paths[i]);
+    }
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+    assert_nothing_left();
+}
+
 /* The end and the note that it is wanted are written by two threads. */
 static void
 end__record_stays_whole_when_stopped_amid_its_end(void **state)
@@ -637,6 +664,22 @@ end__time_is_the_vmms_word_only_if_it_can_be(void **state)
     signal_vmm(0, SIGKILL);
     assert_end(0, HV_END_GUEST);
     assert_true(info(0).ended_us >= now);
+    must(hv_forget(hv, ids[0], &e), &e);
+    assert_nothing_left();
+
+    /* While nobody looked, too: then by when it was written. */
+    start_ready(0, 2);
+    close_driver();
+    rec = record_of(0);
+    rec.started_us = now - hour;
+    write_record(0, &rec);
+    signal_vmm(0, SIGKILL);
+    waitpid((pid_t)rec.pid, NULL, 0);
+    vd_record_release(&rec);
+    must(fs_write_atomic(path, line, (size_t)n, 0600, &e), &e);
+    reopen();
+    assert_int_equal(info(0).end, HV_END_GUEST);
+    assert_in_range(info(0).ended_us, now, clock_now_us());
     must(hv_forget(hv, ids[0], &e), &e);
     assert_nothing_left();
 }
@@ -1226,6 +1269,8 @@ adopt__lack_of_descriptors_ends_no_vm(void **state)
 static void
 adopt__unknown_processes_in_the_slice_live(void **state)
 {
+    struct err e _cleanup_(err_release) = {0};
+    char *d _cleanup_(freep) = vm_dir(0);
     char *folder _cleanup_(freep) = state_file(0, "");
     char *away _cleanup_(freep) = xasprintf("%s/away", dir);
 
@@ -1235,6 +1280,17 @@ adopt__unknown_processes_in_the_slice_live(void **state)
     assert_int_equal(rename(folder, away), 0);
     reopen();
     assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    /* Nor does a start of the same id end them. */
+    const struct hv_spec spec = {.id = ids[0],
+                                 .name = "again",
+                                 .run = 2,
+                                 .vcpus = 1,
+                                 .memory_bytes = 16 << 20,
+                                 .kernel = GUEST_DIR "/talk.elf",
+                                 .dir = d};
+    assert_int_equal(hv_start(hv, &spec, &e), -EBUSY);
+    assert_string_equal(e.code, "not_ours");
     assert_int_equal(processes_left(), 1);
     close_driver();
     assert_int_equal(rename(away, folder), 0);
@@ -1431,6 +1487,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(bounds__files_of_a_running_vmm_are_cut),
         CASE(end__record_stays_whole_when_stopped_amid_its_end),
         CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
