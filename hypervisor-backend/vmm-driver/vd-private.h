@@ -33,6 +33,10 @@
 /* From exec to the first answer: guest memory may have to be allocated. */
 #define VD_START_MS 20000
 
+/* From its own word about its end to a VMM's death: what it has under way is
+ * written out. */
+#define VD_DYING_US (30 * INT64_C(1000000))
+
 /* What is kept of a VM on disk, and of what it takes to know its process
  * again: its number says nothing by itself, numbers are given away anew. */
 struct vd_record {
