@@ -116,10 +116,15 @@ hv_open(const struct hv_config *cfg, struct hv **ret, struct err *reterr)
                          cfg->driver ? cfg->driver : "");
     if (r < 0)
         return r;
-    if (automatic)
-        drv = find_driver(choose_driver(cfg));
+    if (automatic) {
+        r = choose_driver(cfg, &name, reterr);
+        if (r < 0)
+            return r;
+        drv = find_driver(name);
+    }
     hv = xnew(struct hv);
     hv->drv = drv;
+    pthread_mutex_init(&hv->lock, NULL);
     hv->console_log_bytes = cfg->console_log_bytes ? cfg->console_log_bytes
                                                    : HV_CONSOLE_LOG_DEFAULT;
     r = drv->open(cfg, &hv->d, reterr);
@@ -135,6 +140,7 @@ hv_close(struct hv *hv)
     if (!hv)
         return;
     hv->drv->close(hv->d);
+    pthread_mutex_destroy(&hv->lock);
     free(hv);
 }
 

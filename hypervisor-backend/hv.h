@@ -206,7 +206,8 @@ int hv_stats(struct hv *hv, const char *id, struct hv_stats *ret,
 int hv_host(struct hv *hv, struct hv_host *ret,
             struct err *reterr) _must_check_;
 /* Appends metric families of all running VMs to out, in OpenMetrics text
- * without the final "# EOF". A VM that does not answer is left out. */
+ * without the final "# EOF". A VM that does not answer is left out; so are, and
+ * are counted, those that there is no time for when others are slow. */
 struct buf;
 int hv_metrics(struct hv *hv, struct buf *out, struct err *reterr) _must_check_;
 

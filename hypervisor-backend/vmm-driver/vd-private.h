@@ -97,10 +97,11 @@ struct vd {
      * of its VM then. */
     pthread_mutex_t records;
     pthread_mutex_t lock;
-    pthread_cond_t ended; /* lock: some VM's end was recorded */
-    struct vd_vm *table;  /* lock */
-    unsigned char *slots; /* lock: one byte each, in use or not */
-    int64_t next_slot;    /* lock */
+    pthread_cond_t ended;    /* lock: some VM's end was recorded */
+    struct vd_vm *table;     /* lock */
+    unsigned char *slots;    /* lock: one byte each, in use or not */
+    int64_t next_slot;       /* lock */
+    char ask_first[ID_SIZE]; /* lock: the last scrape had no time for it */
 
     pthread_t watcher;
     bool watching; /* the thread runs */

@@ -1375,6 +1375,52 @@ metrics__families_are_whole_and_name_the_vm(void **state)
     force_and_forget(0);
 }
 
+/* The value of a metric without labels. */
+static long
+value_of(const struct buf *b, const char *name)
+{
+    const char *p = strstr(b->data, name);
+
+    assert_non_null(p);
+    return strtol(p + strlen(name), NULL, 10);
+}
+
+static void
+metrics__slow_vms_do_not_hold_up_a_scrape(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    char *line _cleanup_(freep) = NULL;
+    const unsigned n = 4;
+
+    reopen();
+    for (unsigned i = 0; i < n; i++)
+        start_ready(i, 1);
+    line = xasprintf("virga_instance_cpu_seconds_total{instance=\"%s\"} ",
+                     ids[n - 1]);
+    for (unsigned i = 0; i + 1 < n; i++)
+        signal_vmm(i, SIGSTOP);
+    for (unsigned scrape = 0; scrape < 2; scrape++) {
+        struct buf b _cleanup_(buf_release) = {0};
+
+        must(hv_metrics(hv, &b, &e), &e);
+        buf_addc(&b, '\0');
+        /* Two hang for a second each, then there is no time for the rest,
+         * with which the next one begins. */
+        if (scrape == 0) {
+            assert_in_range(value_of(&b, "\nvirga_instances_not_asked "), 1,
+                            n - 1);
+            assert_null(strstr(b.data, line));
+        } else {
+            assert_non_null(strstr(b.data, line));
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        signal_vmm(i, SIGCONT);
+        force_and_forget(i);
+    }
+    assert_nothing_left();
+}
+
 /* ---- choosing ---- */
 
 /* Here, where /dev/kvm may only interpret, a new folder would go to libvirt:
@@ -1505,6 +1551,7 @@ main(int argc, char **argv)
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),
+        CASE(metrics__slow_vms_do_not_hold_up_a_scrape),
         CASE(metrics__families_are_whole_and_name_the_vm),
     };
 
