@@ -1,8 +1,12 @@
 /* hypervisor-backend/hv-private.h - what hv.c's own parts and tests share.
  * Role:    private to hypervisor-backend/ and its tests.
- * Threads: a struct hv never changes after hv_open(). */
+ * Threads: a struct hv never changes after hv_open(), but for what is marked
+ *          `lock`. */
 #ifndef HYPERVISOR_BACKEND_HV_PRIVATE_H
 #define HYPERVISOR_BACKEND_HV_PRIVATE_H
+
+#include <pthread.h>
+#include <string.h>
 
 #include "hypervisor-backend/hv-driver.h"
 
@@ -16,7 +20,23 @@ struct hv {
     const struct hv_driver *drv;
     void *d;
     uint64_t console_log_bytes;
+    pthread_mutex_t lock;
+    char ask_first[ID_SIZE]; /* lock: the last scrape had no time for it */
 };
+
+/* One scrape asks one VM after the other, each of which may take its time: a
+ * part (the common and the driver's) begins with none after so long. Who was
+ * left out comes first next time. */
+#define HV_SCRAPE_MS 1500
+/* Of n ids, `stride` bytes apart: where in a round to begin. */
+static inline size_t
+hv_scrape_first(const char *ids, size_t stride, size_t n, const char *first)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(ids + i * stride, first) == 0)
+            return i;
+    return 0;
+}
 
 /* Checks every part of a spec and collects all faults, each with its pointer.
  * Without a guest (HV_CAP_NO_GUEST) there need not be anything to boot.

@@ -36,29 +36,32 @@ settled_driver(const char *state_dir)
 
 /* What is measured chooses for a new state folder only: another driver would
  * not see the VMs of the first one, and start second copies of them. */
-static const char *
-choose_driver(const struct hv_config *cfg)
+static int
+choose_driver(const struct hv_config *cfg, const char **ret, struct err *reterr)
 {
     const char *settled = settled_driver(cfg->state_dir);
     struct err e _cleanup_(err_release) = {0};
     char why[200];
+    int r;
 
+    *ret = "libvirt";
     if (settled) {
         log_info("the driver of this state folder", "driver=%s", settled);
-        return settled;
+        *ret = settled;
+        return 0;
     }
     if (cfg->accel && streq(cfg->accel, "tcg"))
-        return "libvirt";
+        return 0;
     if (hv_vmm_find_programs(cfg, &e) < 0) {
         log_info("chose the driver", "driver=libvirt why=\"%s\"", e.message);
-        return "libvirt";
+        return 0;
     }
-    if (!hv_probe_kvm(why, sizeof(why))) {
-        log_info("chose the driver", "driver=libvirt why=\"%s\"", why);
-        return "libvirt";
-    }
-    log_info("chose the driver", "driver=vmm why=\"%s\"", why);
-    return "vmm";
+    r = hv_probe_kvm(why, sizeof(why));
+    if (r < 0)
+        return err_errno(reterr, r, "cannot choose the driver (%s)", why);
+    *ret = r > 0 ? "vmm" : "libvirt";
+    log_info("chose the driver", "driver=%s why=\"%s\"", *ret, why);
+    return 0;
 }
 
 static const struct hv_driver *
@@ -103,6 +106,7 @@ hv_open(const struct hv_config *cfg, struct hv **ret, struct err *reterr)
     bool automatic = streq(cfg->driver, "auto");
     const struct hv_driver *drv = find_driver(cfg->driver);
     struct hv *hv _cleanup_(freep) = NULL;
+    const char *name;
     int r = check_config(cfg, reterr);
 
     if (!drv && !automatic)
@@ -112,10 +116,15 @@ hv_open(const struct hv_config *cfg, struct hv **ret, struct err *reterr)
                          cfg->driver ? cfg->driver : "");
     if (r < 0)
         return r;
-    if (automatic)
-        drv = find_driver(choose_driver(cfg));
+    if (automatic) {
+        r = choose_driver(cfg, &name, reterr);
+        if (r < 0)
+            return r;
+        drv = find_driver(name);
+    }
     hv = xnew(struct hv);
     hv->drv = drv;
+    pthread_mutex_init(&hv->lock, NULL);
     hv->console_log_bytes = cfg->console_log_bytes ? cfg->console_log_bytes
                                                    : HV_CONSOLE_LOG_DEFAULT;
     r = drv->open(cfg, &hv->d, reterr);
@@ -131,6 +140,7 @@ hv_close(struct hv *hv)
     if (!hv)
         return;
     hv->drv->close(hv->d);
+    pthread_mutex_destroy(&hv->lock);
     free(hv);
 }
 

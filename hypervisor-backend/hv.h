@@ -206,7 +206,8 @@ int hv_stats(struct hv *hv, const char *id, struct hv_stats *ret,
 int hv_host(struct hv *hv, struct hv_host *ret,
             struct err *reterr) _must_check_;
 /* Appends metric families of all running VMs to out, in OpenMetrics text
- * without the final "# EOF". A VM that does not answer is left out. */
+ * without the final "# EOF". A VM that does not answer is left out; so are, and
+ * are counted, those that there is no time for when others are slow. */
 struct buf;
 int hv_metrics(struct hv *hv, struct buf *out, struct err *reterr) _must_check_;
 
@@ -225,9 +226,11 @@ int hv_console_log(struct hv *hv, const char *dir, int64_t *offset, size_t cap,
  * each VM folder now and then. */
 int hv_console_trim(struct hv *hv, const char *dir) _must_check_;
 
-/* Runs a small guest on /dev/kvm and returns true only if it executes at
- * hardware speed: an interpreted /dev/kvm opens but is no use. ret_why says
- * what was found, for the log. Takes at most about 0.3 s. */
-bool hv_probe_kvm(char *ret_why, size_t why_size);
+/* Runs a small guest on /dev/kvm and returns 1 only if it executes at
+ * hardware speed: an interpreted /dev/kvm opens but is no use. 0: it does not,
+ * or there is none. Negative errno: it could not be tried, for want of
+ * descriptors or memory, which says nothing of the machine. ret_why says what
+ * was found, for the log. Takes at most about 0.3 s. */
+int hv_probe_kvm(char *ret_why, size_t why_size) _must_check_;
 
 #endif

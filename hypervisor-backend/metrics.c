@@ -4,8 +4,10 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
 #include "hypervisor-backend/hv-private.h"
@@ -73,21 +75,44 @@ hv_metrics(struct hv *hv, struct buf *out, struct err *reterr)
 {
     struct hv_vm *vms _cleanup_(freep) = NULL;
     struct sample *samples _cleanup_(freep) = NULL;
-    size_t n_vms, n = 0;
+    int64_t until = clock_mono_us() + HV_SCRAPE_MS * INT64_C(1000);
+    size_t n_vms, n = 0, first, n_late = 0;
+    char ask_first[ID_SIZE] = "";
     int r = hv_list(hv, &vms, &n_vms, reterr);
 
     if (r < 0)
         return r;
     samples = xcalloc(n_vms + 1, sizeof(*samples));
-    for (size_t i = 0; i < n_vms; i++) {
-        if (vms[i].state == HV_STOPPED || !vms[i].ours)
+    pthread_mutex_lock(&hv->lock);
+    first = n_vms
+                ? hv_scrape_first(vms[0].id, sizeof(*vms), n_vms, hv->ask_first)
+                : 0;
+    pthread_mutex_unlock(&hv->lock);
+    for (size_t k = 0; k < n_vms; k++) {
+        const struct hv_vm *vm = &vms[(first + k) % n_vms];
+
+        if (vm->state == HV_STOPPED || !vm->ours)
             continue;
-        samples[n].id = vms[i].id;
-        if (hv_stats(hv, vms[i].id, &samples[n].st, NULL) < 0)
+        if (clock_mono_us() >= until) {
+            if (n_late++ == 0)
+                memcpy(ask_first, vm->id, ID_SIZE);
+            continue;
+        }
+        samples[n].id = vm->id;
+        if (hv_stats(hv, vm->id, &samples[n].st, NULL) < 0)
             COUNT(hv_metrics_without_stats); /* ended, or hangs */
         else
             n++;
     }
+    pthread_mutex_lock(&hv->lock);
+    memcpy(hv->ask_first, ask_first, ID_SIZE);
+    pthread_mutex_unlock(&hv->lock);
+    buf_addf(out,
+             "# TYPE virga_instances_not_asked gauge\n"
+             "# HELP virga_instances_not_asked VMs that this scrape had no "
+             "time for.\n"
+             "virga_instances_not_asked %zu\n",
+             n_late);
     write_cpu(samples, n, out);
     for (size_t i = 0; i < ARRAY_SIZE(families); i++)
         write_family(&families[i], samples, n, out);

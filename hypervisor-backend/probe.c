@@ -260,14 +260,22 @@ hv_probe_kvm_rate(const char *path, int deadline_ms, double *ret_per_s,
     return r;
 }
 
-bool
+/* This process or the machine has run out of something, for now. */
+static bool
+is_lack(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN;
+}
+
+int
 hv_probe_kvm(char *ret_why, size_t why_size)
 {
     const char *path = "/dev/kvm";
     double per_s;
+    int r = hv_probe_kvm_rate(path, DEADLINE_MS, &per_s, ret_why, why_size);
 
-    if (hv_probe_kvm_rate(path, DEADLINE_MS, &per_s, ret_why, why_size) < 0)
-        return false;
+    if (r < 0)
+        return is_lack(r) ? r : 0;
     snprintf(ret_why, why_size, "%s executes %.1f million instructions/s: %s",
              path, per_s / 1e6,
              per_s >= HARDWARE_PER_S
@@ -286,7 +294,7 @@ hv_probe_kvm_rate(const char *path, int deadline_ms, double *ret_per_s,
     return -ENOSYS;
 }
 
-bool
+int
 hv_probe_kvm(char *ret_why, size_t why_size)
 {
     double per_s;

@@ -227,18 +227,23 @@ settle_all(struct lv *d, struct err *e)
     return r;
 }
 
-static void
-choose_accel(struct lv *d, const char *accel)
+static int
+choose_accel(struct lv *d, const char *accel, struct err *e)
 {
     char why[200];
+    int r;
 
     if (streq(accel, "kvm") || streq(accel, "tcg")) {
         d->kvm = streq(accel, "kvm");
-        return;
+        return 0;
     }
-    d->kvm = hv_probe_kvm(why, sizeof(why));
+    r = hv_probe_kvm(why, sizeof(why));
+    if (r < 0)
+        return err_errno(e, r, "cannot measure the machine (%s)", why);
+    d->kvm = r > 0;
     log_info("measured the machine's virtualization", "accel=%s why=\"%s\"",
              d->kvm ? "kvm" : "tcg", why);
+    return 0;
 }
 
 /* The version makes libvirt look at QEMU's abilities, which takes seconds the
@@ -329,8 +334,9 @@ lv_open(const struct hv_config *cfg, void **ret, struct err *e)
     d->on_event = cfg->on_event;
     d->arg = cfg->arg;
     pthread_mutex_init(&d->lock, NULL);
-    choose_accel(d, cfg->accel ? cfg->accel : "auto");
-    r = connect_to(d, cfg, e);
+    r = choose_accel(d, cfg->accel ? cfg->accel : "auto", e);
+    if (r == 0)
+        r = connect_to(d, cfg, e);
     if (r == 0)
         r = look_at_host(d, e);
     if (r == 0) {

@@ -133,6 +133,8 @@ main(int argc, char **argv)
     else
         r = usernet_drop_rights(&rights, &o.fd, &o.statm, &err);
     if (r >= 0)
+        r = usernet_seccomp(&err);
+    if (r >= 0)
         r = usernet_run(&o, &err);
     if (r < 0)
         log_error("user network failed", "reason=\"%s\"", err.message);

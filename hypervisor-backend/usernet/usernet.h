@@ -1,19 +1,16 @@
 /* hypervisor-backend/usernet/usernet.h - a network for one VM out of sockets
  * of this process: virga-usernet.
  * Role:      main.c takes the options, rights.c gives up what is not needed,
- *            usernet.c carries frames between the VM's socket and libslirp,
- *            which is the guest's router, DHCP server and name server, and
- *            opens an ordinary socket for each of its connections; reach.c
- *            knows where these may not lead.
- *            10.0.2.0/24: router and this machine .2, DNS .3, guest .15;
- *            fec0::/64: likewise ::2, ::3.
- * Ownership: usernet_run() borrows the descriptor.
- * Threads:   one.
- * Errors:    negative errno with the reason. A frame that is too short, too
- *            long, wants an offload, or is no plain ARP, IPv4 or IPv6 (IP
- *            fragments and options too) is dropped and counted.
- * Invariant: at most 128 MiB more memory than at the start, whatever the guest
- *            sends: beyond it all of its connections are dropped. */
+ *            seccomp.c most of the kernel's calls, usernet.c carries frames
+ * between the VM's socket and libslirp, which is the guest's router, DHCP
+ * server and name server, and opens an ordinary socket for each of its
+ * connections; reach.c knows where these may not lead. 10.0.2.0/24: router and
+ * this machine .2, DNS .3, guest .15; fec0::/64: likewise ::2, ::3. Ownership:
+ * usernet_run() borrows the descriptor. Threads:   one. Errors:    negative
+ * errno with the reason. A frame that is too short, too long, wants an offload,
+ * or is no plain ARP, IPv4 or IPv6 (IP fragments and options too) is dropped
+ * and counted. Invariant: at most 128 MiB more memory than at the start,
+ * whatever the guest sends: beyond it all of its connections are dropped. */
 #ifndef HYPERVISOR_BACKEND_USERNET_USERNET_H
 #define HYPERVISOR_BACKEND_USERNET_USERNET_H
 
@@ -46,6 +43,9 @@ struct usernet_rights {
 /* Descriptors 0 to 2, *fd and *statm are all that stays open. */
 int usernet_drop_rights(const struct usernet_rights *want, int *fd, int *statm,
                         struct err *reterr) _must_check_;
+/* From here on any system call but those of seccomp-calls.inc ends the
+ * process. */
+int usernet_seccomp(struct err *reterr) _must_check_;
 /* This machine's addresses, looked up again every few seconds. */
 struct usernet_reach;
 int usernet_reach_new(int64_t now_ms, struct usernet_reach **ret,

@@ -163,6 +163,27 @@ find_process(struct vd *d, const struct vd_record *rec, bool *ret_paused)
     return -ESRCH;
 }
 
+/* When a VM ended that said so itself: its word as far as the kernel's about
+ * when it was written bears it out (as in find_end(), vd-watch.c); 0 if that
+ * cannot be either. A guest that has taken over its VMM could still have it
+ * written long before the end: the agent knows when it last saw it running. */
+static int64_t
+believed_us(const char *path, int64_t at_us, int64_t started_us)
+{
+    struct stat st;
+    int64_t written;
+
+    if (lstat(path, &st) < 0)
+        return 0;
+    written = st.st_mtim.tv_sec * US_PER_S + st.st_mtim.tv_nsec / 1000;
+    if (written < started_us || written > clock_now_us())
+        return 0;
+    return at_us < started_us || at_us > written ||
+                   written - at_us > VD_DYING_US
+               ? written
+               : at_us;
+}
+
 /* An end that nobody saw. */
 static void
 work_out_end(struct vd *d, struct vd_record *rec)
@@ -181,10 +202,8 @@ work_out_end(struct vd *d, struct vd_record *rec)
                  e.message);
     if (rec->killing && end.end != HV_END_GUEST)
         end.end = HV_END_KILLED;
-    if (end.at_us < rec->started_us || end.at_us > clock_now_us())
-        end.at_us = 0;
     rec->end = (int)end.end;
-    rec->ended_us = end.at_us;
+    rec->ended_us = r < 0 ? 0 : believed_us(path, end.at_us, rec->started_us);
     err_release(&e);
     if (vd_record_write(record, rec, &e) < 0)
         log_warn("cannot store how a VM ended; it is worked out again",

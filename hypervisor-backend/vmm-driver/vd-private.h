@@ -33,6 +33,10 @@
 /* From exec to the first answer: guest memory may have to be allocated. */
 #define VD_START_MS 20000
 
+/* From its own word about its end to a VMM's death: what it has under way is
+ * written out. */
+#define VD_DYING_US (30 * INT64_C(1000000))
+
 /* What is kept of a VM on disk, and of what it takes to know its process
  * again: its number says nothing by itself, numbers are given away anew. */
 struct vd_record {
@@ -93,10 +97,11 @@ struct vd {
      * of its VM then. */
     pthread_mutex_t records;
     pthread_mutex_t lock;
-    pthread_cond_t ended; /* lock: some VM's end was recorded */
-    struct vd_vm *table;  /* lock */
-    unsigned char *slots; /* lock: one byte each, in use or not */
-    int64_t next_slot;    /* lock */
+    pthread_cond_t ended;    /* lock: some VM's end was recorded */
+    struct vd_vm *table;     /* lock */
+    unsigned char *slots;    /* lock: one byte each, in use or not */
+    int64_t next_slot;       /* lock */
+    char ask_first[ID_SIZE]; /* lock: the last scrape had no time for it */
 
     pthread_t watcher;
     bool watching; /* the thread runs */

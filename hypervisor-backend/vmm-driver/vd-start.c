@@ -335,7 +335,8 @@ start_usernet(struct start *s, const struct hv_nic *nic, int fd, struct err *e)
                           .n_fds = 1,
                           .log_fd = s->log_fd,
                           .procs_fds = s->procs,
-                          .n_procs = s->n_procs};
+                          .n_procs = s->n_procs,
+                          .pid_ns = true};
     int pidfd;
     pid_t pid;
 
@@ -655,6 +656,30 @@ give_up_place(struct vd *d, struct vd_vm *vm)
     vd_vm_free(vm);
 }
 
+/* What the last run of this id left. Its processes are ended only if they are
+ * known to be ours, by a record or by the folder, the first that a start makes
+ * and the last that an end removes; without, they are another agent's, or of a
+ * state folder that was lost. */
+static int
+make_room(struct vd *d, const char *id, bool known, struct err *e)
+{
+    int r = 0;
+
+    if (!known && faccessat(d->vms_fd, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (errno != ENOENT)
+            return err_errno(e, -errno, "cannot look for %s/%s", d->vms, id);
+        if (d->cgroups)
+            r = cgroup_remove(d->cgroups, id, NULL);
+        if (r == -EBUSY)
+            return err_set(e, r, "not_ours",
+                           "processes run in the control group of VM %s that "
+                           "are not known to be ours",
+                           id);
+    }
+    r = vd_remove_shell(d, id, e);
+    return r < 0 ? r : vd_remove_files(d, id, e);
+}
+
 int
 vd_start(void *p, const struct hv_spec *spec, struct err *e)
 {
@@ -673,11 +698,9 @@ vd_start(void *p, const struct hv_spec *spec, struct err *e)
         return r;
     s.uid = d->uid_base + (uint32_t)s.vm->rec.slot;
     /* What was known of the last run is gone from here on. */
+    r = make_room(d, spec->id, old != NULL, e);
     if (old)
         vd_vm_free(old);
-    r = vd_remove_shell(d, spec->id, e);
-    if (r == 0)
-        r = vd_remove_files(d, spec->id, e);
     if (r < 0) {
         give_up_place(d, s.vm);
         return r;

@@ -22,13 +22,13 @@
 #include "hypervisor-backend/vmm-driver/vd-private.h"
 
 #define EVENTS 64
-/* What a VMM says on its standard error: a guest can make it talk. */
+/* What a VMM says on its standard error: a guest can make it talk. What it
+ * says of its end is a line of some hundred bytes. One that its guest has taken
+ * over writes as fast as the disk takes it: looked at so often, and by what it
+ * takes of the disk, since it can write anywhere. */
 #define LOG_MAX_BYTES (1 << 20)
-#define BOUND_LOGS_MS 30000
-
-/* From its own word about its end to a VMM's death: what it has under way is
- * written out. */
-#define DYING_US (30 * US_PER_S)
+#define END_MAX_BYTES (64 << 10)
+#define BOUND_LOGS_MS 1000
 
 /* What the VMM left behind about its end; otherwise what is known of us. The
  * time is believed within bounds: a guest that has taken over its VMM could
@@ -56,7 +56,7 @@ find_end(struct vd *d, struct vd_record *rec)
         end.end = HV_END_KILLED;
     rec->end = (int)end.end;
     if (end.at_us < rec->started_us || end.at_us > now ||
-        now - end.at_us > DYING_US)
+        now - end.at_us > VD_DYING_US)
         end.at_us = now;
     rec->ended_us = end.at_us;
 }
@@ -157,7 +157,21 @@ reap_helpers(struct vd *d)
     }
 }
 
-/* The VMM appends (O_APPEND) to its log, so it may be cut at any time. */
+/* The VMM appends (O_APPEND) to its files, so they may be cut at any time. */
+static void
+bound_file(struct vd *d, const char *id, const char *name, off_t max)
+{
+    char *path _cleanup_(freep) = vd_path(d, id, name);
+    struct stat st;
+
+    if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+        (st.st_size <= max && st.st_blocks <= max / 512 + 8))
+        return;
+    COUNT(vd_log_cut);
+    if (truncate(path, 0) < 0)
+        COUNT(vd_log_not_cut);
+}
+
 static void
 bound_logs(struct vd *d)
 {
@@ -170,12 +184,8 @@ bound_logs(struct vd *d)
         memcpy(ids[n++], vm->id, ID_SIZE);
     pthread_mutex_unlock(&d->lock);
     for (size_t i = 0; i < n; i++) {
-        char *path _cleanup_(freep) = vd_path(d, ids[i], VD_LOG);
-        struct stat st;
-
-        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-            st.st_size > LOG_MAX_BYTES && truncate(path, 0) < 0)
-            COUNT(vd_log_not_cut);
+        bound_file(d, ids[i], VD_LOG, LOG_MAX_BYTES);
+        bound_file(d, ids[i], VD_END, END_MAX_BYTES);
     }
 }
 

@@ -186,7 +186,10 @@ prepare(struct vd *d, const struct hv_config *cfg, struct err *e)
                              &d->cgroups, e);
     if (r < 0)
         return r;
-    d->hardware = hv_probe_kvm(why, sizeof(why));
+    r = hv_probe_kvm(why, sizeof(why));
+    if (r < 0)
+        return err_errno(e, r, "cannot measure the machine (%s)", why);
+    d->hardware = r > 0;
     log_info("measured the machine's virtualization", "hardware=%d why=\"%s\"",
              d->hardware, why);
     return 0;

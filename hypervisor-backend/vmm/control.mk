@@ -38,7 +38,7 @@ unit_tests += tests/unit/test-vmm-run_console
 tests_unit_test_vmm_run_console_SOURCES = tests/unit/test-vmm-run_console.c \
 	hypervisor-backend/vmm/run_console.c
 tests_unit_test_vmm_run_console_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=fs_write_all
+	-Wl,--wrap=fs_write_all -Wl,--wrap=rate_now_ns
 tests_unit_test_vmm_run_console_LDADD = $(VMMCTL_LIBS) $(UNIT_LIBS)
 
 fuzz_targets += tests/fuzz/fuzz-vmm-control

@@ -255,4 +255,7 @@ net_run_ctrl(struct dev_net *d, unsigned q)
 
     if (virtio_has(d->v, VIRTIO_NET_F_CTRL_VQ) && d->v->queues[q].vq.live)
         virtio_each(d->v, q, &c, NULL, command);
+    /* The device failed over it: vhost is to stop with the rest. */
+    if (!virtio_live(d->v))
+        net_look_again(d);
 }

@@ -36,8 +36,11 @@ poll_for(struct vsock_stream *s, uint32_t events)
 void
 vsock_update_poll(struct vsock_stream *s)
 {
+    /* Paused, the guest says nothing: what it has said waits as well. */
+    bool send = s->buf_len && !s->d->v->paused;
+
     poll_for(s, (!s->readable && !s->host_eof ? (uint32_t)EPOLLIN : 0) |
-                    (s->buf_len ? (uint32_t)EPOLLOUT : 0));
+                    (send ? (uint32_t)EPOLLOUT : 0));
 }
 
 void
@@ -154,7 +157,7 @@ on_stream(void *self, uint32_t events)
 
     pthread_mutex_lock(&d->v->lock);
     s->polled = 0;
-    if (events & EPOLLOUT)
+    if ((events & EPOLLOUT) && !d->v->paused)
         vsock_flush(s);
     if (s->state == VSOCK_HELLO) {
         if (!hello(s)) {
@@ -230,8 +233,22 @@ reset(void *self)
     return true;
 }
 
-static const struct virtio_type vsock_type = {
-    .name = "vsock", .id = VIRTIO_ID_VSOCK, .queue = queue, .reset = reset};
+/* Paused or resumed. */
+static void
+update(void *self)
+{
+    struct dev_vsock *d = self;
+
+    for (unsigned i = 0; i < DEV_VSOCK_STREAMS; i++)
+        if (d->streams[i])
+            vsock_update_poll(d->streams[i]);
+}
+
+static const struct virtio_type vsock_type = {.name = "vsock",
+                                              .id = VIRTIO_ID_VSOCK,
+                                              .queue = queue,
+                                              .reset = reset,
+                                              .update = update};
 
 /* --- life --- */
 

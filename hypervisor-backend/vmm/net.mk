@@ -8,4 +8,6 @@ EXTRA_DIST += tests/integ/76-vmm-net.t tests/vmm/host-init-net
 unit_tests += tests/unit/test-vmm-net-ctrl
 tests_unit_test_vmm_net_ctrl_SOURCES = tests/unit/test-vmm-net-ctrl.c \
 	tests/unit/vmm-net.h $(VMM_GUEST)
+tests_unit_test_vmm_net_ctrl_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=net_look_again
 tests_unit_test_vmm_net_ctrl_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)

@@ -7,7 +7,13 @@
 #include <termios.h>
 
 #include "hypervisor-backend/vmm/control.h"
+#include "hypervisor-backend/vmm/rate.h"
 #include "hypervisor-backend/vmm/run.h"
+
+/* A console's log: far above what a boot says, far below what fills a disk
+ * between two looks. */
+#define RUN_LOG_BYTES_PER_S (UINT64_C(1) << 20)
+#define RUN_LOG_BURST (UINT64_C(4) << 20)
 
 struct run_console {
     int in, out; /* -1: none, or given up */
@@ -15,6 +21,9 @@ struct run_console {
     struct buf pending; /* for out */
     bool terminal;      /* in is one, and raw now */
     struct termios saved;
+    /* Of what is written to the log, which is cut from outside now and then:
+     * "rep outsb" is quick. */
+    struct rate log_rate;
     uint64_t dropped; /* bytes that a slow or broken `out` or log missed */
 };
 

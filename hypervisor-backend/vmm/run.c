@@ -258,15 +258,21 @@ build(struct run *r, struct err *reterr)
 
 /* ---- one run after the other ---- */
 
-static int
-write_metrics(struct run *r, struct err *reterr)
+/* How the guest ended does not depend on it. */
+static void
+write_metrics(struct run *r)
 {
     struct buf b _cleanup_(buf_release) = {0};
+    struct err e _cleanup_(err_release) = {0};
 
     if (!r->io->metrics)
-        return 0;
+        return;
     metrics_write(r->vm, run_device_metrics, r, &b);
-    return fs_write_atomic(r->io->metrics, b.data, b.len, 0644, reterr);
+    if (fs_write_atomic(r->io->metrics, b.data, b.len, 0644, &e) < 0) {
+        COUNT(vmm_metrics_failed);
+        log_limited(LOG_LEVEL_WARN, "metrics not written, going on without",
+                    "file=%s error=\"%s\"", r->io->metrics, e.message);
+    }
 }
 
 static int
@@ -277,10 +283,9 @@ run_once(struct run *r, enum vm_end *ret, struct err *reterr)
     r->started_at_us = clock_now_us();
     if (e == 0)
         e = loop(r, reterr);
-    if (e == 0)
-        e = write_metrics(r, reterr);
     if (e < 0)
         return e;
+    write_metrics(r);
     *ret = vm_ended(r->vm);
     /* The guest may have been quicker with an end of its own. */
     if (*ret == VM_END_STOPPED && r->reset && !r->stop)

@@ -1,7 +1,8 @@
 /* run_console.c - the serial port's bytes between the guest and a terminal,
  * a log and control clients; see run-private.h.
  * No reader holds up another, nor the guest: each has a bounded backlog and
- * misses what is beyond it. Where `out` is the only one, the bytes wait in
+ * misses what is beyond it; so does the log at more than RUN_LOG_BYTES_PER_S.
+ * Where `out` is the only one, the bytes wait in
  * the port's own ring, which does the same. */
 #include <config.h>
 
@@ -24,12 +25,15 @@
 void
 run_console_open(struct run *r)
 {
+    const struct rate_limits l = {.bytes_per_s = RUN_LOG_BYTES_PER_S,
+                                  .bytes_burst = RUN_LOG_BURST};
     struct run_console *k = &r->console;
     struct termios raw;
 
     k->in = r->io->in;
     k->out = r->io->out;
     k->log = (int)r->spec->console_log_fd;
+    rate_init(&k->log_rate, &l, rate_now_ns());
     if (k->in < 0 || tcgetattr(k->in, &k->saved) < 0)
         return;
     raw = k->saved;
@@ -109,6 +113,15 @@ run_console_write(struct run *r)
 static void
 write_log(struct run_console *k, const char *bytes, size_t n)
 {
+    if (rate_wait_ns(&k->log_rate, rate_now_ns()) > 0) {
+        log_limited(LOG_LEVEL_WARN,
+                    "the guest writes too fast for its console log",
+                    "bytes=%zu", n);
+        COUNT(vmm_console_log_too_fast);
+        k->dropped += n;
+        return;
+    }
+    rate_charge(&k->log_rate, 0, n);
     /* A full disk may have room later. */
     if (fs_write_all(k->log, bytes, n) < 0) {
         log_limited(LOG_LEVEL_WARN, "console log not written", "bytes=%zu", n);

@@ -124,6 +124,7 @@ run_describe(struct run *r, struct buf *out)
     add_bool(out, "ksm", s->memory->ksm);
     buf_addc(out, '}');
     add_bool(out, "jailed", s->jail != NULL);
+    add_u64(out, "waiting", r->n_waiters);
     buf_adds(out, ",\"devices\":[");
     if (r->devices)
         devices_walk(r->devices, describe_device, out);

@@ -1,7 +1,9 @@
 /* seccomp-gen.c - writes the filters of virga-vmm's threads as C arrays, at
  * build time; see jail.h. What a thread may ask of the kernel is the table
  * below and nothing else: a new system call, ioctl or option in the VMM needs
- * its line here, or the process ends by SIGSYS.
+ * its line here, or the process ends by SIGSYS. With the argument "usernet"
+ * it writes that of virga-usernet instead, which has a table of its own
+ * (usernet/seccomp-calls.h).
  *
  * main's filter has every line: threads made later have main's filter and
  * their own, and a call must pass both. Arguments behind pointers are out of
@@ -16,13 +18,18 @@
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <linux/vhost.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -34,26 +41,41 @@
 #define I 4u /* I/O */
 #define ALL (M | V | I)
 
+#define U 8u /* virga-usernet */
+
 /* Of an argument: its low 32 bits, all that the kernel looks at in the int
  * arguments below, and'ed with mask, must be value. */
-struct call {
-    unsigned kinds;
-    int nr;
-    unsigned arg; /* 0: any arguments; else the argument's number + 1 */
+struct arg_is {
+    unsigned arg; /* 0: the end; else the argument's number + 1 */
     uint32_t mask, value;
 };
 
+struct call {
+    unsigned kinds;
+    int nr;
+    struct arg_is args[3]; /* all of them; none: any arguments */
+    int error;             /* 0: allowed; else what it is answered by */
+};
+
+#define ARG_IS(n, v)                                                           \
+    {                                                                          \
+        (n) + 1, UINT32_MAX, (uint32_t)(v)                                     \
+    }
+#define ARG_WITHOUT(n, bits)                                                   \
+    {                                                                          \
+        (n) + 1, (uint32_t)(bits), 0                                           \
+    }
 #define ANY(kinds, name)                                                       \
     {                                                                          \
-        kinds, SCMP_SYS(name), 0, 0, 0                                         \
+        kinds, SCMP_SYS(name), {{0}}, 0                                        \
     }
 #define IS(kinds, name, arg, value)                                            \
     {                                                                          \
-        kinds, SCMP_SYS(name), (arg) + 1, UINT32_MAX, (uint32_t)(value)        \
+        kinds, SCMP_SYS(name), {ARG_IS(arg, value)}, 0                         \
     }
 #define WITHOUT(kinds, name, arg, bits)                                        \
     {                                                                          \
-        kinds, SCMP_SYS(name), (arg) + 1, (uint32_t)(bits), 0                  \
+        kinds, SCMP_SYS(name), {ARG_WITHOUT(arg, bits)}, 0                     \
     }
 #define IOCTL(kinds, request) IS(kinds, ioctl, 1, request)
 
@@ -111,7 +133,9 @@ static const struct call calls[] = {
     ANY(M | I, pwritev2),
     ANY(M | I, fdatasync),
     ANY(M, fsync),
-    ANY(ALL, fallocate), /* the balloon, in shared memory */
+    /* The balloon, in shared memory; disks. None that makes a file longer. */
+    IS(ALL, fallocate, 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE),
+    IS(M | I, fallocate, 1, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE),
     ANY(M, lseek),
     ANY(ALL, fstat),
     /* fstat() of glibc 2.33 and later. A path can be behind it; there is
@@ -126,7 +150,9 @@ static const struct call calls[] = {
     IS(M, fcntl, 1, F_ADD_SEALS),
     IS(M, fcntl, 1, F_GET_SEALS),
     ANY(M, memfd_create),
-    ANY(M, ftruncate),  /* of a new memfd */
+    /* Of a new memfd, at each reset. Of a file it takes no room: what can fill
+     * a disk is pwrite64 (vmm-driver/README.md). */
+    ANY(M, ftruncate),
     ANY(ALL, eventfd2), /* MSI-X vectors, at their first use */
     ANY(M, signalfd4),
     ANY(M, timerfd_create),
@@ -244,19 +270,35 @@ static const struct {
 #endif
 };
 
+static const struct call usernet_calls[] = {
+#include "hypervisor-backend/usernet/seccomp-calls.inc"
+};
+
 static int
 add_call(scmp_filter_ctx ctx, const struct call *c)
 {
-    struct scmp_arg_cmp cmp;
+    uint32_t action =
+        c->error ? SCMP_ACT_ERRNO((uint16_t)c->error) : SCMP_ACT_ALLOW;
+    struct scmp_arg_cmp cmp[ARRAY_SIZE(c->args)];
+    unsigned n = 0;
 
-    if (!c->arg)
-        return seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, c->nr, 0,
-                                            NULL);
-    cmp = (struct scmp_arg_cmp){.arg = c->arg - 1,
-                                .op = SCMP_CMP_MASKED_EQ,
-                                .datum_a = c->mask,
-                                .datum_b = c->value};
-    return seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, c->nr, 1, &cmp);
+    for (; n < ARRAY_SIZE(c->args) && c->args[n].arg; n++)
+        cmp[n] = (struct scmp_arg_cmp){.arg = c->args[n].arg - 1,
+                                       .op = SCMP_CMP_MASKED_EQ,
+                                       .datum_a = c->args[n].mask,
+                                       .datum_b = c->args[n].value};
+    return seccomp_rule_add_exact_array(ctx, action, c->nr, n, n ? cmp : NULL);
+}
+
+static int
+add_calls(scmp_filter_ctx ctx, unsigned kind, const struct call *c, size_t n)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (c[i].kinds & kind)
+            r = add_call(ctx, &c[i]);
+    return r;
 }
 
 static int
@@ -269,9 +311,10 @@ build(scmp_filter_ctx ctx, unsigned kind)
     /* A tree: a call is found in log2 steps. */
     if (r == 0)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(calls); i++)
-        if (calls[i].kinds & kind)
-            r = add_call(ctx, &calls[i]);
+    if (r == 0 && kind == U)
+        return add_calls(ctx, kind, usernet_calls, ARRAY_SIZE(usernet_calls));
+    if (r == 0)
+        r = add_calls(ctx, kind, calls, ARRAY_SIZE(calls));
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(refused); i++)
         r = seccomp_rule_add_exact_array(ctx, SCMP_ACT_ERRNO(refused[i].error),
                                          refused[i].nr, 0, NULL);
@@ -337,11 +380,15 @@ print_filter(const char *name, unsigned kind)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     printf("/* Written by seccomp-gen.c. */\n");
-    if (print_filter("main", M) < 0 || print_filter("vcpu", V) < 0 ||
-        print_filter("io", I) < 0)
+    if (argc == 2 && strcmp(argv[1], "usernet") == 0) {
+        if (print_filter("usernet", U) < 0)
+            return 1;
+    } else if (print_filter("main", M) < 0 || print_filter("vcpu", V) < 0 ||
+               print_filter("io", I) < 0) {
         return 1;
+    }
     return fflush(stdout) == 0 ? 0 : 1;
 }

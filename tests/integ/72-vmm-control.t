@@ -84,6 +84,8 @@ exec 8>&-
 spawn "$vmm" ctl "$F/control" wait >"$F/wait"
 waiter=$spawned
 spawned=$spawned_vm
+tap_ok "the VM knows of one who waits" wait_for 60 \
+    eval '[ "$(facts "d[\"waiting\"]")" = 1 ]'
 tap_ok "power button" ctl power-button
 status_of
 tap_is "the guest powers off" "$got" 0
@@ -291,6 +293,21 @@ tap_ok "the sockets are gone" eval "[ ! -e '$F/control' ] && [ ! -e '$F/vsock' ]
 tap_ok "metrics have the disk" \
     grep -q 'disk_operations_total{device="d1",op="read"}' "$F/metrics"
 tap_ok "metrics are whole" eval "tail -n 1 '$F/metrics' | grep -q '# EOF'"
+# A folder that is not there: no end, nor a restart, depends on it.
+unwritten() { # WANT BEGINNINGS LETTER OPTION…
+    local want=$1 begins=$2 letter=$3 got=0
+
+    shift 3
+    rm -f "$F/console"
+    timeout 60 "$vmm" run --memory 16M --kernel "$guests/end.elf" \
+        --cmdline "$letter" --console-log "$F/console" \
+        --metrics "$F/none/metrics" "$@" </dev/null >"$F/out" \
+        2>"$T/unwritten.log" || got=$?
+    [ "$got" = "$want" ] && grep -q "metrics not written" "$T/unwritten.log" &&
+        [ "$(grep -c begin "$F/console")" = "$begins" ]
+}
+tap_ok "metrics not written: power off is one" unwritten 0 1 p
+tap_ok "metrics not written: resets go on" unwritten 3 3 r --restarts-max 2
 tap_ok "ctl: no VM there" refused 'No such file' describe
 tap_ok "ctl: usage" status 2 ctl
 tap_ok "ctl: no such request" status 2 ctl "$F/control" frobnicate

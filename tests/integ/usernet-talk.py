@@ -413,6 +413,7 @@ def case_rights(program):
     for field in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
         assert g.status(field) == ["0" * 16], field
     assert g.status("NoNewPrivs") == ["1"]
+    assert g.status("Seccomp") == ["2"]
     assert g.status("Uid") == ["65534"] * 4
     assert g.status("Gid") == ["65533"] * 4
     assert g.status("Groups") == []

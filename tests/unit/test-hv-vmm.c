@@ -273,6 +273,24 @@ force_and_forget(unsigned n)
 
 /* ---- what is left ---- */
 
+/* Whether it is the first of a process-id namespace. */
+static bool
+is_first(const char *pid)
+{
+    char *path _cleanup_(freep) = xasprintf("/proc/%s/status", pid);
+    struct buf b _cleanup_(buf_release) = {0};
+    unsigned long outside, inside;
+    const char *p;
+
+    if (fs_read(path, 1 << 16, &b, NULL) < 0)
+        return false;
+    p = strstr(buf_str(&b), "\nNSpid:");
+    return p && sscanf(p, "\nNSpid: %lu %lu", &outside, &inside) == 2 &&
+           inside == 1;
+}
+
+#define FIRST "first of its namespace"
+
 /* Processes in our slice, alive or not reaped; with an option, those that
  * have it on their command line. */
 static size_t
@@ -292,6 +310,10 @@ processes_with(const char *option)
         if (de->d_name[0] < '1' || de->d_name[0] > '9' ||
             fs_read(path, 1 << 16, &b, NULL) < 0 || !strstr(buf_str(&b), slice))
             continue;
+        if (option && streq(option, FIRST)) {
+            n += is_first(de->d_name);
+            continue;
+        }
         if (!option || (fs_read(args, 1 << 16, &b, NULL) == 0 &&
                         memmem(b.data, b.len, option, strlen(option) + 1)))
             n++;
@@ -568,6 +590,33 @@ end__killed_vmm_is_reported_within_a_second(void **state)
     assert_nothing_left();
 }
 
+/* As by one that has been taken over by its guest. */
+static void
+bounds__files_of_a_running_vmm_are_cut(void **state)
+{
+    char *paths[] = {state_file(0, VD_LOG), state_file(0, VD_END)};
+
+    reopen();
+    start(0, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        int fd = open(paths[i], O_WRONLY | O_CLOEXEC), ms = 0;
+        struct stat st = {.st_size = 1};
+
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, "x", 1, 8 << 20), 1);
+        close(fd);
+        for (; st.st_size && ms < 10000; ms += 20) {
+            poll(NULL, 0, 20);
+            assert_int_equal(stat(paths[i], &st), 0);
+        }
+        assert_int_equal(st.st_size, 0);
+        free(paths[i]);
+    }
+    assert_int_equal(info(0).state, HV_RUNNING);
+    force_and_forget(0);
+    assert_nothing_left();
+}
+
 /* The end and the note that it is wanted are written by two threads. */
 static void
 end__record_stays_whole_when_stopped_amid_its_end(void **state)
@@ -617,6 +666,22 @@ end__time_is_the_vmms_word_only_if_it_can_be(void **state)
     assert_true(info(0).ended_us >= now);
     must(hv_forget(hv, ids[0], &e), &e);
     assert_nothing_left();
+
+    /* While nobody looked, too: then by when it was written. */
+    start_ready(0, 2);
+    close_driver();
+    rec = record_of(0);
+    rec.started_us = now - hour;
+    write_record(0, &rec);
+    signal_vmm(0, SIGKILL);
+    waitpid((pid_t)rec.pid, NULL, 0);
+    vd_record_release(&rec);
+    must(fs_write_atomic(path, line, (size_t)n, 0600, &e), &e);
+    reopen();
+    assert_int_equal(info(0).end, HV_END_GUEST);
+    assert_in_range(info(0).ended_us, now, clock_now_us());
+    must(hv_forget(hv, ids[0], &e), &e);
+    assert_nothing_left();
 }
 
 static void
@@ -650,6 +715,8 @@ network__lives_and_ends_with_its_vm(void **state)
     /* No guest gets at what listens on the node. */
     assert_int_equal(processes_with("--no-loopback"), 2);
     assert_int_equal(processes_with("--isolated"), 1);
+    /* None of them sees another process of the node. */
+    assert_int_equal(processes_with(FIRST), 3);
     close_driver();
     assert_int_equal(processes_left(), 3);
     must(hv_open(&cfg, &hv, &e), &e);
@@ -1202,6 +1269,8 @@ adopt__lack_of_descriptors_ends_no_vm(void **state)
 static void
 adopt__unknown_processes_in_the_slice_live(void **state)
 {
+    struct err e _cleanup_(err_release) = {0};
+    char *d _cleanup_(freep) = vm_dir(0);
     char *folder _cleanup_(freep) = state_file(0, "");
     char *away _cleanup_(freep) = xasprintf("%s/away", dir);
 
@@ -1211,6 +1280,17 @@ adopt__unknown_processes_in_the_slice_live(void **state)
     assert_int_equal(rename(folder, away), 0);
     reopen();
     assert_int_equal(hv_info(hv, ids[0], &(struct hv_vm){0}, NULL), -ENOENT);
+    assert_int_equal(processes_left(), 1);
+    /* Nor does a start of the same id end them. */
+    const struct hv_spec spec = {.id = ids[0],
+                                 .name = "again",
+                                 .run = 2,
+                                 .vcpus = 1,
+                                 .memory_bytes = 16 << 20,
+                                 .kernel = GUEST_DIR "/talk.elf",
+                                 .dir = d};
+    assert_int_equal(hv_start(hv, &spec, &e), -EBUSY);
+    assert_string_equal(e.code, "not_ours");
     assert_int_equal(processes_left(), 1);
     close_driver();
     assert_int_equal(rename(away, folder), 0);
@@ -1293,6 +1373,52 @@ metrics__families_are_whole_and_name_the_vm(void **state)
     }
     free(family);
     force_and_forget(0);
+}
+
+/* The value of a metric without labels. */
+static long
+value_of(const struct buf *b, const char *name)
+{
+    const char *p = strstr(b->data, name);
+
+    assert_non_null(p);
+    return strtol(p + strlen(name), NULL, 10);
+}
+
+static void
+metrics__slow_vms_do_not_hold_up_a_scrape(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    char *line _cleanup_(freep) = NULL;
+    const unsigned n = 4;
+
+    reopen();
+    for (unsigned i = 0; i < n; i++)
+        start_ready(i, 1);
+    line = xasprintf("virga_instance_cpu_seconds_total{instance=\"%s\"} ",
+                     ids[n - 1]);
+    for (unsigned i = 0; i + 1 < n; i++)
+        signal_vmm(i, SIGSTOP);
+    for (unsigned scrape = 0; scrape < 2; scrape++) {
+        struct buf b _cleanup_(buf_release) = {0};
+
+        must(hv_metrics(hv, &b, &e), &e);
+        buf_addc(&b, '\0');
+        /* Two hang for a second each, then there is no time for the rest,
+         * with which the next one begins. */
+        if (scrape == 0) {
+            assert_in_range(value_of(&b, "\nvirga_instances_not_asked "), 1,
+                            n - 1);
+            assert_null(strstr(b.data, line));
+        } else {
+            assert_non_null(strstr(b.data, line));
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        signal_vmm(i, SIGCONT);
+        force_and_forget(i);
+    }
+    assert_nothing_left();
 }
 
 /* ---- choosing ---- */
@@ -1407,6 +1533,7 @@ main(int argc, char **argv)
         CASE(reboot__stays_the_same_run),
         CASE(end__each_way_is_told_apart),
         CASE(end__killed_vmm_is_reported_within_a_second),
+        CASE(bounds__files_of_a_running_vmm_are_cut),
         CASE(end__record_stays_whole_when_stopped_amid_its_end),
         CASE(end__time_is_the_vmms_word_only_if_it_can_be),
         CASE(network__lives_and_ends_with_its_vm),
@@ -1424,6 +1551,7 @@ main(int argc, char **argv)
         CASE(stuck__vmm_holds_up_no_other_vm),
         CASE(auto__stays_with_the_driver_of_the_state_folder),
         CASE(open__bad_settings_are_refused),
+        CASE(metrics__slow_vms_do_not_hold_up_a_scrape),
         CASE(metrics__families_are_whole_and_name_the_vm),
     };
 

@@ -339,6 +339,39 @@ static const struct {
     {"jail__execve_fails", executes_nothing},
 };
 
+/* Room beyond the end, or between, that nothing was written to. */
+static int
+c_fallocate_grow(void)
+{
+    return fallocate(1, 0, 0, 1 << 20) < 0;
+}
+
+static int
+c_fallocate_beyond(void)
+{
+    return fallocate(1, FALLOC_FL_KEEP_SIZE, 0, 1 << 20) < 0;
+}
+
+static int
+c_fallocate_punch(void)
+{
+    return fallocate(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) <
+           0;
+}
+
+static int
+c_fallocate_zero(void)
+{
+    return fallocate(1, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0, 4096) <
+           0;
+}
+
+static int
+c_ftruncate(void)
+{
+    return ftruncate(-1, 0) < 0;
+}
+
 static void
 denied__in_jail(void **state)
 {
@@ -506,6 +539,11 @@ static const struct {
     {"io_uring_register_files", c_uring_register, 0},
     {"io_uring_enter", c_uring_enter, K_MAIN | K_IO},
     {"memfd_create", c_memfd, K_MAIN},
+    {"fallocate_grow", c_fallocate_grow, 0},
+    {"fallocate_beyond", c_fallocate_beyond, 0},
+    {"fallocate_punch", c_fallocate_punch, K_ALL},
+    {"fallocate_zero", c_fallocate_zero, K_MAIN | K_IO},
+    {"ftruncate", c_ftruncate, K_MAIN},
     {"kvm_create_vm", c_kvm_create_vm, K_MAIN},
     {"kvm_create_device", c_kvm_create_device, 0},
     {"kvm_memory", c_kvm_memory, K_MAIN},

@@ -271,6 +271,54 @@ credit__slow_host_bounds_the_buffer(void **state)
     close(fd);
 }
 
+/* More than the host's socket takes, the rest kept: how much it took. */
+static uint32_t
+overfill(struct fixture *f, uint32_t port, uint32_t *ret_sent)
+{
+    *ret_sent = 0;
+    do {
+        struct vring_used_elem e;
+
+        send_packet(f, VIRTIO_VSOCK_OP_RW, 1234, port, 32768, 0);
+        *ret_sent += 32768;
+        send_packet(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 1234, port, 0, 0);
+        guest_settle(&f->g);
+        while (guest_used(&f->g, &f->g.q[0], &e)) {
+            uint64_t at = guest_desc(&f->g, &f->g.q[0], e.id)->addr;
+
+            memcpy(&f->h, guest_at(&f->g, at, HEADER), HEADER);
+            offer_rx(f, (unsigned)((at - f->rx) / RX_LEN));
+        }
+        assert_int_not_equal(f->h.op, VIRTIO_VSOCK_OP_RST);
+    } while (f->h.fwd_cnt == *ret_sent && *ret_sent < 16 * GUEST_MIB);
+    return f->h.fwd_cnt;
+}
+
+static void
+pause__what_is_kept_for_the_host_waits(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_stream(f);
+    uint32_t sent, got = 0, took = overfill(f, f->h.src_port, &sent);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char *buf = calloc(1, DEV_VSOCK_BUFFER);
+
+    assert_in_range(sent - took, 1, DEV_VSOCK_BUFFER);
+    virtio_pause(dev_vsock_virtio(f->d));
+    while (got < took) {
+        ssize_t n = recv(fd, buf, MIN(DEV_VSOCK_BUFFER, took - got), 0);
+
+        assert_true(n > 0);
+        got += (uint32_t)n;
+    }
+    /* There is room now, and nobody who fills it. */
+    assert_int_equal(poll(&p, 1, 200), 0);
+    virtio_resume(dev_vsock_virtio(f->d));
+    assert_int_equal(recv(fd, buf, sent - took, MSG_WAITALL), sent - took);
+    free(buf);
+    close(fd);
+}
+
 static void
 credit__guest_without_room_is_sent_nothing(void **state)
 {
@@ -445,6 +493,7 @@ main(void)
         T(guest__connects_to_the_port_of_the_host),
         T(guest__nobody_listens_is_a_reset),
         T(credit__slow_host_bounds_the_buffer),
+        T(pause__what_is_kept_for_the_host_waits),
         T(credit__guest_without_room_is_sent_nothing),
         T(packet__that_lies_resets_the_stream),
         T(packet__without_header_needs_reset),
