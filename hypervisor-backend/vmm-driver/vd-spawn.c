@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -35,7 +36,6 @@ int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 struct child {
     const struct vd_spawn *s;
     int null_fd;
-    int exec_fd;        /* closed by exec, once the process is the program */
     volatile int error; /* shared: what went wrong before exec */
     const char *volatile step;
 };
@@ -82,9 +82,7 @@ child_main(void *arg)
     CHILD_STEP("descriptor 2", syscall(SYS_dup3, s->log_fd, 2, 0));
     for (size_t i = 0; i < s->n_fds; i++)
         CHILD_STEP("descriptors", syscall(SYS_dup3, s->fds[i], 3 + i, 0));
-    CHILD_STEP("descriptors",
-               syscall(SYS_dup3, c->exec_fd, 3 + s->n_fds, O_CLOEXEC));
-    CHILD_STEP("close_range", syscall(SYS_close_range, 4 + s->n_fds, ~0u, 0));
+    CHILD_STEP("close_range", syscall(SYS_close_range, 3 + s->n_fds, ~0u, 0));
     CHILD_STEP("chdir", syscall(SYS_chdir, "/"));
     syscall(SYS_umask, 077);
     CHILD_STEP("sigprocmask",
@@ -117,37 +115,21 @@ clone_child(struct child *c, char *stack, pid_t *ret_pid, int *ret_pidfd)
     return 0;
 }
 
-/* Nobody has its other end: exec has closed that, or the child is dead. */
-static void
-wait_closed(int fd)
-{
-    char byte;
-
-    while (read(fd, &byte, 1) < 0 && errno == EINTR)
-        continue;
-}
-
 /* The kernel lets a vfork's parent go on just before the child's memory, and
- * with it /proc/PID/exe, is the new program's; the descriptors that exec
- * closes come after that. */
-static int
-clone_to_exec(struct child *c, char *stack, pid_t *ret_pid, int *ret_pidfd)
+ * with it /proc/PID/exe, is the new program's: until then that is still ours.
+ * What is behind the point of no return is short, or ends in death. */
+static void
+wait_program(const char *path, pid_t pid, int pidfd)
 {
-    int pipe_fds[2], r;
+    int64_t our_dev, our_ino, dev, ino;
+    struct stat st;
 
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return -errno;
-    /* Not where the child puts another one before it is done with this. */
-    c->exec_fd = fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, 4 + (int)c->s->n_fds);
-    r = c->exec_fd < 0 ? -errno : 0;
-    close(pipe_fds[1]);
-    if (r == 0)
-        r = clone_child(c, stack, ret_pid, ret_pidfd);
-    closep(&c->exec_fd);
-    if (r == 0)
-        wait_closed(pipe_fds[0]);
-    close(pipe_fds[0]);
-    return r;
+    if (vd_exe_of(getpid(), &our_dev, &our_ino) < 0 || stat(path, &st) < 0 ||
+        ((int64_t)st.st_dev == our_dev && (int64_t)st.st_ino == our_ino))
+        return;
+    while (vd_exe_of(pid, &dev, &ino) == 0 && dev == our_dev &&
+           ino == our_ino && !vd_pidfd_wait(pidfd, 1))
+        continue;
 }
 
 int
@@ -155,11 +137,10 @@ vd_spawn(const struct vd_spawn *s, pid_t *ret_pid, int *ret_pidfd,
          struct err *reterr)
 {
     int null_fd _cleanup_(closep) = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct child c = {
-        .s = s, .null_fd = null_fd, .exec_fd = -1, .step = "clone"};
+    struct child c = {.s = s, .null_fd = null_fd, .step = "clone"};
     int pidfd _cleanup_(closep) = -1;
     char *stack;
-    pid_t pid = 0;
+    pid_t pid;
     int r;
 
     if (null_fd < 0)
@@ -168,7 +149,7 @@ vd_spawn(const struct vd_spawn *s, pid_t *ret_pid, int *ret_pidfd,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (stack == MAP_FAILED)
         return err_errno(reterr, -errno, "cannot start %s", s->path);
-    r = clone_to_exec(&c, stack, &pid, &pidfd);
+    r = clone_child(&c, stack, &pid, &pidfd);
     munmap(stack, STACK_BYTES); /* vfork: the child has left it */
     if (r < 0)
         return err_errno(reterr, r, "cannot start %s", s->path);
@@ -177,6 +158,7 @@ vd_spawn(const struct vd_spawn *s, pid_t *ret_pid, int *ret_pidfd,
         return err_errno(reterr, -c.error, "cannot start %s: %s", s->path,
                          c.step);
     }
+    wait_program(s->path, pid, pidfd);
     *ret_pid = pid;
     *ret_pidfd = TAKE_FD(pidfd);
     return 0;
