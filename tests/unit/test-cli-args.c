@@ -19,13 +19,15 @@
 static int
 parse(struct cli_line *line, struct err *err, ...)
 {
-    char *argv[16] = {(char *)"virga"};
+    char *argv[32] = {(char *)"virga"};
     int argc = 1;
     va_list ap;
 
     va_start(ap, err);
-    while ((argv[argc] = va_arg(ap, char *)))
+    while ((argv[argc] = va_arg(ap, char *))) {
         argc++;
+        assert_true(argc < (int)ARRAY_SIZE(argv));
+    }
     va_end(ap);
     return cli_parse(argc, argv, line, err);
 }
