@@ -213,9 +213,14 @@ pids__more_than_the_limit_are_not_made(void **state)
     set(&l);
     status = status_of(spawn_in_group(forks_six));
     assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 3);
     assert_int_equal(cgroup_stats(group, &s), 0);
+#ifdef __SANITIZE_THREAD__ /* its processes have a thread of its own each */
+    assert_true(WEXITSTATUS(status) < 6);
+    assert_true(s.pids >= 1 && s.pids <= 4);
+#else
+    assert_int_equal(WEXITSTATUS(status), 3);
     assert_int_equal(s.pids, 3);
+#endif
     assert_int_equal(cgroup_remove(root, id, NULL), -EBUSY);
     assert_int_equal(cgroup_kill(group, 5000, NULL), 0);
     assert_int_equal(cgroup_stats(group, &s), 0);
