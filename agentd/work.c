@@ -438,9 +438,8 @@ end_time(struct pass *p, bool told)
     pthread_mutex_lock(&p->c->lock);
     int64_t seen = p->in->seen_us;
     pthread_mutex_unlock(&p->c->lock);
-    /* Whatever its VMM says, it did not end before it was seen running. */
     if (told && p->vm.ended_us)
-        at = MAX(p->vm.ended_us, seen);
+        at = p->vm.ended_us;
     else if (p->in->first || (!told && !p->in->stop_asked))
         at = seen; /* nobody saw the end itself */
     at = MAX(at, p->local.started_us);
