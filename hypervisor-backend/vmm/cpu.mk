@@ -33,6 +33,12 @@ unit_tests += tests/unit/test-vmm-memory
 tests_unit_test_vmm_memory_SOURCES = tests/unit/test-vmm-memory.c $(VMM_GUEST)
 tests_unit_test_vmm_memory_LDADD = $(VMMDEV_LIBS) $(UNIT_LIBS)
 
+# Static and without the build's flags: it runs in guests, too.
+tests/vmm/vsock-echo: tests/vmm/vsock-echo.c
+	$(AM_V_CC)$(MKDIR_P) $(@D) && $(CC) -O2 -Wall -D_GNU_SOURCE -static -o $@ $<
+check_DATA += tests/vmm/vsock-echo
+CLEANFILES += tests/vmm/vsock-echo
+EXTRA_DIST += tests/vmm/vsock-echo.c
 check_PROGRAMS += tests/vmm/unix-talk
 tests_vmm_unix_talk_SOURCES = tests/vmm/unix-talk.c
 tests_vmm_unix_talk_LDADD = libcommon.a

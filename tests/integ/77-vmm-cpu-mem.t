@@ -8,10 +8,12 @@
 
 testhost_memory=1536
 testhost_seconds=1500
-testhost_modules virtio_console
+testhost_modules virtio_console vsock vmw_vsock_virtio_transport_common \
+    vmw_vsock_virtio_transport
 tap_ok "the test host is made" testhost_make \
     "$top_srcdir/tests/vmm/cpu-mem-init" "$top_builddir/virga-vmm" \
-    "$top_builddir/tests/vmm/unix-talk" || {
+    "$top_builddir/tests/vmm/unix-talk" \
+    "$top_builddir/tests/vmm/vsock-echo" || {
     tap_done
     exit
 }
@@ -57,6 +59,8 @@ tap_ok "a named port takes and gives" saw "case port: answer 42 first"
 tap_ok "and serves the next client" saw "case port: answer 43 second"
 tap_ok "freed memory goes back to the host" \
     saw "case cpu: reporting shrinks the process"
+tap_ok "the host calls a socket of the guest" saw "case vsock: guest heard one"
+tap_ok "the guest calls a socket of the host" saw "case cpu: host heard two"
 tap_ok "the balloon is asked for" saw '"target_bytes":134217728'
 tap_ok "and takes memory from the process" \
     saw "case cpu: balloon shrinks the process"
