@@ -1,6 +1,7 @@
 /* test-vmm-hotplug.c - disks and NICs that come and go, and guests that do not
  * play along. The test is the guest's vCPU; memory, bus and interrupts are
- * those of vmm-guest.c. */
+ * those of vmm-guest.c. Over 800 lines: all cases share the guest that this
+ * test plays, with its slots and counters. */
 #include <config.h>
 
 #include "tests/unit/vmm-guest.h"

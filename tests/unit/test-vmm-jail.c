@@ -1,6 +1,7 @@
 /* test-vmm-jail.c - from inside the jail, everything that must not be
  * possible is tried. Each case has a process of its own, the first of a pid
- * namespace as the driver makes it. As root only. */
+ * namespace as the driver makes it. As root only. Over 800 lines: many short
+ * attempts, which share the way in and out of the jail. */
 #include <config.h>
 
 #include <errno.h>
