@@ -3,6 +3,7 @@ noinst_LIBRARIES += libapi.a
 libapi_a_SOURCES = \
 	api/codec.c api/codec.h api/codec_decode.c api/codec_schema.c \
 	api/openapi.c \
+	api/res-private.h api/res_events.c api/res_tenants.c \
 	api/resources.c api/resources.h \
 	api/routes.c api/routes.h \
 	api/http.c api/http.h \

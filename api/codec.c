@@ -44,6 +44,19 @@ codec_strings_clear(struct codec_list *l)
 }
 
 void
+codec_labels_clear(struct codec_list *l)
+{
+    struct codec_label *a = l->items;
+
+    for (size_t i = 0; i < l->n; i++) {
+        free(a[i].key);
+        free(a[i].value);
+    }
+    free(l->items);
+    *l = (struct codec_list){0};
+}
+
+void
 codec_list_clear(const struct codec_table *t, struct codec_list *l)
 {
     for (size_t i = 0; i < l->n; i++)
@@ -73,6 +86,8 @@ codec_clear(const struct codec_table *t, void *obj)
             codec_strings_clear(p);
         } else if (f->type == CODEC_INTS) {
             free(((struct codec_list *)p)->items);
+        } else if (f->type == CODEC_LABELS) {
+            codec_labels_clear(p);
         }
     }
     memset(obj, 0, t->size);
@@ -105,6 +120,15 @@ void
 codec_ints_add(struct codec_list *l, int64_t v)
 {
     *(int64_t *)list_grow(l, sizeof(v)) = v;
+}
+
+void
+codec_labels_add(struct codec_list *l, const char *key, const char *value)
+{
+    struct codec_label *a = list_grow(l, sizeof(*a));
+
+    a->key = xstrdup(key);
+    a->value = xstrdup(value);
 }
 
 /* ---- encode ---- */
@@ -180,7 +204,10 @@ is_empty(const struct codec_field *f, const void *obj)
     case CODEC_LIST:
     case CODEC_STRINGS:
     case CODEC_INTS:
+    case CODEC_LABELS:
         return ((const struct codec_list *)at(f, obj))->n == 0;
+    case CODEC_FLAG:
+        return *(const int *)at(f, obj) < 0;
     case CODEC_BOOL:
         return !*(const bool *)at(f, obj);
     default:
@@ -221,6 +248,22 @@ encode_list(const struct codec_field *f, const struct codec_list *l,
 }
 
 static void
+encode_labels(const struct codec_list *l, struct buf *out)
+{
+    const struct codec_label *a = l->items;
+
+    buf_addc(out, '{');
+    for (size_t i = 0; i < l->n; i++) {
+        if (i)
+            buf_addc(out, ',');
+        codec_encode_string(a[i].key, out);
+        buf_addc(out, ':');
+        codec_encode_string(a[i].value, out);
+    }
+    buf_addc(out, '}');
+}
+
+static void
 encode_value(const struct codec_field *f, const void *obj, bool request,
              struct buf *out)
 {
@@ -248,6 +291,12 @@ encode_value(const struct codec_field *f, const void *obj, bool request,
                      clock_format(*(const int64_t *)at(f, obj), text));
         else
             buf_adds(out, "null");
+        break;
+    case CODEC_FLAG:
+        buf_adds(out, *(const int *)at(f, obj) > 0 ? "true" : "false");
+        break;
+    case CODEC_LABELS:
+        encode_labels(at(f, obj), out);
         break;
     case CODEC_ENUM:
         codec_encode_string(f->names[*(const int *)at(f, obj)], out);
@@ -324,6 +373,14 @@ codec_field_text(const struct codec_field *f, const void *obj, struct buf *out)
         }
         return l->n > 0;
     }
+    if (f->type == CODEC_LABELS) {
+        const struct codec_list *l = at(f, obj);
+        const struct codec_label *a = l->items;
+
+        for (size_t i = 0; i < l->n; i++)
+            buf_addf(out, "%s%s=%s", i ? "," : "", a[i].key, a[i].value);
+        return l->n > 0;
+    }
     if (is_string(f->type)) {
         if (!string_at(f, obj))
             return false;
@@ -332,6 +389,10 @@ codec_field_text(const struct codec_field *f, const void *obj, struct buf *out)
         buf_addf(out, "%lld", (long long)*(const int64_t *)at(f, obj));
     } else if (f->type == CODEC_BOOL) {
         buf_adds(out, *(const bool *)at(f, obj) ? "true" : "false");
+    } else if (f->type == CODEC_FLAG) {
+        if (*(const int *)at(f, obj) < 0)
+            return false;
+        buf_adds(out, *(const int *)at(f, obj) ? "true" : "false");
     } else if (f->type == CODEC_ENUM) {
         buf_adds(out, f->names[*(const int *)at(f, obj)]);
     } else {

@@ -32,6 +32,11 @@ enum codec_type {
     CODEC_LIST,    /* struct codec_list of structs of table sub; max items */
     CODEC_STRINGS, /* struct codec_list of char *; max items */
     CODEC_INTS,    /* struct codec_list of int64_t, each 0 or more; max items */
+    CODEC_FLAG,    /* int: 1 true, 0 false, -1 (the default) absent */
+    /* struct codec_list of struct codec_label, an object of strings, sorted
+     * by key; max items. Keys: 1 to 63 of A-Z a-z 0-9 '-' '_' '.' '/',
+     * beginning and ending with a letter or digit; values: such, or empty. */
+    CODEC_LABELS,
 };
 
 enum codec_flags {
@@ -47,6 +52,10 @@ struct codec_list {
     size_t n;
 };
 
+struct codec_label {
+    char *key, *value;
+};
+
 struct codec_table;
 
 struct codec_field {
@@ -55,7 +64,9 @@ struct codec_field {
     size_t offset;
     unsigned flags;
     int64_t min, max;
+    size_t item_max;          /* STRINGS: bytes of each (0: 255) */
     int64_t dflt;             /* INT, BOOL, ENUM in requests */
+    size_t given;             /* offset + 1 of a bool: set if it was given */
     const char *const *names; /* ENUM: NULL-terminated */
     const struct codec_table *sub;
     const char *doc; /* one line */
@@ -96,6 +107,10 @@ void *codec_list_add(const struct codec_table *t, struct codec_list *l);
 void codec_strings_add(struct codec_list *l, const char *s);
 void codec_strings_clear(struct codec_list *l);
 void codec_ints_add(struct codec_list *l, int64_t v);
+/* Labels keep their order; add in the order of the keys. */
+void codec_labels_add(struct codec_list *l, const char *key, const char *value);
+void codec_labels_clear(struct codec_list *l);
+bool codec_label_valid(const char *key, const char *value);
 
 /* One line of JSON appended to out. */
 void codec_encode(const struct codec_table *t, const void *obj,

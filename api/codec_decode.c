@@ -121,7 +121,8 @@ static int
 decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
             const char *ptr, struct codec_list *out, struct err *e)
 {
-    static const struct codec_field element = {.type = CODEC_STRING};
+    const struct codec_field element = {.type = CODEC_STRING,
+                                        .max = (int64_t)f->item_max};
     size_t max = f->max ? (size_t)f->max : 1000;
     char item_ptr[POINTER_MAX], index[24];
     int r = 0;
@@ -159,6 +160,70 @@ decode_list(const struct codec_field *f, enum codec_mode mode, const json_t *v,
     return r;
 }
 
+bool
+codec_label_valid(const char *key, const char *value)
+{
+    static const char inner[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789-_./";
+    const char *both[] = {key, value};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *s = both[i];
+        size_t n = strlen(s);
+
+        if (n == 0 && i == 1)
+            continue;
+        if (n == 0 || n > 63 || strspn(s, inner) != n ||
+            !isalnum((unsigned char)s[0]) || !isalnum((unsigned char)s[n - 1]))
+            return false;
+    }
+    return true;
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+    const struct codec_label *x = a, *y = b;
+
+    return strcmp(x->key, y->key);
+}
+
+static int
+decode_labels(const struct codec_field *f, enum codec_mode mode,
+              const json_t *v, const char *ptr, struct codec_list *out,
+              struct err *e)
+{
+    size_t max = f->max ? (size_t)f->max : 64;
+    char at[POINTER_MAX];
+    const char *key;
+    json_t *one;
+    int r = 0;
+
+    if (!json_is_object(v))
+        return err_field(e, ptr, "type", "must be an object of strings");
+    if (mode != CODEC_REPLY && json_object_size(v) > max)
+        return err_field(e, ptr, "too_many", "must have at most %zu labels",
+                         max);
+    json_object_foreach((json_t *)v, key, one)
+    {
+        const char *value = json_string_value(one);
+
+        pointer_to(at, ptr, key);
+        if (!value)
+            r = err_field(e, at, "type", "must be a string");
+        else if (!codec_label_valid(key, value))
+            r = err_field(e, at, "label",
+                          "key and value must have up to 63 of A-Z, a-z, 0-9, "
+                          "'-', '_', '.', '/', and begin and end with a letter "
+                          "or digit");
+        else
+            codec_labels_add(out, key, value);
+    }
+    if (out->n)
+        qsort(out->items, out->n, sizeof(struct codec_label), by_key);
+    return r;
+}
+
 static int
 decode_value(const struct codec_field *f, enum codec_mode mode, const json_t *v,
              const char *ptr, void *slot, struct err *e)
@@ -180,6 +245,13 @@ decode_value(const struct codec_field *f, enum codec_mode mode, const json_t *v,
             return err_field(e, ptr, "type", "must be true or false");
         *(bool *)slot = json_is_true(v);
         return 0;
+    case CODEC_FLAG:
+        if (!json_is_boolean(v))
+            return err_field(e, ptr, "type", "must be true or false");
+        *(int *)slot = json_is_true(v);
+        return 0;
+    case CODEC_LABELS:
+        return decode_labels(f, mode, v, ptr, slot, e);
     case CODEC_TIME:
         if (!json_is_string(v) || clock_parse(json_string_value(v), slot) < 0)
             return err_field(e, ptr, "time",
@@ -222,6 +294,8 @@ set_default(const struct codec_field *f, void *slot)
         *(int *)slot = (int)f->dflt;
     else if (f->type == CODEC_BOOL)
         *(bool *)slot = f->dflt != 0;
+    else if (f->type == CODEC_FLAG)
+        *(int *)slot = -1;
 }
 
 /* Fields that the table does not take: unknown, or set by the server only. */
@@ -274,6 +348,8 @@ decode_object(const struct codec_table *t, enum codec_mode mode,
                 r = err_field(e, at, "required", "is required");
             continue;
         }
+        if (f->given)
+            *((bool *)out + f->given - 1) = true;
         one = decode_value(f, mode, v, at, slot, e);
         if (one < 0)
             r = one;

@@ -45,6 +45,16 @@ nested(const struct codec_field *f, enum codec_mode mode, struct buf *out)
         codec_schema(f->sub, mode, out);
         return;
     }
+    if (f->type == CODEC_LABELS) {
+        buf_addf(out,
+                 "{\"type\":\"object\",\"maxProperties\":%lld,"
+                 "\"additionalProperties\":{\"type\":\"string\","
+                 "\"maxLength\":63},\"description\":",
+                 f->max ? (long long)f->max : 64LL);
+        codec_encode_string(f->doc, out);
+        buf_addc(out, '}');
+        return;
+    }
     buf_adds(out, "{\"type\":\"array\"");
     if (mode == CODEC_REQUEST)
         bounds(f, "minItems", "maxItems", 1000, out);
@@ -64,7 +74,8 @@ static void
 field_schema(const struct codec_field *f, enum codec_mode mode, struct buf *out)
 {
     if (f->type == CODEC_OBJECT || f->type == CODEC_LIST ||
-        f->type == CODEC_STRINGS || f->type == CODEC_INTS) {
+        f->type == CODEC_STRINGS || f->type == CODEC_INTS ||
+        f->type == CODEC_LABELS) {
         nested(f, mode, out);
         return;
     }
@@ -76,7 +87,7 @@ field_schema(const struct codec_field *f, enum codec_mode mode, struct buf *out)
                      (long long)f->min, (long long)f->max);
         if (mode == CODEC_REQUEST && f->dflt)
             buf_addf(out, ",\"default\":%lld", (long long)f->dflt);
-    } else if (f->type == CODEC_BOOL) {
+    } else if (f->type == CODEC_BOOL || f->type == CODEC_FLAG) {
         buf_adds(out, "\"type\":\"boolean\"");
     } else if (f->type == CODEC_ENUM) {
         buf_adds(out, "\"type\":\"string\",\"enum\":[");
@@ -98,7 +109,7 @@ may_be_null(const struct codec_field *f)
     return !(f->flags & CODEC_OMIT) && f->type != CODEC_INT &&
            f->type != CODEC_BOOL && f->type != CODEC_ENUM &&
            f->type != CODEC_LIST && f->type != CODEC_STRINGS &&
-           f->type != CODEC_INTS;
+           f->type != CODEC_INTS && f->type != CODEC_LABELS;
 }
 
 void

@@ -1,69 +1,17 @@
-/* resources.c - the field tables; see resources.h.
- * Flags: I given in requests, R required there, C a CLI column, O left out of
- * replies while empty, B bytes. */
+/* resources.c - the field tables of what runs: flavors, images, instances,
+ * nodes, and what agents say; see resources.h. */
 #include <config.h>
 
-#include "api/resources.h"
+#include "api/res-private.h"
 
-#include "common/cleanup.h"
-
-#define I CODEC_IN
-#define R (CODEC_IN | CODEC_REQUIRED)
-#define C CODEC_COL
-#define O CODEC_OMIT
-#define B CODEC_BYTES
-#define TIB (INT64_C(1) << 40)
-
-#define F(S, M, TYPE, FLAGS, DOC, ...)                                         \
-    {                                                                          \
-        .name = #M, .type = CODEC_##TYPE,                                      \
-        .offset = offsetof(struct api_##S, M), .flags = (FLAGS), .doc = DOC,   \
-        __VA_ARGS__                                                            \
-    }
-/* The members of struct api_limits, which travel beside the others. */
-#define LIMIT(S, M, FLAGS, DOC, ...)                                           \
-    {                                                                          \
-        .name = #M, .type = CODEC_INT,                                         \
-        .offset = offsetof(struct api_##S, limits.M), .flags = (FLAGS),        \
-        .doc = DOC, __VA_ARGS__                                                \
-    }
-/* SHARES is the least and the usual one of cpu_shares. */
-#define LIMITS(S, FLAGS, SHARES_MIN, SHARES_DFLT)                              \
-    LIMIT(S, cpu_shares, FLAGS,                                                \
-          "Weight of each vCPU where instances contend for processors",        \
-          .min = (SHARES_MIN), .max = 10000, .dflt = (SHARES_DFLT)),           \
-        LIMIT(S, cpu_limit_percent, FLAGS,                                     \
-              "Most of a processor that each vCPU gets; 0: no limit",          \
-              .max = 100),                                                     \
-        LIMIT(                                                                 \
-            S, cpu_reservation_percent, FLAGS,                                 \
-            "Part of a processor below which contention does not take a vCPU", \
-            .max = 100),                                                       \
-        LIMIT(S, disk_iops, FLAGS,                                             \
-              "Operations per second of each disk; 0: no limit",               \
-              .max = 1000000000),                                              \
-        LIMIT(S, disk_bytes_per_second, (FLAGS) | CODEC_BYTES,                 \
-              "Bytes per second read from and written to each disk; 0: no "    \
-              "limit",                                                         \
-              .max = TIB),                                                     \
-        LIMIT(S, net_bytes_per_second, (FLAGS) | CODEC_BYTES,                  \
-              "Bytes per second of each NIC in each direction; 0: no limit",   \
-              .max = TIB)
-#define TABLE(V, S, NAME, DOC)                                                 \
-    const struct codec_table table_##V = {.name = NAME,                        \
-                                          .doc = DOC,                          \
-                                          .size = sizeof(struct api_##S),      \
-                                          .fields = fields_##V,                \
-                                          .n_fields = ARRAY_SIZE(fields_##V)}
-
-const char *const api_role_names[] = {"none",  "reader",   "member",
-                                      "admin", "operator", NULL};
 const char *const api_part_names[] = {"kernel", "initrd", "disk", NULL};
 const char *const api_format_names[] = {"raw", "qcow2", NULL};
 const char *const api_image_state_names[] = {"pending", "active", NULL};
 const char *const api_instance_state_names[] = {
-    "creating",  "running",  "stopping", "stopped", "starting",
-    "rebooting", "deleting", "error",    "deleted", NULL};
+    "creating",  "running",  "stopping",   "stopped",  "starting",
+    "rebooting", "deleting", "error",      "deleted",  "pausing",
+    "paused",    "resuming", "rebuilding", "resizing", NULL};
+const char *const api_batch_policy_names[] = {"all", "fit", NULL};
 const char *const api_restart_names[] = {"never", "on-failure", "always", NULL};
 const char *const api_operation_state_names[] = {"running", "succeeded",
                                                  "failed", "cancelled", NULL};
@@ -72,37 +20,9 @@ const char *const api_power_names[] = {"running", "stopped", "deleted", NULL};
 const char *const api_request_kind_names[] = {"console_log", "console", "stats",
                                               NULL};
 const char *const api_observed_names[] = {"running", "stopped", "failed",
-                                          "deleted", NULL};
+                                          "deleted", "paused",  NULL};
 
 /* clang-format off */
-static const struct codec_field fields_project[] = {
-    F(project, id, ID, C, "Id of the project"),
-    F(project, name, NAME, R | C, "Name, unique in the cloud"),
-    F(project, created_at, TIME, C, "When it was created"),
-};
-TABLE(project, project, "Project", "A tenant: owns instances, images and tokens.");
-
-static const struct codec_field fields_token[] = {
-    F(token, id, ID, C, "Id of the token"),
-    F(token, name, NAME, R | C, "Name, unique in its project"),
-    F(token, role, ENUM, I | C, "What its bearer may do",
-      .names = api_role_names, .dflt = ROLE_MEMBER),
-    F(token, project, REF, I | C | O,
-      "The project it acts in; operator tokens have none"),
-    F(token, created_at, TIME, C, "When it was created"),
-    F(token, expires_at, TIME, I | C | O, "When it stops working; absent: never"),
-    F(token, token, STRING, O, "The secret, only in the reply to its creation"),
-};
-TABLE(token, token, "Token", "A bearer token of the API.");
-
-static const struct codec_field fields_whoami[] = {
-    F(whoami, token_id, ID, C, "Id of the token in use"),
-    F(whoami, token_name, NAME, C, "Its name"),
-    F(whoami, role, ENUM, C, "Its role", .names = api_role_names),
-    F(whoami, project_id, ID, C | O, "Its project; operators have none"),
-};
-TABLE(whoami, whoami, "Whoami", "Who the caller is.");
-
 static const struct codec_field fields_flavor[] = {
     F(flavor, id, ID, C, "Id of the flavor"),
     F(flavor, name, NAME, R | C, "Name, unique in the cloud"),
@@ -112,6 +32,9 @@ static const struct codec_field fields_flavor[] = {
     F(flavor, disk_bytes, INT, I | C | B, "Root disk; 0 takes the image's size",
       .max = 64 * TIB),
     LIMITS(flavor, I, 1, API_CPU_SHARES_DEFAULT),
+    F(flavor, price_per_hour, DECIMAL, I | C | O, "Price of one instance for "
+      "an hour, in the cloud's currency", .max = 20),
+    F(flavor, generation, INT, 0, "Number of changes"),
     F(flavor, created_at, TIME, C, "When it was created"),
 };
 TABLE(flavor, flavor, "Flavor", "A size of instance.");
@@ -139,6 +62,7 @@ static const struct codec_field fields_image[] = {
     F(image, parts, LIST, R, "The files it is made of: kernel and initrd, or a "
       "disk, or both", .sub = &table_image_part, .min = 1, .max = 3),
     F(image, size_bytes, INT, C | B, "Bytes of all parts"),
+    F(image, generation, INT, 0, "Number of changes"),
     F(image, created_at, TIME, C, "When it was created"),
 };
 TABLE(image, image, "Image", "What an instance boots: a kernel, a disk, or both.");
@@ -163,6 +87,15 @@ static const struct codec_field fields_instance[] = {
     F(instance, memory_bytes, INT, C | B, "Memory, from the flavor"),
     F(instance, disk_bytes, INT, B, "Root disk, from the flavor"),
     LIMITS(instance, O, 0, 0),
+    F(instance, labels, LABELS, I | O, "Labels, to find and to bill by",
+      .max = API_LABELS_MAX),
+    F(instance, keypairs, STRINGS, I | O, "Keypairs (names or ids; answered as "
+      "names) whose public keys cloud-init puts in", .max = 16),
+    F(instance, user_data, TEXT, I | O, "For cloud-init; answered by "
+      "/v1/instances/{instance}/user-data only", .max = API_USER_DATA_MAX),
+    F(instance, locked, BOOL, I | O, "Nothing changes it but unlocking"),
+    F(instance, delete_protection, BOOL, I | O, "It cannot be deleted or "
+      "rebuilt"),
     F(instance, restart_policy, ENUM, I, "When its node starts it again by "
       "itself: on-failure (the default) unless the API stopped it or it powered "
       "itself off, always unless the API stopped it",
@@ -183,11 +116,68 @@ static const struct codec_field fields_instance[] = {
 TABLE(instance, instance, "Instance", "A virtual machine.");
 
 static const struct codec_field fields_instance_change[] = {
+    F(instance_change, name, NAME, I, "A new name, unique in the project"),
     F(instance_change, restart_policy, ENUM, I, "When its node starts it again "
       "by itself, from its next end on", .names = api_restart_names, .dflt = -1),
+    F(instance_change, labels, LABELS, I, "All of its labels from now on",
+      .max = API_LABELS_MAX,
+      .given = offsetof(struct api_instance_change, has_labels) + 1),
+    F(instance_change, locked, FLAG, I, "Nothing changes it but unlocking; "
+      "admins unlock"),
+    F(instance_change, delete_protection, FLAG, I, "It cannot be deleted or "
+      "rebuilt"),
 };
 TABLE(instance_change, instance_change, "InstanceChange",
       "What to change of an instance; what is absent stays.");
+
+static const struct codec_field fields_instance_batch[] = {
+    F(instance_batch, instance, OBJECT, R | O, "One of them, as to create it; "
+      "-1, -2 and so on are appended to its name", .sub = &table_instance),
+    F(instance_batch, count, INT, R, "How many", .min = 1, .max = 1000),
+    F(instance_batch, policy, ENUM, I, "all: these or none; fit: as many as "
+      "there is room and quota for, at least one",
+      .names = api_batch_policy_names, .dflt = BATCH_ALL),
+    F(instance_batch, created, INT, 0, "How many were made"),
+    F(instance_batch, items, LIST, 0, "Those that were made",
+      .sub = &table_instance),
+};
+TABLE(instance_batch, instance_batch, "InstanceBatch",
+      "Many instances of one description.");
+
+static const struct codec_field fields_rebuild_request[] = {
+    F(rebuild_request, image, REF, R, "Image of the new root disk"),
+    F(rebuild_request, user_data, TEXT, I, "For cloud-init [as before]",
+      .max = API_USER_DATA_MAX),
+};
+TABLE(rebuild_request, rebuild_request, "RebuildRequest",
+      "What to make an instance's disk anew from.");
+
+static const struct codec_field fields_resize_request[] = {
+    F(resize_request, flavor, REF, R, "The new flavor; its disk may not be "
+      "smaller"),
+};
+TABLE(resize_request, resize_request, "ResizeRequest", "A new size.");
+
+static const struct codec_field fields_refusal[] = {
+    F(refusal, reason, STRING, C, "Why"),
+    F(refusal, nodes, INT, C, "How many nodes"),
+};
+TABLE(refusal, refusal, "Refusal", "Why nodes were not taken.");
+
+static const struct codec_field fields_dry_run[] = {
+    F(dry_run, fits, BOOL, C, "It would be done"),
+    F(dry_run, count, INT, C, "How many instances would be made"),
+    F(dry_run, node_id, ID, O, "Where the first would be; operators see this"),
+    F(dry_run, refusals, LIST, 0, "Why nodes were not taken for the first that "
+      "does not fit", .sub = &table_refusal),
+    F(dry_run, quota, LIST, O, "The quotas that do not allow it",
+      .sub = &table_quota_fault),
+    F(dry_run, quota_after, OBJECT, 0, "The project's quota with them",
+      .sub = &table_quota),
+    F(dry_run, price_per_hour, DECIMAL, C | O, "Price of all of them for an "
+      "hour; absent: the flavor has none"),
+};
+TABLE(dry_run, dry_run, "DryRun", "What a create would do.");
 
 static const struct codec_field fields_stop_request[] = {
     F(stop_request, force, BOOL, I, "End it without asking the guest"),
@@ -203,7 +193,15 @@ static const struct codec_field fields_operation[] = {
     F(operation, resource_type, STRING, 0, "Kind of resource it works on"),
     F(operation, resource_id, ID, C, "The resource"),
     F(operation, project_id, ID, O, "The project it belongs to"),
+    F(operation, reason, STRING, O, "What it waits for, where its node says so",
+      .max = 4096),
+    F(operation, stuck, BOOL, 0, "No progress for a while, or its node does "
+      "not report"),
+    F(operation, can_cancel, BOOL, 0, "It can still be undone by cancelling"),
+    F(operation, attempt, INT, 0, "1, and one more for each retry"),
     F(operation, problem, OBJECT, O, "Why it failed", .sub = &table_fault),
+    F(operation, generation, INT, 0, "Number of changes"),
+    F(operation, updated_at, TIME, O, "When its step changed last"),
     F(operation, request_id, STRING, O, "The X-Request-Id that caused it"),
     F(operation, created_at, TIME, C, "When it began"),
     F(operation, finished_at, TIME, C, "When it ended"),
@@ -271,6 +269,7 @@ static const struct codec_field fields_node[] = {
     F(node, traits, STRINGS, 0, "What its driver can do"),
     F(node, quarantined, STRINGS, 0, "VMs found there that nobody asked for"),
     F(node, last_seen_at, TIME, C, "Its agent's last report"),
+    F(node, generation, INT, 0, "Number of changes by operators"),
     F(node, created_at, TIME, 0, "When it joined"),
 };
 TABLE(node, node, "Node", "A machine that runs instances.");
@@ -299,6 +298,8 @@ static const struct codec_field fields_problem[] = {
     F(problem, code, STRING, I, "Stable word for programs"),
     F(problem, request_id, STRING, I | O, "The X-Request-Id of this request"),
     F(problem, errors, LIST, O, "The fields at fault", .sub = &table_problem_field),
+    F(problem, quota, LIST, I | O, "quota_exceeded: which, and the numbers",
+      .sub = &table_quota_fault, .max = 16),
 };
 TABLE(problem, problem, "Problem", "An error (RFC 9457).");
 
@@ -348,6 +349,7 @@ static const struct codec_field fields_desired_instance[] = {
     F(desired_instance, run, INT, R, "Start number it should be at", .min = 1, .max = INT64_MAX),
     F(desired_instance, power, ENUM, R, "What it should do", .names = api_power_names),
     F(desired_instance, force, BOOL, I, "Stop without asking the guest"),
+    F(desired_instance, paused, BOOL, I | O, "Where it runs it is halted"),
     F(desired_instance, restart_policy, ENUM, I, "When to start it again "
       "without being asked", .names = api_restart_names),
     F(desired_instance, vcpus, INT, R, "Virtual CPUs", .min = 1, .max = 64),
@@ -355,6 +357,12 @@ static const struct codec_field fields_desired_instance[] = {
     F(desired_instance, disk_bytes, INT, I, "Root disk", .max = 64 * TIB),
     LIMITS(desired_instance, I | O, 0, 0),
     F(desired_instance, image, OBJECT, I | O, "What to boot", .sub = &table_desired_image),
+    F(desired_instance, disk_epoch, INT, I | O, "Which root disk; one of an "
+      "older epoch is made anew", .max = INT64_MAX),
+    F(desired_instance, user_data, TEXT, I | O, "For cloud-init",
+      .max = API_USER_DATA_MAX),
+    F(desired_instance, keys, STRINGS, I | O, "Public SSH keys", .max = 16,
+      .item_max = 16384),
     F(desired_instance, request_id, STRING, I | O, "The request that caused it"),
 };
 TABLE(desired_instance, desired_instance, "DesiredInstance", "An instance as it should be.");
@@ -405,7 +413,17 @@ static const struct codec_field fields_observation[] = {
 };
 TABLE(observation, observation, "Observation", "Something that a node saw.");
 
+static const struct codec_field fields_progress[] = {
+    F(progress, instance_id, ID, R, "The instance"),
+    F(progress, run, INT, R, "Of which start", .max = INT64_C(1) << 53),
+    F(progress, step, STRING, R, "What is done, such as: image", .max = 64),
+    F(progress, reason, TEXT, I | O, "What it waits for", .max = 1024),
+};
+TABLE(progress, progress, "Progress", "Where the work on an instance is.");
+
 static const struct codec_field fields_report[] = {
+    F(report, progress, LIST, I | O, "Where work is", .sub = &table_progress,
+      .max = 1000),
     F(report, host, OBJECT, I | O, "What the node has", .sub = &table_host),
     F(report, observations, LIST, I, "What it saw", .sub = &table_observation, .max = 1000),
     F(report, quarantined, STRINGS, I, "VMs that it does not know", .max = 1000),

@@ -10,31 +10,166 @@
 
 /* ---- tenants ---- */
 
+/* Stored as numbers. Not an order: api_role_may() in routes.h decides. */
 enum api_role {
     ROLE_NONE,
     ROLE_READER,
     ROLE_MEMBER,
     ROLE_ADMIN,
-    ROLE_OPERATOR
+    ROLE_OPERATOR,
+    ROLE_BILLING, /* sees usage, quotas and prices of its project, no more */
 };
 extern const char *const api_role_names[];
 
 struct api_project {
     char *id, *name;
-    int64_t created_at;
+    int64_t generation, created_at;
 };
 
 struct api_token {
     char *id, *name;
     int role;
-    char *project; /* in: reference; out: id */
-    int64_t created_at, expires_at;
+    char *project;            /* in: reference; out: id */
+    struct codec_list scopes; /* strings "TAG:read", "TAG:write"; none: all */
+    int64_t generation, created_at, expires_at;
     char *token; /* the secret; only in the reply to its creation */
+};
+
+/* What a user may do where. An operator needs no membership. */
+struct api_membership {
+    char *project_id, *project, *user_id, *user; /* ids and names */
+    int role;
+};
+
+struct api_user {
+    char *id, *name;
+    char *password;   /* only in requests */
+    char *project;    /* in: of its first membership; out: its home's id */
+    int role;         /* of that membership */
+    bool is_operator; /* "operator" on the wire */
+    bool disabled;
+    struct codec_list memberships; /* struct api_membership */
+    int64_t generation, created_at, last_login_at;
+};
+
+struct api_user_change {
+    char *password; /* NULL stays */
+    int disabled;   /* CODEC_FLAG */
+};
+
+struct api_member_set {
+    int role;
+};
+
+struct api_login {
+    char *user, *password, *project;
+    bool cookie; /* a cookie and a CSRF token rather than a bearer token */
+};
+
+struct api_session {
+    char *id, *user_id, *user, *project_id, *remote;
+    int role;
+    char *csrf_token; /* with a cookie */
+    char *token;      /* without; in the reply to the login only */
+    bool current;
+    int64_t generation, created_at, last_seen_at, expires_at;
+};
+
+struct api_session_change {
+    char *project; /* act in another of the user's projects */
+};
+
+struct api_password_change {
+    char *old_password, *new_password;
 };
 
 struct api_whoami {
     char *token_id, *token_name, *project_id;
     int role;
+    struct codec_list scopes; /* strings */
+    char *user_id, *user_name, *session_id, *csrf_token;
+    struct codec_list memberships; /* struct api_membership */
+};
+
+/* ---- quotas ---- */
+
+#define API_UNLIMITED INT64_C(-1)
+
+struct api_quota_values {
+    int64_t instances, vcpus, memory_bytes, disk_bytes;
+    int64_t volumes, addresses, networks; /* none of these exist yet */
+    int64_t images, tokens;
+};
+
+struct api_quota {
+    char *project_id;
+    int64_t generation;
+    struct api_quota_values *limits; /* API_UNLIMITED: none */
+    struct api_quota_values *used;
+};
+
+struct api_quota_fault {
+    char *resource; /* a member of api_quota_values */
+    int64_t limit, used, asked;
+};
+
+/* ---- keypairs ---- */
+
+struct api_keypair {
+    char *id, *name, *project_id;
+    char *public_key;  /* one line of OpenSSH's format */
+    char *fingerprint; /* "SHA256:…" as ssh-keygen prints it */
+    int64_t generation, created_at;
+};
+
+/* ---- events, webhooks, audit ---- */
+
+struct api_event {
+    int64_t seq;     /* the cloud's, without gaps that matter: ?since= */
+    char *id, *kind; /* "instance.state", "operation.succeeded", … */
+    char *project_id, *resource_type, *resource_id, *resource_name;
+    char *state; /* the new one, of what has states */
+    char *request_id;
+    int64_t at;
+};
+
+struct api_webhook {
+    char *id, *name, *project_id, *url;
+    char *secret;            /* given or made; in the creation's reply only */
+    struct codec_list kinds; /* strings, "instance.*"; none: all */
+    bool disabled;
+    int64_t delivered_seq; /* all events up to here: delivered or dead */
+    int64_t failures;      /* of the event that is being delivered */
+    char *last_error;
+    int64_t next_attempt_at;
+    int64_t generation, created_at;
+};
+
+struct api_webhook_change {
+    char *url;
+    struct codec_list kinds;
+    bool has_kinds; /* "kinds" was given; empty: all */
+    int disabled;   /* CODEC_FLAG */
+};
+
+/* An event that could not be delivered. */
+struct api_dead_letter {
+    char *id, *webhook_id;
+    struct api_event *event;
+    int64_t attempts;
+    char *last_error;
+    int64_t created_at;
+};
+
+struct api_audit {
+    int64_t seq;
+    char *id;
+    int64_t at;
+    char *project_id, *actor_type, *actor_id, *actor; /* token, user, node */
+    char *remote, *method, *path, *request_id;
+    int64_t status;
+    char *code; /* of the problem, if it was refused */
+    char *resource_type, *resource_id;
 };
 
 /* An instance's share of its node. 0 is none or, of the shares, the usual. */
@@ -46,12 +181,15 @@ struct api_limits {
 };
 
 #define API_CPU_SHARES_DEFAULT 100
+#define API_LABELS_MAX 64
+#define API_USER_DATA_MAX 65536
 
 struct api_flavor {
     char *id, *name;
     int64_t vcpus, memory_bytes, disk_bytes;
     struct api_limits limits;
-    int64_t created_at;
+    char *price_per_hour; /* of one instance that exists; NULL: none is set */
+    int64_t generation, created_at;
 };
 
 enum api_part { PART_KERNEL, PART_INITRD, PART_DISK };
@@ -76,7 +214,7 @@ struct api_image {
     int state;
     char *cmdline;
     struct codec_list parts; /* struct api_image_part */
-    int64_t size_bytes, created_at;
+    int64_t size_bytes, generation, created_at;
 };
 
 enum api_instance_state {
@@ -89,6 +227,11 @@ enum api_instance_state {
     INSTANCE_DELETING,
     INSTANCE_ERROR,
     INSTANCE_DELETED,
+    INSTANCE_PAUSING,
+    INSTANCE_PAUSED,
+    INSTANCE_RESUMING,
+    INSTANCE_REBUILDING,
+    INSTANCE_RESIZING,
 };
 extern const char *const api_instance_state_names[];
 
@@ -108,11 +251,16 @@ struct api_instance {
     char *flavor_id, *image_id;
     int64_t vcpus, memory_bytes, disk_bytes;
     struct api_limits limits;
-    int restart_policy;    /* enum api_restart */
-    int64_t restart_count; /* starts by that policy, in all */
-    int64_t run;           /* number of the latest start */
-    char *stop_reason;     /* why it does not run */
-    char *last_end_reason; /* stays when it runs again */
+    struct codec_list labels;   /* CODEC_LABELS */
+    struct codec_list keypairs; /* strings; in: names or ids; out: names */
+    char *user_data;            /* only in requests */
+    bool locked;                /* nothing changes it but unlocking */
+    bool delete_protection;     /* no delete */
+    int restart_policy;         /* enum api_restart */
+    int64_t restart_count;      /* starts by that policy, in all */
+    int64_t run;                /* number of the latest start */
+    char *stop_reason;          /* why it does not run */
+    char *last_end_reason;      /* stays when it runs again */
     struct api_fault *fault;
     char *node_id;      /* operators only */
     char *operation_id; /* the latest operation */
@@ -120,9 +268,51 @@ struct api_instance {
     int64_t created_at, started_at;
 };
 
-/* What of an instance can be changed. */
+/* What of an instance can be changed; what is absent stays as it is. */
 struct api_instance_change {
-    int restart_policy; /* enum api_restart; < 0 stays as it is */
+    char *name;
+    int restart_policy;            /* enum api_restart; < 0: absent */
+    int locked, delete_protection; /* CODEC_FLAG */
+    struct codec_list labels;      /* replaces all of them, if given */
+    bool has_labels;
+};
+
+struct api_rebuild_request {
+    char *image;
+    char *user_data; /* NULL: as before */
+};
+
+struct api_resize_request {
+    char *flavor;
+};
+
+enum api_batch_policy { BATCH_ALL, BATCH_FIT };
+extern const char *const api_batch_policy_names[];
+
+/* Many instances of one description: NAME-1, NAME-2, … */
+struct api_instance_batch {
+    struct api_instance *instance; /* as to create one */
+    int64_t count;
+    int policy;              /* enum api_batch_policy */
+    struct codec_list items; /* struct api_instance: what was made */
+    int64_t created;
+};
+
+/* Why nodes were not taken, counted. */
+struct api_refusal {
+    char *reason;
+    int64_t nodes;
+};
+
+/* What a create would do. */
+struct api_dry_run {
+    bool fits;
+    int64_t count;                 /* how many would be made */
+    char *node_id;                 /* of the first; operators only */
+    struct codec_list refusals;    /* struct api_refusal */
+    struct codec_list quota;       /* struct api_quota_fault: over quota */
+    struct api_quota *quota_after; /* used: with these instances */
+    char *price_per_hour;          /* of all; NULL: no price is set */
 };
 
 struct api_stop_request {
@@ -137,9 +327,13 @@ struct api_operation {
     char *resource_type, *resource_id;
     int state;
     char *step;
+    char *reason; /* what it waits for, where it says so */
+    bool stuck;   /* no progress for a while, or its node does not report */
+    bool can_cancel;
+    int64_t attempt; /* 1, and one more for each retry */
     struct api_fault *problem;
     char *request_id;
-    int64_t created_at, finished_at;
+    int64_t generation, created_at, updated_at, finished_at;
 };
 
 struct api_stats {
@@ -182,7 +376,7 @@ struct api_node {
     int64_t instances;
     struct codec_list traits;      /* strings */
     struct codec_list quarantined; /* strings: VMs that nobody asked for */
-    int64_t last_seen_at, created_at;
+    int64_t last_seen_at, generation, created_at;
 };
 
 struct api_join_token {
@@ -203,6 +397,7 @@ struct api_problem {
     int64_t status;
     char *detail, *code, *request_id;
     struct codec_list errors; /* struct api_problem_field */
+    struct codec_list quota;  /* struct api_quota_fault */
 };
 
 /* ---- controller and agent; see docs/ARCHITECTURE.md, "The agent's loop" ----
@@ -234,10 +429,16 @@ struct api_desired_instance {
     int64_t run;        /* start number the instance should be at */
     int power;          /* enum api_power */
     bool force;         /* stop without asking the guest */
+    bool paused;        /* where it runs it is halted */
     int restart_policy; /* enum api_restart */
     int64_t vcpus, memory_bytes, disk_bytes;
     struct api_limits limits;
     struct api_desired_image *image; /* absent once deleted */
+    /* Which root disk, 0 the first: one of an older epoch is thrown away and
+     * made anew from the image before the run starts. */
+    int64_t disk_epoch;
+    char *user_data;        /* for cloud-init (NoCloud) */
+    struct codec_list keys; /* strings: OpenSSH public keys */
     char *request_id;
 };
 
@@ -274,7 +475,8 @@ enum api_observed {
     OBSERVED_RUNNING,
     OBSERVED_STOPPED,
     OBSERVED_FAILED,
-    OBSERVED_DELETED
+    OBSERVED_DELETED,
+    OBSERVED_PAUSED, /* run R is paused; `running` says that it goes on */
 };
 extern const char *const api_observed_names[];
 
@@ -294,8 +496,16 @@ struct api_observation {
     struct api_fault *problem;
 };
 
+/* Where the work on an instance is; not stored by the agent: sent with the
+ * next report, the latest counts. */
+struct api_progress {
+    char *instance_id, *step, *reason;
+    int64_t run;
+};
+
 struct api_report {
     struct api_host *host;
+    struct codec_list progress;     /* struct api_progress */
     struct codec_list observations; /* struct api_observation, by seq */
     struct codec_list quarantined;  /* strings */
 };
@@ -305,11 +515,17 @@ struct api_report_ack {
 };
 
 extern const struct codec_table table_project, table_token, table_whoami,
-    table_flavor, table_image, table_image_part, table_instance,
-    table_instance_change, table_stop_request, table_operation, table_stats,
-    table_usage, table_usage_item, table_node, table_join_token, table_problem,
-    table_fault, table_join, table_joined, table_certificate_request,
-    table_desired, table_desired_instance, table_node_request, table_host,
-    table_report, table_observation, table_report_ack;
+    table_user, table_user_change, table_membership, table_member_set,
+    table_login, table_session, table_session_change, table_password_change,
+    table_quota, table_quota_values, table_quota_set, table_quota_fault,
+    table_keypair, table_event, table_webhook, table_webhook_change,
+    table_dead_letter, table_audit, table_flavor, table_image, table_image_part,
+    table_instance, table_instance_change, table_instance_batch,
+    table_rebuild_request, table_resize_request, table_refusal, table_dry_run,
+    table_stop_request, table_operation, table_stats, table_usage,
+    table_usage_item, table_node, table_join_token, table_problem, table_fault,
+    table_join, table_joined, table_certificate_request, table_desired,
+    table_desired_instance, table_node_request, table_host, table_report,
+    table_progress, table_observation, table_report_ack;
 
 #endif

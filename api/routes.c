@@ -12,9 +12,41 @@ static const struct api_query q_page[] = {
     {"page_token", "next_page_token of the page before"},
     {NULL, NULL},
 };
+#define FILTER                                                                 \
+    {                                                                          \
+        "filter", "terms that must all hold, with commas: FIELD=VALUE, "       \
+                  "FIELD!=VALUE, label.KEY=VALUE, label.KEY, !label.KEY"       \
+    }
 static const struct api_query q_instances[] = {
     {"limit", "items on a page, 1 to 1000 [100]"},
     {"page_token", "next_page_token of the page before"},
+    {"project", "operators: of this project only, name or id"},
+    FILTER,
+    {NULL, NULL},
+};
+/* What is listed for a project, by operators for any or all. */
+static const struct api_query q_filtered[] = {
+    {"limit", "items on a page, 1 to 1000 [100]"},
+    {"page_token", "next_page_token of the page before"},
+    {"project", "operators: of this project only, name or id"},
+    FILTER,
+    {NULL, NULL},
+};
+static const struct api_query q_acting[] = {
+    {"project", "operators: act in this project, name or id [default]"},
+    {NULL, NULL},
+};
+static const struct api_query q_create[] = {
+    {"project", "operators: act in this project, name or id [default]"},
+    {"dry_run", "true: only say what would be done"},
+    {NULL, NULL},
+};
+static const struct api_query q_events[] = {
+    {"since", "events after this seq [JSON: 0; a stream: those to come]; a "
+              "stream takes the header Last-Event-ID as well"},
+    {"limit", "JSON: events on a page, 1 to 1000 [100]"},
+    {"wait", "JSON: hold the answer until there is one, 0s to 60s"},
+    {"kinds", "of these kinds only, with commas, such as instance.*"},
     {"project", "operators: of this project only, name or id"},
     {NULL, NULL},
 };
@@ -73,19 +105,74 @@ const struct api_route api_routes[N_ROUTES] = {
     R(CA, "GET", "/v1/ca", NONE, NONE, NULL, 200, "service",
       "The certificate of the cloud's CA, PEM", .example = ""),
     R(WHOAMI, "GET", "/v1/whoami", TOKEN, READER, &table_whoami, 200, "tenants",
-      "The token in use, its project and role", .example = ""),
+      "The token in use, its project and role", .billing = true, .example = ""),
+    J(LOGIN, "POST", "/v1/login", NONE, NONE, &table_login, &table_session, 201,
+      "tenants", "Signs a user in", .example = "{\"user\":\"ada\","
+      "\"password\":\"correct horse battery\"}"),
+    R(LOGOUT, "POST", "/v1/logout", TOKEN, READER, NULL, 204, "tenants",
+      "Ends the session in use", .billing = true, .example = ""),
+    J(PASSWORD, "POST", "/v1/password", TOKEN, READER, &table_password_change,
+      NULL, 204, "tenants",
+      "Changes the user's own password and ends the other sessions",
+      .billing = true, .example = "{\"old_password\":\"correct horse "
+      "battery\",\"new_password\":\"staple and wire\"}"),
+    J(SESSION_CHANGE, "PATCH", "/v1/session", TOKEN, READER,
+      &table_session_change, &table_session, 200, "tenants",
+      "Lets the session in use act in another project of its user",
+      .billing = true, .example = "{\"project\":\"acme\"}"),
+    R(SESSION_LIST, "GET", "/v1/sessions", TOKEN, READER, &table_session, 200,
+      "tenants", "Lists the user's own sessions", .out_list = true,
+      .billing = true, .query = q_page, .example = ""),
+    R(SESSION_DELETE, "DELETE", "/v1/sessions/{session}", TOKEN, READER, NULL,
+      204, "tenants", "Ends one of the user's own sessions at once",
+      .billing = true, .example = ""),
+    J(USER_CREATE, "POST", "/v1/users", TOKEN, ADMIN, &table_user, &table_user,
+      201, "tenants", "Creates a user", .example = "{\"name\":\"ada\","
+      "\"password\":\"correct horse battery\",\"project\":\"acme\"}"),
+    R(USER_LIST, "GET", "/v1/users", TOKEN, ADMIN, &table_user, 200, "tenants",
+      "Lists users; a project's admin sees its members", .out_list = true,
+      .query = q_page, .example = ""),
+    R(USER_SHOW, "GET", "/v1/users/{user}", TOKEN, ADMIN, &table_user, 200,
+      "tenants", "Shows a user", .example = ""),
+    J(USER_CHANGE, "PATCH", "/v1/users/{user}", TOKEN, ADMIN,
+      &table_user_change, &table_user, 200, "tenants",
+      "Changes a user whose home is the caller's project",
+      .example = "{\"disabled\":true}"),
+    R(USER_DELETE, "DELETE", "/v1/users/{user}", TOKEN, ADMIN, NULL, 204,
+      "tenants", "Deletes a user whose home is the caller's project",
+      .example = ""),
 
     J(PROJECT_CREATE, "POST", "/v1/projects", TOKEN, OPERATOR, &table_project,
       &table_project, 201, "tenants", "Creates a project",
       .example = "{\"name\":\"acme\"}"),
     R(PROJECT_LIST, "GET", "/v1/projects", TOKEN, READER, &table_project, 200,
       "tenants", "Lists projects (a tenant sees its own)", .out_list = true,
-      .query = q_page, .example = "?limit=10"),
+      .query = q_page, .billing = true, .example = "?limit=10"),
     R(PROJECT_SHOW, "GET", "/v1/projects/{project}", TOKEN, READER,
-      &table_project, 200, "tenants", "Shows a project", .example = ""),
+      &table_project, 200, "tenants", "Shows a project", .billing = true, .example = ""),
     R(PROJECT_DELETE, "DELETE", "/v1/projects/{project}", TOKEN, OPERATOR, NULL,
       204, "tenants", "Deletes a project that owns no instance and no image",
       .example = ""),
+    R(MEMBER_LIST, "GET", "/v1/projects/{project}/members", TOKEN, READER,
+      &table_membership, 200, "tenants", "Lists who may do what in a project",
+      .out_list = true, .query = q_page, .example = ""),
+    J(MEMBER_SET, "PUT", "/v1/projects/{project}/members/{user}", TOKEN, ADMIN,
+      &table_member_set, &table_membership, 200, "tenants",
+      "Gives a user a role in a project",
+      .example = "{\"role\":\"member\"}"),
+    R(MEMBER_DELETE, "DELETE", "/v1/projects/{project}/members/{user}", TOKEN,
+      ADMIN, NULL, 204, "tenants", "Takes a user out of a project, at once",
+      .example = ""),
+    R(QUOTA_SHOW, "GET", "/v1/projects/{project}/quota", TOKEN, READER,
+      &table_quota, 200, "tenants", "Shows what a project may have and has",
+      .billing = true, .example = ""),
+    J(QUOTA_SET, "PUT", "/v1/projects/{project}/quota", TOKEN, OPERATOR,
+      &table_quota_set, &table_quota, 200, "tenants",
+      "Sets what a project may have; needs If-Match",
+      .example = "{\"limits\":{\"instances\":10,\"vcpus\":20,"
+                 "\"memory_bytes\":68719476736,\"disk_bytes\":-1,"
+                 "\"volumes\":10,\"addresses\":5,\"networks\":5,"
+                 "\"images\":20,\"tokens\":20}}"),
     J(TOKEN_CREATE, "POST", "/v1/tokens", TOKEN, ADMIN, &table_token,
       &table_token, 201, "tenants",
       "Creates a token; its secret is in this reply and never again",
@@ -96,15 +183,30 @@ const struct api_route api_routes[N_ROUTES] = {
     R(TOKEN_DELETE, "DELETE", "/v1/tokens/{token}", TOKEN, ADMIN, NULL, 204,
       "tenants", "Revokes a token at once", .example = ""),
 
+    J(KEYPAIR_CREATE, "POST", "/v1/keypairs", TOKEN, MEMBER, &table_keypair,
+      &table_keypair, 201, "instances", "Stores a public SSH key",
+      .query = q_acting,
+      .example = "{\"name\":\"laptop\",\"public_key\":\"ssh-ed25519 "
+      "AAAAC3NzaC1lZDI1NTE5AAAAIPtT3yGbsNCa1ib9bpGpvaQGrHYd0YvD6xM0L9iqAp+p"
+      "\"}"),
+    R(KEYPAIR_LIST, "GET", "/v1/keypairs", TOKEN, READER, &table_keypair, 200,
+      "instances", "Lists keypairs", .out_list = true, .query = q_page,
+      .example = ""),
+    R(KEYPAIR_SHOW, "GET", "/v1/keypairs/{keypair}", TOKEN, READER,
+      &table_keypair, 200, "instances", "Shows a keypair", .example = ""),
+    R(KEYPAIR_DELETE, "DELETE", "/v1/keypairs/{keypair}", TOKEN, MEMBER, NULL,
+      204, "instances", "Deletes a keypair; instances keep its key",
+      .example = ""),
+
     J(FLAVOR_CREATE, "POST", "/v1/flavors", TOKEN, OPERATOR, &table_flavor,
       &table_flavor, 201, "flavors", "Creates a flavor",
       .example = "{\"name\":\"small\",\"vcpus\":1,\"memory_bytes\":268435456,"
                  "\"disk_bytes\":1073741824}"),
     R(FLAVOR_LIST, "GET", "/v1/flavors", TOKEN, READER, &table_flavor, 200,
       "flavors", "Lists flavors", .out_list = true, .query = q_page,
-      .example = ""),
+      .billing = true, .example = ""),
     R(FLAVOR_SHOW, "GET", "/v1/flavors/{flavor}", TOKEN, READER, &table_flavor,
-      200, "flavors", "Shows a flavor", .example = ""),
+      200, "flavors", "Shows a flavor", .billing = true, .example = ""),
     R(FLAVOR_DELETE, "DELETE", "/v1/flavors/{flavor}", TOKEN, OPERATOR, NULL,
       204, "flavors", "Deletes a flavor; instances made with it keep its size",
       .example = ""),
@@ -128,9 +230,16 @@ const struct api_route api_routes[N_ROUTES] = {
 
     J(INSTANCE_CREATE, "POST", "/v1/instances", TOKEN, MEMBER, &table_instance,
       &table_instance, 201, "instances",
-      "Creates an instance and starts it",
+      "Creates an instance and starts it", .query = q_create,
+      .dry_run = &table_dry_run,
       .example = "{\"name\":\"web-1\",\"image\":\"debian\","
                  "\"flavor\":\"small\"}"),
+    J(INSTANCE_BATCH, "POST", "/v1/instance-batches", TOKEN, MEMBER,
+      &table_instance_batch, &table_instance_batch, 201, "instances",
+      "Creates many instances of one description: all of them, or as many as "
+      "fit", .query = q_create, .dry_run = &table_dry_run,
+      .example = "{\"instance\":{\"name\":\"web\",\"image\":\"debian\","
+                 "\"flavor\":\"small\"},\"count\":3,\"policy\":\"fit\"}"),
     R(INSTANCE_LIST, "GET", "/v1/instances", TOKEN, READER, &table_instance,
       200, "instances", "Lists instances", .out_list = true,
       .query = q_instances, .example = "?limit=50"),
@@ -153,6 +262,23 @@ const struct api_route api_routes[N_ROUTES] = {
     R(INSTANCE_REBOOT, "POST", "/v1/instances/{instance}/reboot", TOKEN,
       MEMBER, &table_operation, 202, "instances",
       "Stops an instance and starts it again", .example = ""),
+    R(INSTANCE_PAUSE, "POST", "/v1/instances/{instance}/pause", TOKEN, MEMBER,
+      &table_operation, 202, "instances",
+      "Halts a running instance; its memory stays", .example = ""),
+    R(INSTANCE_RESUME, "POST", "/v1/instances/{instance}/resume", TOKEN,
+      MEMBER, &table_operation, 202, "instances", "Lets a paused instance go on",
+      .example = ""),
+    J(INSTANCE_REBUILD, "POST", "/v1/instances/{instance}/rebuild", TOKEN,
+      MEMBER, &table_rebuild_request, &table_operation, 202, "instances",
+      "Makes an instance's root disk anew from an image, and starts it",
+      .example = "{\"image\":\"debian\"}"),
+    J(INSTANCE_RESIZE, "POST", "/v1/instances/{instance}/resize", TOKEN,
+      MEMBER, &table_resize_request, &table_operation, 202, "instances",
+      "Gives an instance another flavor; a running one is stopped and started",
+      .example = "{\"flavor\":\"large\"}"),
+    R(INSTANCE_USER_DATA, "GET", "/v1/instances/{instance}/user-data", TOKEN,
+      MEMBER, NULL, 200, "instances", "The instance's user data, as text/plain",
+      .example = ""),
     R(INSTANCE_CONSOLE_LOG, "GET", "/v1/instances/{instance}/console-log",
       TOKEN, READER, NULL, 200, "instances",
       "Bytes of the serial console's log, as text/plain; the headers "
@@ -168,15 +294,65 @@ const struct api_route api_routes[N_ROUTES] = {
 
     R(OPERATION_LIST, "GET", "/v1/operations", TOKEN, READER, &table_operation,
       200, "operations", "Lists operations, newest first", .out_list = true,
-      .query = q_page, .example = ""),
+      .query = q_filtered, .example = "?filter=stuck=true"),
     R(OPERATION_SHOW, "GET", "/v1/operations/{operation}", TOKEN, READER,
       &table_operation, 200, "operations",
       "Shows an operation, or waits for its end", .query = q_wait,
       .example = "?wait=30s"),
+    R(OPERATION_CANCEL, "POST", "/v1/operations/{operation}/cancel", TOKEN,
+      MEMBER, &table_operation, 202, "operations",
+      "Undoes an operation that has not come to its end; answers with the "
+      "operation that does so", .example = ""),
+    R(OPERATION_RETRY, "POST", "/v1/operations/{operation}/retry", TOKEN,
+      OPERATOR, &table_operation, 202, "operations",
+      "Tries a stuck or failed operation again", .example = ""),
+    R(OPERATION_UNDO, "POST", "/v1/operations/{operation}/undo", TOKEN,
+      OPERATOR, &table_operation, 202, "operations",
+      "Takes a stuck or failed operation back, as far as it went",
+      .example = ""),
 
     R(USAGE, "GET", "/v1/usage", TOKEN, READER, &table_usage, 200, "usage",
       "What was used in a period: exact running time, and vCPU, memory and "
-      "disk by it", .query = q_usage, .example = "?from=2026-11-01T00:00:00Z"),
+      "disk by it", .query = q_usage, .billing = true, .example = "?from=2026-11-01T00:00:00Z"),
+
+    R(EVENT_LIST, "GET", "/v1/events", TOKEN, READER, &table_event, 200,
+      "events", "Events, as a JSON page or, with Accept: text/event-stream, "
+      "as server-sent events without end", .out_list = true, .query = q_events,
+      .example = "?since=0&limit=10"),
+    J(WEBHOOK_CREATE, "POST", "/v1/webhooks", TOKEN, ADMIN, &table_webhook,
+      &table_webhook, 201, "events",
+      "Sends events from now on to a URL, as signed CloudEvents",
+      .query = q_acting,
+      .example = "{\"name\":\"ops\",\"url\":\"https://example.com/hook\","
+                 "\"kinds\":[\"instance.*\"]}"),
+    R(WEBHOOK_LIST, "GET", "/v1/webhooks", TOKEN, ADMIN, &table_webhook, 200,
+      "events", "Lists webhooks, without their secrets", .out_list = true,
+      .query = q_page, .example = ""),
+    R(WEBHOOK_SHOW, "GET", "/v1/webhooks/{webhook}", TOKEN, ADMIN,
+      &table_webhook, 200, "events", "Shows a webhook", .example = ""),
+    J(WEBHOOK_CHANGE, "PATCH", "/v1/webhooks/{webhook}", TOKEN, ADMIN,
+      &table_webhook_change, &table_webhook, 200, "events",
+      "Changes a webhook", .example = "{\"disabled\":true}"),
+    R(WEBHOOK_DELETE, "DELETE", "/v1/webhooks/{webhook}", TOKEN, ADMIN, NULL,
+      204, "events", "Deletes a webhook and its dead letters", .example = ""),
+    R(DEAD_LETTER_LIST, "GET", "/v1/webhooks/{webhook}/dead-letters", TOKEN,
+      ADMIN, &table_dead_letter, 200, "events",
+      "Lists the events that could not be delivered", .out_list = true,
+      .query = q_page, .example = ""),
+    R(DEAD_LETTER_DELETE, "DELETE",
+      "/v1/webhooks/{webhook}/dead-letters/{letter}", TOKEN, ADMIN, NULL, 204,
+      "events", "Forgets a dead letter", .example = ""),
+    R(WEBHOOK_REDELIVER, "POST", "/v1/webhooks/{webhook}/redeliver", TOKEN,
+      ADMIN, &table_webhook, 200, "events",
+      "Tries at once what waits, and the dead letters once more",
+      .example = ""),
+
+    R(AUDIT_LIST, "GET", "/v1/audit", TOKEN, ADMIN, &table_audit, 200, "audit",
+      "Who changed or tried to change what, newest first", .out_list = true,
+      .query = q_filtered, .example = "?filter=method=DELETE"),
+    R(BACKUP, "GET", "/v1/admin/backup", TOKEN, OPERATOR, NULL, 200, "service",
+      "A consistent copy of the controller's state, as an archive",
+      .example = ""),
 
     R(NODE_LIST, "GET", "/v1/nodes", TOKEN, OPERATOR, &table_node, 200,
       "nodes", "Lists nodes", .out_list = true, .query = q_page,
@@ -228,6 +404,24 @@ const struct api_route api_routes[N_ROUTES] = {
       "service", "A file of the operator's page", .example = ""),
 };
 /* clang-format on */
+
+bool
+api_role_may(enum api_role role, const struct api_route *r)
+{
+    if (role == ROLE_BILLING)
+        return r->billing;
+    return role >= r->role;
+}
+
+bool
+api_role_covers(enum api_role role, enum api_role other)
+{
+    if (other == ROLE_NONE || role == ROLE_NONE)
+        return false;
+    if (role == ROLE_BILLING || other == ROLE_BILLING)
+        return role == other || role == ROLE_ADMIN || role == ROLE_OPERATOR;
+    return other <= role;
+}
 
 /* Compares one path with a pattern; fills params. */
 static bool

@@ -16,13 +16,33 @@ enum api_route_id {
     ROUTE_OPENAPI,
     ROUTE_CA,
     ROUTE_WHOAMI,
+    ROUTE_LOGIN,
+    ROUTE_LOGOUT,
+    ROUTE_PASSWORD,
+    ROUTE_SESSION_CHANGE,
+    ROUTE_SESSION_LIST,
+    ROUTE_SESSION_DELETE,
+    ROUTE_USER_CREATE,
+    ROUTE_USER_LIST,
+    ROUTE_USER_SHOW,
+    ROUTE_USER_CHANGE,
+    ROUTE_USER_DELETE,
     ROUTE_PROJECT_CREATE,
     ROUTE_PROJECT_LIST,
     ROUTE_PROJECT_SHOW,
     ROUTE_PROJECT_DELETE,
+    ROUTE_MEMBER_LIST,
+    ROUTE_MEMBER_SET,
+    ROUTE_MEMBER_DELETE,
+    ROUTE_QUOTA_SHOW,
+    ROUTE_QUOTA_SET,
     ROUTE_TOKEN_CREATE,
     ROUTE_TOKEN_LIST,
     ROUTE_TOKEN_DELETE,
+    ROUTE_KEYPAIR_CREATE,
+    ROUTE_KEYPAIR_LIST,
+    ROUTE_KEYPAIR_SHOW,
+    ROUTE_KEYPAIR_DELETE,
     ROUTE_FLAVOR_CREATE,
     ROUTE_FLAVOR_LIST,
     ROUTE_FLAVOR_SHOW,
@@ -33,6 +53,7 @@ enum api_route_id {
     ROUTE_IMAGE_DELETE,
     ROUTE_IMAGE_PART_PUT,
     ROUTE_INSTANCE_CREATE,
+    ROUTE_INSTANCE_BATCH,
     ROUTE_INSTANCE_LIST,
     ROUTE_INSTANCE_SHOW,
     ROUTE_INSTANCE_CHANGE,
@@ -40,12 +61,31 @@ enum api_route_id {
     ROUTE_INSTANCE_START,
     ROUTE_INSTANCE_STOP,
     ROUTE_INSTANCE_REBOOT,
+    ROUTE_INSTANCE_PAUSE,
+    ROUTE_INSTANCE_RESUME,
+    ROUTE_INSTANCE_REBUILD,
+    ROUTE_INSTANCE_RESIZE,
+    ROUTE_INSTANCE_USER_DATA,
     ROUTE_INSTANCE_CONSOLE_LOG,
     ROUTE_INSTANCE_CONSOLE,
     ROUTE_INSTANCE_STATS,
     ROUTE_OPERATION_LIST,
     ROUTE_OPERATION_SHOW,
+    ROUTE_OPERATION_CANCEL,
+    ROUTE_OPERATION_RETRY,
+    ROUTE_OPERATION_UNDO,
     ROUTE_USAGE,
+    ROUTE_EVENT_LIST,
+    ROUTE_WEBHOOK_CREATE,
+    ROUTE_WEBHOOK_LIST,
+    ROUTE_WEBHOOK_SHOW,
+    ROUTE_WEBHOOK_CHANGE,
+    ROUTE_WEBHOOK_DELETE,
+    ROUTE_DEAD_LETTER_LIST,
+    ROUTE_DEAD_LETTER_DELETE,
+    ROUTE_WEBHOOK_REDELIVER,
+    ROUTE_AUDIT_LIST,
+    ROUTE_BACKUP,
     ROUTE_NODE_LIST,
     ROUTE_NODE_SHOW,
     ROUTE_NODE_CORDON,
@@ -86,13 +126,15 @@ struct api_route {
     const char *method;
     const char *path; /* "/v1/instances/{instance}/stop" */
     enum api_auth auth;
-    enum api_role role;
+    enum api_role role; /* at least this one; see api_role_may() */
+    bool billing;       /* ROLE_BILLING, too */
     enum api_body body;
-    const struct codec_table *in;  /* request body */
-    const struct codec_table *out; /* reply body; NULL: none or not JSON */
-    bool out_list;                 /* the reply is a page of `out` */
-    int status;                    /* of success */
-    const char *tag;               /* group in the reference */
+    const struct codec_table *in;      /* request body */
+    const struct codec_table *out;     /* reply body; NULL: none or not JSON */
+    bool out_list;                     /* the reply is a page of `out` */
+    const struct codec_table *dry_run; /* reply to ?dry_run=true, 200 */
+    int status;                        /* of success */
+    const char *tag;                   /* group in the reference */
     const char *summary;
     const char *example; /* request body or query of an example, or NULL */
     const struct api_query *query;
@@ -108,6 +150,12 @@ struct api_match {
     char allow[64];                  /* for the Allow header, with 405 */
     char params[API_PARAMS_MAX][64]; /* in the order of the path */
 };
+
+/* Whether a role may call a route: operators all; billing those with that
+ * flag; of the others reader < member < admin. */
+bool api_role_may(enum api_role role, const struct api_route *r);
+/* Whether a token with this role may make one with that: its own or less. */
+bool api_role_covers(enum api_role role, enum api_role other);
 
 /* Matches a decoded path. Parameters longer than 63 bytes match nothing. */
 void api_route_match(const char *method, const char *path,

@@ -149,7 +149,7 @@ auth_token(struct call *c)
     if (expires_at && expires_at <= clock_now_us())
         return err_set(&c->err, -EACCES, "token_expired",
                        "this token has expired");
-    if (c->who.role < c->m.route->role) {
+    if (!api_role_may(c->who.role, c->m.route)) {
         COUNT(auth_role_refused);
         return err_set(&c->err, -EPERM, "forbidden",
                        "this needs the role %s; the token has %s",

@@ -145,7 +145,7 @@ token_project(struct call *c, struct db *db, struct api_token *t)
     struct api_project p = {0};
     int r = 0;
 
-    if (t->role == ROLE_NONE || t->role > (int)c->who.role)
+    if (!api_role_covers(c->who.role, (enum api_role)t->role))
         return err_field(&c->err, "/role", "role",
                          "must be a role up to your own (%s)",
                          api_role_names[c->who.role]);

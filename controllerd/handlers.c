@@ -3,6 +3,12 @@
 
 #include "controllerd/handlers.h"
 
+static int
+h_todo(struct call *c)
+{
+    return err_set(&c->err, -ENOSYS, "not_implemented", "not yet");
+}
+
 const struct handler handlers[N_ROUTES] = {
     [ROUTE_HEALTHZ] = {.plain = h_healthz},
     [ROUTE_READYZ] = {.write = h_readyz},
@@ -65,6 +71,50 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_AGENT_REPLY] = {.plain = h_agent_reply},
     [ROUTE_AGENT_CONSOLE] = {.plain = h_agent_console},
     [ROUTE_AGENT_IMAGE_PART] = {.read = h_agent_image_part},
+    [ROUTE_LOGIN] = {.plain = h_todo},
+    [ROUTE_LOGOUT] = {.plain = h_todo},
+    [ROUTE_PASSWORD] = {.plain = h_todo},
+    [ROUTE_SESSION_CHANGE] = {.plain = h_todo},
+    [ROUTE_SESSION_LIST] = {.plain = h_todo},
+    [ROUTE_SESSION_DELETE] = {.plain = h_todo},
+    [ROUTE_USER_CREATE] = {.plain = h_todo},
+    [ROUTE_USER_LIST] = {.plain = h_todo},
+    [ROUTE_USER_SHOW] = {.plain = h_todo},
+    [ROUTE_USER_CHANGE] = {.plain = h_todo},
+    [ROUTE_USER_DELETE] = {.plain = h_todo},
+    [ROUTE_MEMBER_LIST] = {.plain = h_todo},
+    [ROUTE_MEMBER_SET] = {.plain = h_todo},
+    [ROUTE_MEMBER_DELETE] = {.plain = h_todo},
+
+    [ROUTE_QUOTA_SHOW] = {.plain = h_todo},
+    [ROUTE_QUOTA_SET] = {.plain = h_todo},
+    [ROUTE_KEYPAIR_CREATE] = {.plain = h_todo},
+    [ROUTE_KEYPAIR_LIST] = {.plain = h_todo},
+    [ROUTE_KEYPAIR_SHOW] = {.plain = h_todo},
+    [ROUTE_KEYPAIR_DELETE] = {.plain = h_todo},
+    [ROUTE_INSTANCE_BATCH] = {.plain = h_todo},
+
+    [ROUTE_INSTANCE_PAUSE] = {.plain = h_todo},
+    [ROUTE_INSTANCE_RESUME] = {.plain = h_todo},
+    [ROUTE_INSTANCE_REBUILD] = {.plain = h_todo},
+    [ROUTE_INSTANCE_RESIZE] = {.plain = h_todo},
+    [ROUTE_INSTANCE_USER_DATA] = {.plain = h_todo},
+    [ROUTE_OPERATION_CANCEL] = {.plain = h_todo},
+    [ROUTE_OPERATION_RETRY] = {.plain = h_todo},
+    [ROUTE_OPERATION_UNDO] = {.plain = h_todo},
+
+    [ROUTE_EVENT_LIST] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_CREATE] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_LIST] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_SHOW] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_CHANGE] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_DELETE] = {.plain = h_todo},
+    [ROUTE_DEAD_LETTER_LIST] = {.plain = h_todo},
+    [ROUTE_DEAD_LETTER_DELETE] = {.plain = h_todo},
+    [ROUTE_WEBHOOK_REDELIVER] = {.plain = h_todo},
+    [ROUTE_AUDIT_LIST] = {.plain = h_todo},
+
+    [ROUTE_BACKUP] = {.plain = h_todo},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},
     [ROUTE_DASHBOARD_FILE] = {.plain = h_dashboard_file},
 };

@@ -3,11 +3,19 @@ EXTRA_DIST += schemas/embed.sh
 controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0001-init.sql \
 	$(srcdir)/schemas/migrations/controller/0002-restart.sql \
-	$(srcdir)/schemas/migrations/controller/0003-limits.sql
+	$(srcdir)/schemas/migrations/controller/0003-limits.sql \
+	$(srcdir)/schemas/migrations/controller/0004-identity.sql \
+	$(srcdir)/schemas/migrations/controller/0005-tenancy.sql \
+	$(srcdir)/schemas/migrations/controller/0006-operations.sql \
+	$(srcdir)/schemas/migrations/controller/0007-events.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
 	schemas/migrations/controller/0002-restart.sql \
-	schemas/migrations/controller/0003-limits.sql
+	schemas/migrations/controller/0003-limits.sql \
+	schemas/migrations/controller/0004-identity.sql \
+	schemas/migrations/controller/0005-tenancy.sql \
+	schemas/migrations/controller/0006-operations.sql \
+	schemas/migrations/controller/0007-events.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

@@ -124,7 +124,10 @@ run_step() {
     fi
     printf 'FAILED %7s  %s (exit status %d)\n' "$(elapsed "$t0")" "$name" \
         "$status"
-    tail -n 25 "$log" | tr -d '\r' | sed 's/^/       | /'
+    # Of many tests at once, those that failed say more than the last lines.
+    grep -E '^(FAIL|ERROR): ' "$log" | head -n 60 | tr -d '\r' |
+        sed 's/^/       | /'
+    tail -n 12 "$log" | tr -d '\r' | sed 's/^/       | /'
     echo "       whole log: $log"
     return "$status"
 }

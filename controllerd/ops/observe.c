@@ -60,7 +60,9 @@ apply_usage(struct db *db, struct store_instance *i,
         run = MAX(run, last.run);
     struct meter_observation m = {
         .run = (uint64_t)run,
-        .state = o->state == OBSERVED_RUNNING ? METER_RUNNING : METER_ENDED,
+        .state = o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED
+                     ? METER_RUNNING
+                     : METER_ENDED,
         .at_us = o->age_us > now ? 0 : now - o->age_us,
     };
     r = meter_decide(&h, &m, now, &d);
@@ -231,6 +233,8 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
     switch ((enum api_observed)o->state) {
     case OBSERVED_RUNNING:
         r = saw_running(db, &i, o, now, out);
+        break;
+    case OBSERVED_PAUSED:
         break;
     case OBSERVED_STOPPED:
         r = saw_stopped(ctl, db, &i, o, out);

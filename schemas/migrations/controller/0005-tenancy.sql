@@ -1,0 +1,1 @@
+-- Generations, quotas, keypairs, labels, what instances were given.

@@ -1,0 +1,1 @@
+-- Steps, reasons and attempts of operations; what resize and rebuild need.

@@ -1,0 +1,1 @@
+-- Events, webhooks, dead letters, the audit log.
