@@ -53,7 +53,7 @@ store_fixture_close(struct store_fixture *f)
 static inline void
 add_project(struct db *db, char *id, const char *name)
 {
-    struct api_project p = {id, (char *)name, T0};
+    struct api_project p = {.id = id, .name = (char *)name, .created_at = T0};
 
     assert_int_equal(store_project_insert(db, &p), 0);
 }
