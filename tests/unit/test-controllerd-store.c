@@ -223,7 +223,8 @@ add_node(struct db *db, char *id, const char *name)
 static void
 name__is_taken_once_in_its_scope(void **state)
 {
-    struct api_project p = {UUID("0100"), (char *)"acme", T0};
+    struct api_project p = {
+        .id = UUID("0100"), .name = (char *)"acme", .created_at = T0};
     struct api_flavor f = {.id = UUID("0101"), .name = (char *)"small"};
 
     assert_int_equal(store_project_insert(DB, &p), -EEXIST);
