@@ -31,7 +31,9 @@ teardown(void **state)
 static void
 project__round_trip(void **state)
 {
-    struct api_project in = {UUID("0100"), (char *)"new", T0 + 1}, out = {0};
+    struct api_project in = {
+        .id = UUID("0100"), .name = (char *)"new", .created_at = T0 + 1};
+    struct api_project out = {0};
     struct codec_list l = {0};
 
     assert_int_equal(store_project_insert(DB, &in), 0);
