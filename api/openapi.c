@@ -267,9 +267,9 @@ route_page(const struct api_route *r, struct buf *out)
 void
 api_reference(struct buf *out)
 {
-    static const char *const tags[] = {"instances",  "images", "flavors",
-                                       "operations", "usage",  "tenants",
-                                       "nodes",      "agents", "service"};
+    static const char *const tags[] = {
+        "instances", "images",  "flavors", "operations", "usage",  "events",
+        "audit",     "tenants", "nodes",   "agents",     "service"};
 
     buf_adds(out,
              "# API reference\n\nWritten from the route and field tables by "

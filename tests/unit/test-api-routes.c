@@ -11,9 +11,9 @@
 #include "api/routes.h"
 #include "common/mem.h"
 
-static const char *const tags[] = {"instances",  "images", "flavors",
-                                   "operations", "usage",  "tenants",
-                                   "nodes",      "agents", "service"};
+static const char *const tags[] = {
+    "instances", "images",  "flavors", "operations", "usage",  "events",
+    "audit",     "tenants", "nodes",   "agents",     "service"};
 
 /* The pattern with each {name} replaced by a word. */
 static char *
