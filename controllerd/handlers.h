@@ -45,18 +45,29 @@ int h_part_write(struct call *c, struct db *db);
 int h_agent_image_part(struct call *c, struct db *db);
 
 /* h_instances.c */
+/* The live instance that the path names, if the caller may see it. */
+int h_instance_get(struct call *c, struct db *db, struct store_instance *ret);
+/* Operators see where an instance is; tenants do not. */
+void h_instance_reply(struct call *c, struct api_instance *a);
 int h_instance_create(struct call *c, struct db *db);
 void h_instance_create_undo(struct call *c);
 int h_instance_list(struct call *c, struct db *db);
 int h_instance_show(struct call *c, struct db *db);
+int h_instance_console_log(struct call *c, struct db *db);
+int h_instance_console(struct call *c, struct db *db);
+int h_instance_stats(struct call *c, struct db *db);
+
+/* h_verbs.c */
+/* -EBUSY: it cannot be "stopped" now. */
+int h_wrong_state(struct call *c, const struct store_instance *i,
+                  const char *verb);
 int h_instance_change(struct call *c, struct db *db);
 int h_instance_delete(struct call *c, struct db *db);
 int h_instance_start(struct call *c, struct db *db);
 int h_instance_stop(struct call *c, struct db *db);
 int h_instance_reboot(struct call *c, struct db *db);
-int h_instance_console_log(struct call *c, struct db *db);
-int h_instance_console(struct call *c, struct db *db);
-int h_instance_stats(struct call *c, struct db *db);
+
+/* h_operations.c */
 int h_operation_list(struct call *c, struct db *db);
 int h_operation_show(struct call *c, struct db *db);
 

@@ -11,7 +11,7 @@
  *                        policy: run + 1 -> STARTING -- running -> RUNNING
  *   any -- delete: DELETING -- deleted(by the node) -> DELETED, claim released
  *
- * The verbs are in h_instances.c (what a tenant asks) and ops/observe.c (what
+ * The verbs are in h_verbs.c (what a tenant asks) and ops/observe.c (what
  * a node saw). Every edge is one transaction; a step that is repeated finds
  * the state it would make and changes nothing. */
 #include <config.h>

@@ -6,7 +6,7 @@
  * agree with each other, with the tenant and with what really ran.
  *
  * The node decides by agentd/reconcile.c, the controller by ops/observe.c;
- * what is played here is agentd/work.c's acting and h_instances.c's verbs. */
+ * what is played here is agentd/work.c's acting and h_verbs.c's. */
 #include <config.h>
 
 #include "tests/unit/store-fixture.h"

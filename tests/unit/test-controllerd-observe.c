@@ -98,7 +98,7 @@ get(struct fixture *f, const char *id, struct store_instance *ret)
     assert_int_equal(store_instance_get(f->st.db, NULL, NULL, id, ret), 0);
 }
 
-/* What a tenant's verb does to the row (h_instances.c). */
+/* What a tenant's verb does to the row (h_verbs.c). */
 static void
 want(struct fixture *f, const char *id, enum api_power power,
      enum api_instance_state st, const char *kind, bool new_run)
