@@ -16,9 +16,9 @@
 
 /* ---- create ---- */
 
-static int
-find_flavor(struct call *c, struct db *db, const char *ref,
-            struct api_flavor *ret)
+int
+h_find_flavor(struct call *c, struct db *db, const char *ref,
+              struct api_flavor *ret)
 {
     int r = store_flavor_get(db, ref, ret);
 
@@ -30,11 +30,11 @@ find_flavor(struct call *c, struct db *db, const char *ref,
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-static int
-find_image(struct call *c, struct db *db, const char *ref,
-           struct api_image *ret)
+int
+h_find_image(struct call *c, struct db *db, const char *project,
+             const char *ref, struct api_image *ret)
 {
-    int r = store_image_get(db, call_acting_project(c), ref, ret);
+    int r = store_image_get(db, project, ref, ret);
 
     if (r == -ENOENT)
         return err_field(&c->err, "/image", "not_found",
@@ -49,8 +49,8 @@ find_image(struct call *c, struct db *db, const char *ref,
     return 0;
 }
 
-static int64_t
-image_disk_bytes(const struct api_image *i)
+int64_t
+h_image_disk_bytes(const struct api_image *i)
 {
     const struct api_image_part *p = i->parts.items;
 
@@ -161,7 +161,7 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
 {
     struct api_instance *in = c->in;
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    int64_t image_disk = image_disk_bytes(m);
+    int64_t image_disk = h_image_disk_bytes(m);
     char id[ID_SIZE];
 
     if (f->disk_bytes && f->disk_bytes < image_disk)
@@ -209,8 +209,9 @@ h_instance_create(struct call *c, struct db *db)
     struct api_instance *in = c->in;
     struct api_flavor f = {0};
     struct api_image m = {0};
-    int rf = find_flavor(c, db, in->flavor, &f);
-    int rm = find_image(c, db, in->image, &m); /* both faults are told */
+    int rf = h_find_flavor(c, db, in->flavor, &f);
+    int rm = h_find_image(c, db, call_acting_project(c), in->image,
+                          &m); /* both faults are told */
     int r = rf < 0 ? rf : rm < 0 ? rm : create(c, db, &f, &m);
 
     codec_clear(&table_flavor, &f);

@@ -343,7 +343,7 @@ static void
 check(struct model *m)
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    struct api_operation o = {0};
+    struct store_operation o = {0};
     bool runs = m->vm.state == VM_RUNS;
 
     /* What ran is billed, each run once, and nothing else. */
@@ -362,8 +362,8 @@ check(struct model *m)
     get(m, &i);
     assert_int_equal(store_operation_get(m->st.db, NULL, i.a.operation_id, &o),
                      0);
-    assert_int_not_equal(o.state, OP_RUNNING);
-    codec_clear(&table_operation, &o);
+    assert_int_not_equal(o.a.state, OP_RUNNING);
+    store_operation_release(&o);
     assert_int_equal(i.a.state == INSTANCE_RUNNING, runs);
     assert_int_equal(i.a.run, m->local.run);
     if (runs) {
