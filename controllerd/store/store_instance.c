@@ -15,10 +15,9 @@ enum {
     LIST_PROJECT,
     UPDATE,
     RESHAPE,
-    SIZE_INSERT,
+    SIZE_SET,
     SIZE_OF_RUN,
     SIZE_MAX_OF,
-    SIZE_EXTEND,
     SIZE_DELETE,
     MAX_SEQ,
     EACH_CLAIM,
@@ -62,8 +61,8 @@ static const char *const sql[] = {
         "cpu_reservation_percent = ?12, disk_iops = ?13, "
         "disk_bytes_per_second = ?14, net_bytes_per_second = ?15 "
         "WHERE id = ?1",
-    [SIZE_INSERT] = "INSERT INTO instance_sizes (instance_id, run, vcpus, "
-                    "memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
+    [SIZE_SET] = "INSERT OR REPLACE INTO instance_sizes (instance_id, run, "
+                 "vcpus, memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
     [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
                     "instance_sizes WHERE instance_id = ? AND run >= ? "
                     "ORDER BY run LIMIT 1",
@@ -71,9 +70,6 @@ static const char *const sql[] = {
         "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
         "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
         "FROM instance_sizes WHERE instance_id = ?",
-    [SIZE_EXTEND] = "UPDATE instance_sizes SET run = ?2 WHERE instance_id = "
-                    "?1 AND run = (SELECT max(run) FROM instance_sizes WHERE "
-                    "instance_id = ?1)",
     [SIZE_DELETE] = "DELETE FROM instance_sizes WHERE instance_id = ? AND "
                     "run <= ?",
     [MAX_SEQ] = "SELECT coalesce(max(seq), 0) FROM instances",
@@ -232,12 +228,11 @@ store_instance_reshape(struct db *db, const struct store_instance *i)
 /* ---- sizes of runs before the present one ---- */
 
 int
-store_size_insert(struct db *db, const char *instance_id,
-                  const struct store_size *s)
+store_size_set(struct db *db, const char *instance_id,
+               const struct store_size *s)
 {
-    return store_changed(db_run(db, S(SIZE_INSERT), "siiii", instance_id,
-                                s->run, s->vcpus, s->memory_bytes,
-                                s->disk_bytes));
+    return store_changed(db_run(db, S(SIZE_SET), "siiii", instance_id, s->run,
+                                s->vcpus, s->memory_bytes, s->disk_bytes));
 }
 
 static int
@@ -265,12 +260,6 @@ store_size_max(struct db *db, const char *instance_id, struct store_size *ret)
     unsigned st = S(SIZE_MAX_OF);
 
     return get_size(db, st, db_get(db, st, "s", instance_id), ret);
-}
-
-int
-store_size_extend(struct db *db, const char *instance_id, int64_t run)
-{
-    return store_changed(db_run(db, S(SIZE_EXTEND), "si", instance_id, run));
 }
 
 int
