@@ -1,0 +1,7 @@
+# The create path: preconditions, quotas, filters, keypairs, batches.
+libcontrollerd_a_SOURCES += controllerd/precondition.c
+
+unit_tests += tests/unit/test-controllerd-precondition
+tests_unit_test_controllerd_precondition_SOURCES = \
+	tests/unit/test-controllerd-precondition.c
+tests_unit_test_controllerd_precondition_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
