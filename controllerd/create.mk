@@ -5,3 +5,9 @@ unit_tests += tests/unit/test-controllerd-precondition
 tests_unit_test_controllerd_precondition_SOURCES = \
 	tests/unit/test-controllerd-precondition.c
 tests_unit_test_controllerd_precondition_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+
+libcontrollerd_a_SOURCES += controllerd/filter.c controllerd/filter.h
+unit_tests += tests/unit/test-controllerd-filter
+tests_unit_test_controllerd_filter_SOURCES = \
+	tests/unit/test-controllerd-filter.c
+tests_unit_test_controllerd_filter_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
