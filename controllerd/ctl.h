@@ -25,7 +25,7 @@ struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
         *dashboard_dir;
     int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
-        request_timeout_us;
+        request_timeout_us, stuck_after_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t print_openapi, print_reference;
@@ -219,6 +219,10 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* The node has all wishes up to seq; and whether it said so, as far as this
+ * process has heard. */
+void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
+bool nodes_told(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_up(struct ctl *ctl, const char *node_id);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
@@ -270,7 +274,7 @@ int image_check(enum api_part part, enum api_format format, int fd,
                 int64_t size_bytes, int64_t *ret_virtual_bytes,
                 struct err *reterr) _must_check_;
 
-/* ---- instance life (ops/) ---- */
+/* ---- instance life (ops/; more in ops/ops.h) ---- */
 
 /* The next change number; also counts the instance's generation up. */
 void op_change(struct ctl *ctl, struct store_instance *i);
@@ -291,13 +295,13 @@ struct observed {
     struct codec_list released; /* struct released, below */
     bool wake_node;             /* its desired state changed */
 };
-struct released {
+struct released { /* room; may be none */
     char node_id[ID_SIZE];
     struct sched_resources r;
 };
 void observed_free(void *p);
 /* Applies a node's observations above node->observed_seq, in order: states,
- * usage, operations. The caller stores the node's row. */
+ * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
                const struct api_report *rp, struct observed *ret) _must_check_;
 

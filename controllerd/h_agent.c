@@ -202,6 +202,7 @@ h_agent_desired(struct call *c, struct db *db)
         return -EINVAL;
     nodes_seen(c->ctl, c->who.node_id);
     int64_t from = since ? since : after;
+    nodes_tell(c->ctl, c->who.node_id, from);
     r = store_desired_list(db, c->who.node_id, from, DESIRED_PAGE, &d.instances,
                            &d.seq, &d.more);
     if (r < 0) {
@@ -241,7 +242,7 @@ h_agent_heartbeat(struct call *c)
     const struct api_report *in = c->in;
 
     nodes_seen(c->ctl, c->who.node_id);
-    if (in->host || in->observations.n || in->quarantined.n)
+    if (in->host || in->observations.n || in->quarantined.n || in->progress.n)
         return CALL_WRITE;
     reply_ack(c, 0);
     return 0;

@@ -78,7 +78,8 @@ int store_image_part_set(struct db *db, const char *image_id,
 struct store_instance {
     struct api_instance a; /* a.started_at, a.fault and so on as stored */
     int power;             /* enum api_power */
-    bool force;
+    bool force, paused;
+    int64_t disk_epoch;
     int64_t ended_run, seq;
     char *request_id;
 };
@@ -111,6 +112,27 @@ char *store_labels_text(const struct codec_list *labels) _must_check_;
 /* Everything that can change; deleted_at 0 keeps it alive. */
 int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
+/* Name and flavor, image and sizes as well; -EEXIST: the name is taken. */
+int store_instance_reshape(struct db *db,
+                           const struct store_instance *i) _must_check_;
+/* The sizes of runs up to `run`, while such a run may still be there. */
+struct store_size {
+    int64_t run, vcpus, memory_bytes, disk_bytes;
+};
+int store_size_insert(struct db *db, const char *instance_id,
+                      const struct store_size *s) _must_check_;
+/* Those of a run; -ENOENT: they are the instance's own. */
+int store_size_of_run(struct db *db, const char *instance_id, int64_t run,
+                      struct store_size *ret) _must_check_;
+/* The largest of each over all of them; 0 without any. */
+int store_size_max(struct db *db, const char *instance_id,
+                   struct store_size *ret) _must_check_;
+/* The last of them holds up to this run. */
+int store_size_extend(struct db *db, const char *instance_id,
+                      int64_t run) _must_check_;
+/* Forgets those that hold for no run after this. */
+int store_size_delete(struct db *db, const char *instance_id,
+                      int64_t run) _must_check_;
 int store_instance_max_seq(struct db *db, int64_t *ret) _must_check_;
 /* Calls fn for each live instance: what it claims. */
 int store_instance_each_claim(struct db *db,
@@ -169,14 +191,30 @@ int store_keypair_list(struct db *db, const char *project, const char *after,
 int store_keypair_delete(struct db *db, const char *id) _must_check_;
 
 /* ---- operations ---- */
+struct store_operation {
+    struct api_operation a; /* a.stuck is not stored; a.can_cancel holds while
+                             * it runs */
+    char *node_id;          /* of the instance */
+    int64_t seq;            /* of the wish that it made */
+    char *undo;             /* what there was before: JSON, ops/ops.h */
+    char *undone_by;        /* the operation that took it back */
+};
+void store_operation_release(struct store_operation *o);
+/* Lists are of struct store_operation, its api_ part first. */
+extern const struct codec_table store_operation_table;
+void store_operations_clear(struct codec_list *l);
 int store_operation_insert(struct db *db,
-                           const struct api_operation *o) _must_check_;
+                           const struct store_operation *o) _must_check_;
 int store_operation_get(struct db *db, const char *project, const char *id,
-                        struct api_operation *ret) _must_check_;
+                        struct store_operation *ret) _must_check_;
 int store_operation_list(struct db *db, const char *project, const char *before,
                          int limit, struct codec_list *ret) _must_check_;
+/* The running ones alone, by an index of their own. */
+int store_operation_list_running(struct db *db, const char *project,
+                                 const char *before, int limit,
+                                 struct codec_list *ret) _must_check_;
 int store_operation_update(struct db *db,
-                           const struct api_operation *o) _must_check_;
+                           const struct store_operation *o) _must_check_;
 
 /* ---- nodes ---- */
 struct store_node {

@@ -71,6 +71,14 @@ CREATE TABLE instance_seeds (
     user_data TEXT,
     keys TEXT
 ) STRICT;
+CREATE TABLE instance_sizes (
+    instance_id TEXT NOT NULL REFERENCES instances (id),
+    run INTEGER NOT NULL,
+    vcpus INTEGER NOT NULL,
+    memory_bytes INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, run)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE instances (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL REFERENCES projects (id),
@@ -98,7 +106,7 @@ CREATE TABLE instances (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     deleted_at INTEGER
-, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0, labels TEXT, keypairs TEXT, locked INTEGER NOT NULL DEFAULT 0, delete_protection INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0, labels TEXT, keypairs TEXT, locked INTEGER NOT NULL DEFAULT 0, delete_protection INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, disk_epoch INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE join_tokens (
     id TEXT PRIMARY KEY,
     hash BLOB NOT NULL,
@@ -148,7 +156,7 @@ CREATE TABLE operations (
     request_id TEXT,
     created_at INTEGER NOT NULL,
     finished_at INTEGER
-) STRICT, WITHOUT ROWID;
+, reason TEXT, attempt INTEGER NOT NULL DEFAULT 1, generation INTEGER NOT NULL DEFAULT 1, updated_at INTEGER NOT NULL DEFAULT 0, can_cancel INTEGER NOT NULL DEFAULT 0, node_id TEXT, seq INTEGER NOT NULL DEFAULT 0, undo TEXT, undone_by TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE projects (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -201,5 +209,6 @@ CREATE INDEX instances_node ON instances (node_id, seq)
     WHERE deleted_at IS NULL;
 CREATE INDEX keypairs_project ON keypairs (project_id, id);
 CREATE INDEX operations_project ON operations (project_id, id);
+CREATE INDEX operations_running ON operations (id) WHERE state = 0;
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
