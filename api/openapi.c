@@ -88,6 +88,17 @@ responses(const struct api_route *r, struct buf *out)
     buf_adds(out, "}}}}");
 }
 
+/* Which role a route wants. */
+static void
+needs(const struct api_route *r, struct buf *out)
+{
+    if (r->role == ROLE_NONE)
+        buf_adds(out, "Needs no role");
+    else
+        buf_addf(out, "Needs the role %s or above%s", api_role_names[r->role],
+                 r->billing ? ", or billing" : "");
+}
+
 static void
 operation(const struct api_route *r, struct buf *out)
 {
@@ -108,12 +119,12 @@ operation(const struct api_route *r, struct buf *out)
                               : *p);
     buf_adds(out, "\",\"summary\":");
     codec_encode_string(r->summary, out);
-    if (r->auth == AUTH_TOKEN)
-        buf_addf(out,
-                 ",\"security\":[{\"bearer\":[]}],\"description\":\"Needs "
-                 "the role %s or above.\"",
-                 api_role_names[r->role]);
-    else if (r->auth == AUTH_NODE)
+    if (r->auth == AUTH_TOKEN) {
+        buf_adds(out, ",\"security\":[{\"bearer\":[]},{\"cookie\":[]}],"
+                      "\"description\":\"");
+        needs(r, out);
+        buf_adds(out, ".\"");
+    } else if (r->auth == AUTH_NODE)
         buf_adds(out, ",\"security\":[{\"node\":[]}]");
     else
         buf_adds(out, ",\"security\":[]");
@@ -180,7 +191,10 @@ api_openapi(struct buf *out)
         buf_addc(out, '}');
     }
     buf_adds(out, "},\"components\":{\"securitySchemes\":{\"bearer\":{"
-                  "\"type\":\"http\",\"scheme\":\"bearer\"},\"node\":{"
+                  "\"type\":\"http\",\"scheme\":\"bearer\"},\"cookie\":{"
+                  "\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":"
+                  "\"__Host-virga\",\"description\":\"Everything but GET "
+                  "needs X-CSRF-Token as well\"},\"node\":{"
                   "\"type\":\"mutualTLS\"}},\"schemas\":{");
     schemas(out);
     buf_adds(out, "}}}");
@@ -241,12 +255,15 @@ static void
 route_page(const struct api_route *r, struct buf *out)
 {
     buf_addf(out, "### `%s %s`\n\n%s.\n\n", r->method, r->path, r->summary);
-    if (r->auth == AUTH_TOKEN)
-        buf_addf(out, "- Role: %s or above\n", api_role_names[r->role]);
-    else
+    if (r->auth == AUTH_TOKEN) {
+        buf_adds(out, "- ");
+        needs(r, out);
+        buf_addc(out, '\n');
+    } else {
         buf_addf(out, "- %s\n",
                  r->auth == AUTH_NODE ? "A node's client certificate"
                                       : "No authentication");
+    }
     for (const struct api_query *q = r->query; q && q->name; q++)
         buf_addf(out, "- `?%s=`: %s\n", q->name, q->doc);
     if (r->in)
