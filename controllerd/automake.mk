@@ -24,3 +24,4 @@ virga_controllerd_LDADD = $(CTL_LIBS)
 include $(top_srcdir)/controllerd/traits.mk
 include $(top_srcdir)/controllerd/create.mk
 include $(top_srcdir)/controllerd/life.mk
+include $(top_srcdir)/controllerd/identity.mk

@@ -125,6 +125,12 @@ CREATE TABLE keypairs (
     created_at INTEGER NOT NULL,
     UNIQUE (project_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE memberships (
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    role INTEGER NOT NULL,
+    PRIMARY KEY (project_id, user_id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -175,6 +181,18 @@ CREATE TABLE quotas (
     images INTEGER NOT NULL,
     tokens INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    project_id TEXT REFERENCES projects (id),
+    hash BLOB NOT NULL UNIQUE,
+    cookie INTEGER NOT NULL,
+    remote TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
     project_id TEXT REFERENCES projects (id),
@@ -183,7 +201,7 @@ CREATE TABLE tokens (
     hash BLOB NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     expires_at INTEGER
-, generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
 CREATE TABLE usage_intervals (
     instance_id TEXT NOT NULL REFERENCES instances (id),
     run INTEGER NOT NULL,
@@ -194,6 +212,17 @@ CREATE TABLE usage_intervals (
     memory_bytes INTEGER NOT NULL,
     disk_bytes INTEGER NOT NULL,
     PRIMARY KEY (instance_id, run)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE users (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    password TEXT NOT NULL,
+    home_id TEXT REFERENCES projects (id),
+    operator INTEGER NOT NULL,
+    disabled INTEGER NOT NULL DEFAULT 0,
+    generation INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    last_login_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX images_public ON images (name) WHERE public = 1;
@@ -208,7 +237,12 @@ CREATE UNIQUE INDEX instances_name ON instances (project_id, name)
 CREATE INDEX instances_node ON instances (node_id, seq)
     WHERE deleted_at IS NULL;
 CREATE INDEX keypairs_project ON keypairs (project_id, id);
+CREATE INDEX memberships_user ON memberships (user_id, project_id);
 CREATE INDEX operations_project ON operations (project_id, id);
 CREATE INDEX operations_running ON operations (id) WHERE state = 0;
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+CREATE INDEX sessions_project ON sessions (project_id);
+CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
+CREATE INDEX users_home ON users (home_id);
