@@ -487,6 +487,7 @@ compare(struct core *c, struct inst *in, const struct hv_vm *vm)
 {
     bool as_recorded = vm->ours && vm->state != HV_STOPPED &&
                        in->local.phase == PHASE_STARTED &&
+                       in->local.paused == (vm->state == HV_PAUSED) &&
                        (int64_t)vm->run == in->local.run;
 
     if (as_recorded) {

@@ -360,6 +360,7 @@ do_start(struct pass *p)
         ch->local.phase = PHASE_STARTING;
         ch->local.run = p->run;
         ch->local.started_us = 0;
+        ch->local.paused = false;
         if (p->want.run > p->local.run)
             ch->local.restarts = 0; /* it was asked for */
         record(p, ch);
@@ -384,7 +385,42 @@ do_adopt(struct pass *p)
     ch->local.phase = PHASE_STARTED;
     ch->local.run = p->vm.run;
     ch->local.started_us = at;
+    ch->local.paused = false;
+    /* Not the answer to a stop, nor to the wish for a later run. */
+    if (p->want.power == POWER_RUNNING && p->vm.run >= p->want.run)
+        ch->local.told_seq = p->want.seq;
     tell(ch, OBSERVED_RUNNING, p->vm.run, at, NULL);
+    record(p, ch);
+}
+
+/* ---- pausing ---- */
+
+static void
+do_pause(struct pass *p, bool pause)
+{
+    struct err e _cleanup_(err_release) = {0};
+    int r = pause ? hv_pause(p->c->hv, p->in->id, &e)
+                  : hv_resume(p->c->hv, p->in->id, &e);
+
+    if (r < 0 && r != -ENOENT) /* it ended: the next pass sees that */
+        retry(p, pause ? "pause" : "resume", r, &e);
+    else
+        again(p);
+}
+
+/* A run's `running` is always of the moment it began; when it was halted is
+ * seen now, or by the one who did it a moment ago. */
+static void
+do_tell(struct pass *p)
+{
+    struct state_change *ch = change_new(p);
+
+    ch->local.paused = p->vm.paused;
+    ch->local.told_seq = p->want.seq;
+    if (p->vm.paused)
+        tell(ch, OBSERVED_PAUSED, p->vm.run, clock_now_us(), NULL);
+    else
+        tell(ch, OBSERVED_RUNNING, p->vm.run, p->local.started_us, NULL);
     record(p, ch);
 }
 
@@ -417,6 +453,18 @@ do_stop(struct pass *p, bool force)
         else
             later(p, US_PER_S);
         return;
+    }
+    /* A halted guest does not hear the button. */
+    if (p->vm.paused) {
+        r = hv_resume(p->c->hv, in->id, &e);
+        if (r < 0 && r != -ENOENT) {
+            log_limited(LOG_LEVEL_WARN,
+                        "cannot resume the VM for its power button, waiting "
+                        "for the grace time",
+                        "inst=%s error=\"%s\"", in->id, e.message);
+            later(p, MIN(STOP_POLL_US, in->deadline_us - now));
+            return;
+        }
     }
     if (!in->pressed_us || now - in->pressed_us >= PRESS_AGAIN_US) {
         r = hv_stop(p->c->hv, in->id, false, &e);
@@ -526,6 +574,8 @@ look(struct pass *p, struct err *e)
         .state = vm.state == HV_STOPPED ? VM_ENDED : VM_RUNS,
         .run = (int64_t)vm.run,
         .ours = vm.ours,
+        .paused = vm.state == HV_PAUSED,
+        .can_pause = p->c->caps & HV_CAP_PAUSE,
         .end = vm.end,
         .started_us = vm.started_us,
         .ended_us = vm.ended_us,
@@ -551,6 +601,13 @@ act(struct pass *p, enum agent_action a)
         return;
     case ACT_ADOPT:
         do_adopt(p);
+        return;
+    case ACT_PAUSE:
+    case ACT_RESUME:
+        do_pause(p, a == ACT_PAUSE);
+        return;
+    case ACT_TELL:
+        do_tell(p);
         return;
     case ACT_STOP:
     case ACT_KILL:
@@ -591,6 +648,7 @@ work_pass(struct core *c, struct inst *in)
         .run = spec->d.run,
         .power = (enum api_power)spec->d.power,
         .force = spec->d.force,
+        .paused = spec->d.paused,
         .restart = (enum api_restart)spec->d.restart_policy,
     };
     p.run = agent_start_run(&p.want, &p.local);
