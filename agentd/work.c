@@ -262,8 +262,14 @@ prepare(struct pass *p, struct files *f, struct err *e)
     if (r < 0)
         return r;
     if (f->base || d->disk_bytes) {
-        r = disk_ensure(f->dir, disk_format(p), f->base, f->base_part,
-                        d->disk_bytes, &f->disk, e);
+        struct disk_spec ds = {.dir = f->dir,
+                               .format = disk_format(p),
+                               .base_path = f->base,
+                               .base = f->base_part,
+                               .size_bytes = d->disk_bytes,
+                               .epoch = d->disk_epoch};
+
+        r = disk_ensure(&ds, &f->disk, e);
     }
     return r;
 }

@@ -410,7 +410,8 @@ static void
 write_ready_line(int fd, const struct hv_spec *spec)
 {
     char *line _cleanup_(freep) = xasprintf(
-        "virga-sim: %s ready, run %" PRIu64 "\r\n", spec->name, spec->run);
+        "virga-sim: %s ready, run %" PRIu64 ", %u vCPUs, %" PRIu64 " MiB\r\n",
+        spec->name, spec->run, spec->vcpus, spec->memory_bytes >> 20);
 
     /* A guest does not die of a console that cannot be written either. */
     if (fs_write_all(fd, line, strlen(line)) < 0)
