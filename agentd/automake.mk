@@ -12,6 +12,7 @@ libagent_a_SOURCES = \
 	agentd/link.c agentd/link.h \
 	agentd/metrics.c \
 	agentd/poll.c \
+	agentd/progress.c \
 	agentd/reconcile.c agentd/reconcile.h \
 	agentd/report.c \
 	agentd/request.c \
