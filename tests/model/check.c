@@ -25,16 +25,29 @@ struct rows {
 static void
 rows_end(struct rows *r)
 {
-    sqlite3_finalize(r->st);
+    sqlite3_reset(r->st);
+}
+
+/* Prepared once in a life; rig_close() ends them. */
+static sqlite3_stmt *
+prepared(struct ctx *x, const char *sql)
+{
+    for (size_t i = 0; i < x->n_statements; i++)
+        if (streq(sqlite3_sql(x->statements[i]), sql))
+            return x->statements[i];
+    if (x->n_statements == ARRAY_SIZE(x->statements))
+        cloud_fail(x, "too many statements");
+    sqlite3_stmt **st = &x->statements[x->n_statements++];
+    if (sqlite3_prepare_v2(x->rig.peek, sql, -1, st, NULL) != SQLITE_OK)
+        cloud_fail(x, "%s: %s", sql, sqlite3_errmsg(x->rig.peek));
+    return *st;
 }
 
 static struct rows
 rows_of(struct ctx *x, const char *sql, const char *a, const char *b)
 {
-    struct rows r = {.x = x};
+    struct rows r = {.x = x, .st = prepared(x, sql)};
 
-    if (sqlite3_prepare_v2(x->rig.peek, sql, -1, &r.st, NULL) != SQLITE_OK)
-        cloud_fail(x, "%s: %s", sql, sqlite3_errmsg(x->rig.peek));
     if (a)
         sqlite3_bind_text(r.st, 1, a, -1, SQLITE_TRANSIENT);
     if (b)

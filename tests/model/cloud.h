@@ -173,6 +173,8 @@ struct ctx {
     struct cloud *c;
     struct rig rig;
     struct rig_call *poll[C_NODES]; /* held */
+    sqlite3_stmt *statements[96]; /* of check.c */
+    size_t n_statements;
     bool verbose;
     bool faults; /* storage fails: 500 and 507 are honest answers */
 };

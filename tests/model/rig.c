@@ -493,6 +493,8 @@ rig_close(struct rig *rig)
         next = c->next;
         end_call(rig, c);
     }
+    for (sqlite3_stmt *st; (st = sqlite3_next_stmt(rig->peek, NULL));)
+        sqlite3_finalize(st);
     sqlite3_close(rig->peek);
     db_writer_stop(ctl->writer);
     nodes_stop(ctl);
