@@ -95,6 +95,7 @@ join_new(struct call *c, struct db *db, const struct api_join *in,
     n->a.id = xstrdup(id);
     n->a.name = xstrdup(in->name);
     n->a.schedulable = true;
+    n->a.generation = 1;
     n->a.created_at = clock_now_us();
     int r = sign_for(c, n, in->csr, out);
     if (r < 0)
@@ -203,14 +204,13 @@ h_agent_desired(struct call *c, struct db *db)
     int64_t from = since ? since : after;
     nodes_tell(c->ctl, c->who.node_id, from);
     r = store_desired_list(db, c->who.node_id, from, DESIRED_PAGE, &d.instances,
-                           &d.seq);
+                           &d.seq, &d.more);
     if (r < 0) {
         codec_clear(&table_desired, &d);
         return store_error(c, db, r);
     }
     nodes_take_requests(c->ctl, c->who.node_id, &d.requests);
     d.full = since == 0;
-    d.more = d.instances.n == DESIRED_PAGE;
     d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
     int64_t now = clock_mono_us();
     if (!c->deadline_us)

@@ -16,7 +16,6 @@ int h_dashboard(struct call *c);
 int h_dashboard_file(struct call *c);
 
 /* h_tenants.c */
-int h_whoami(struct call *c);
 int h_project_create(struct call *c, struct db *db);
 int h_project_list(struct call *c, struct db *db);
 int h_project_show(struct call *c, struct db *db);
@@ -31,6 +30,31 @@ int h_flavor_create(struct call *c, struct db *db);
 int h_flavor_list(struct call *c, struct db *db);
 int h_flavor_show(struct call *c, struct db *db);
 int h_flavor_delete(struct call *c, struct db *db);
+
+/* h_users.c; h_user_committed() is for all that change one */
+int h_user_create(struct call *c);
+int h_user_create_write(struct call *c, struct db *db);
+int h_user_list(struct call *c, struct db *db);
+int h_user_show(struct call *c, struct db *db);
+int h_user_change(struct call *c);
+int h_user_change_write(struct call *c, struct db *db);
+int h_user_delete(struct call *c, struct db *db);
+void h_user_committed(struct call *c);
+int h_member_list(struct call *c, struct db *db);
+int h_member_set(struct call *c, struct db *db);
+int h_member_delete(struct call *c, struct db *db);
+
+/* h_sessions.c */
+int h_whoami(struct call *c, struct db *db);
+int h_login(struct call *c);
+int h_login_write(struct call *c, struct db *db);
+int h_logout(struct call *c, struct db *db);
+int h_password(struct call *c);
+int h_password_write(struct call *c, struct db *db);
+int h_session_list(struct call *c, struct db *db);
+int h_session_change(struct call *c, struct db *db);
+int h_session_delete(struct call *c, struct db *db);
+void h_session_committed(struct call *c);
 
 /* h_images.c */
 int h_image_create(struct call *c, struct db *db);

@@ -106,7 +106,7 @@ start(struct model *m)
         else
             m->local.phase = PHASE_FAILED;
     } else {
-        m->vm = (struct agent_vm){.run = run, .ours = true};
+        m->vm = (struct agent_vm){.run = run, .ours = true, .can_pause = true};
         m->vm.state = VM_RUNS;
         m->stop_asked = false;
     }
@@ -146,13 +146,27 @@ pass(struct model *m)
         m->local.phase = PHASE_STARTED;
         m->local.run = m->vm.run;
         m->local.started_us = m->now_us;
+        m->local.paused = false;
+        if (m->want.power == POWER_RUNNING && m->vm.run >= m->want.run)
+            m->local.told_seq = m->want.seq;
         assert_false(m->ran[m->vm.run]);
         m->ran[m->vm.run] = true;
         tell(m, OBSERVED_RUNNING, m->vm.run, NULL);
         return true;
+    case ACT_PAUSE:
+    case ACT_RESUME:
+        m->vm.paused = !m->vm.paused;
+        return true;
+    case ACT_TELL:
+        m->local.paused = m->vm.paused;
+        m->local.told_seq = m->want.seq;
+        tell(m, m->vm.paused ? OBSERVED_PAUSED : OBSERVED_RUNNING, m->vm.run,
+             NULL);
+        return true;
     case ACT_STOP:
     case ACT_KILL:
         m->stop_asked = true;
+        m->vm.paused = false;
         m->vm.state = VM_ENDED;
         m->vm.end = rnd(m, 2) ? HV_END_GUEST : HV_END_KILLED;
         return true;
@@ -188,9 +202,11 @@ deliver_wish(struct model *m)
 {
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(
-        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last), 0);
+        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last, &more),
+        0);
     const struct api_desired_instance *d = l.items;
     bool news = l.n > 0;
     if (news)
@@ -198,6 +214,7 @@ deliver_wish(struct model *m)
                                       .run = d->run,
                                       .power = (enum api_power)d->power,
                                       .force = d->force,
+                                      .paused = d->paused,
                                       .restart = d->restart_policy};
     if (news)
         TRACE("  node hears %s, run %d\n", api_power_names[m->want.power],

@@ -2,8 +2,6 @@
 -- what keeps tenants from changing it by mistake.
 ALTER TABLE instances ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN disk_epoch INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE instances ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE instances ADD COLUMN delete_protection INTEGER NOT NULL DEFAULT 0;
 
 -- The sizes of runs before the present one, while such a run may still be
 -- there: `run` is the last that a row is for. What an instance claims is the
