@@ -185,6 +185,8 @@ int cmd_change(struct cli *c);
 int cmd_delete(struct cli *c);
 int cmd_act(struct cli *c);
 int cmd_verb(struct cli *c);
+int cmd_flag(struct cli *c);
+int cmd_label(struct cli *c);
 int cmd_instance_wait(struct cli *c);
 int cmd_operation_wait(struct cli *c);
 int cmd_launch(struct cli *c);

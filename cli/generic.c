@@ -28,6 +28,8 @@ cmd_list(struct cli *c)
     int rc;
 
     cli_query_add(&query, "project", maybe(&c->line, "project"));
+    if (maybe(&c->line, "stuck"))
+        cli_query_add(&query, "filter", "stuck=true");
     rc = cli_list_fetch(c, k->route, buf_str(&query),
                         cli_opt_num(&c->line, "limit", 0), &l);
     if (rc != EXIT_OK)

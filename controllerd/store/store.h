@@ -180,7 +180,7 @@ char *store_labels_text(const struct codec_list *labels) _must_check_;
 /* Everything that can change; deleted_at 0 keeps it alive. */
 int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
-/* Name and flavor, image and sizes as well; -EEXIST: the name is taken. */
+/* Name, labels, flavor, image and sizes; -EEXIST: the name is taken. */
 int store_instance_reshape(struct db *db,
                            const struct store_instance *i) _must_check_;
 /* The sizes of runs up to `run` (and above the row before), while such a run

@@ -80,8 +80,8 @@ static const char *const sql[] = {
         "image_id = ?5, image_name = ?6, vcpus = ?7, memory_bytes = ?8, "
         "disk_bytes = ?9, cpu_shares = ?10, cpu_limit_percent = ?11, "
         "cpu_reservation_percent = ?12, disk_iops = ?13, "
-        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15 "
-        "WHERE id = ?1",
+        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15, "
+        "labels = ?16 WHERE id = ?1",
     [SIZE_SET] = "INSERT OR REPLACE INTO instance_sizes (instance_id, run, "
                  "vcpus, memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
     [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
