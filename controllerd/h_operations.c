@@ -198,6 +198,7 @@ take_back(struct call *c, struct db *db,
                      struct err *reterr))
 {
     struct op_target t _cleanup_(target_release) = {0};
+    struct sched_resources before = {0}, after = {0};
     struct api_operation op = {0};
     int r = get_target(c, db, &t);
 
@@ -207,10 +208,20 @@ take_back(struct call *c, struct db *db,
         r = h_locked(c, &t.i);
     if (r < 0)
         return r;
-    r = how(c->ctl, db, &t, c->request_id, &op, &c->err);
-    r = r < 0 ? store_error(c, db, r) : go_on(c, db, &t, &op);
+    r = op_claim(db, &t.i, &before);
+    if (r == 0)
+        r = how(c->ctl, db, &t, c->request_id, &op, &c->err);
+    if (r == 0)
+        r = op_claim(db, &t.i, &after);
+    /* The size of before may have been given back, and be taken by others. */
+    if (r == 0)
+        r = h_claim_change(c, &t.i, &before, &after);
+    if (r == 0)
+        r = go_on(c, db, &t, &op);
+    if (r < 0)
+        h_instance_resize_undo(c);
     codec_clear(&table_operation, &op);
-    return r;
+    return r < 0 ? store_error(c, db, r) : 0;
 }
 
 int

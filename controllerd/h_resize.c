@@ -52,12 +52,14 @@ h_instance_resized(struct call *c)
 {
     struct resize *w = c->work;
 
-    release(c->ctl, w->node_id, &w->less);
+    if (w)
+        release(c->ctl, w->node_id, &w->less);
 }
 
-static int
-claim(struct call *c, const struct store_instance *i,
-      const struct sched_resources *before, const struct sched_resources *after)
+int
+h_claim_change(struct call *c, const struct store_instance *i,
+               const struct sched_resources *before,
+               const struct sched_resources *after)
 {
     struct resize *w = xnew(struct resize);
 
@@ -72,7 +74,7 @@ claim(struct call *c, const struct store_instance *i,
         COUNT(resize_no_capacity);
         return err_set(&c->err, -ENOSPC, "no_capacity",
                        "the node of the instance \"%s\" has no room for what "
-                       "the flavor needs more, and it cannot be moved yet",
+                       "the flavor needs more",
                        i->a.name);
     }
     c->work = w;
@@ -136,7 +138,7 @@ resize(struct call *c, struct db *db, struct store_instance *i,
         r = op_claim(db, i, &after);
     if (r < 0)
         return store_error(c, db, r);
-    r = claim(c, i, &before, &after);
+    r = h_claim_change(c, i, &before, &after);
     if (r < 0)
         return r;
     r = h_begin(c, db, i, op_kind(v), undo);

@@ -115,6 +115,11 @@ int h_instance_change(struct call *c, struct db *db);
 int h_instance_resize(struct call *c, struct db *db);
 void h_instance_resize_undo(struct call *c);
 void h_instance_resized(struct call *c);
+/* Claims what is more now; what is less is given back by h_instance_resized(),
+ * all of it taken back by h_instance_resize_undo(). -ENOSPC no_capacity. */
+int h_claim_change(struct call *c, const struct store_instance *i,
+                   const struct sched_resources *before,
+                   const struct sched_resources *after);
 
 /* h_operations.c */
 int h_operation_list(struct call *c, struct db *db);

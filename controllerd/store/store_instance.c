@@ -351,11 +351,12 @@ int
 store_instance_reshape(struct db *db, const struct store_instance *i)
 {
     const struct api_instance *a = &i->a;
+    char *labels _cleanup_(freep) = store_labels_text(&a->labels);
 
-    return store_changed(db_run(db, S(RESHAPE), "ssssssiiiiiiiii", a->id,
-                                a->name, a->flavor_id, a->flavor, a->image_id,
-                                a->image, a->vcpus, a->memory_bytes,
-                                a->disk_bytes, STORE_LIMITS_OF(&a->limits)));
+    return store_changed(
+        db_run(db, S(RESHAPE), "ssssssiiiiiiiiis", a->id, a->name, a->flavor_id,
+               a->flavor, a->image_id, a->image, a->vcpus, a->memory_bytes,
+               a->disk_bytes, STORE_LIMITS_OF(&a->limits), labels));
 }
 
 /* ---- sizes of runs before the present one ---- */

@@ -211,7 +211,8 @@ def changes(cloud, t, web, small):
     tag = r.headers["ETag"]
     i = t.api.must("PATCH", path, {"name": "shop", "labels": {"env": "prod"}},
                    {"If-Match": tag})
-    tap.ok(i["name"] == "shop" and i["labels"] == {"env": "prod"}, "rename", i)
+    tap.ok(i["name"] == "shop" and i["labels"] == {"env": "prod"} and
+           t.api.call("GET", path).body == i, "rename", i)
     t.refused("rename: not by an old ETag", 412, "precondition_failed",
               "PATCH", path, {"name": "late"}, {"If-Match": tag})
     t.refused("stop: not by an old ETag", 412, "precondition_failed", "POST",
@@ -364,7 +365,7 @@ def op_is(t, op, **want):
 
 def played():
     cloud = Cloud(tap, ["--operation-stuck-after", "2s", "--node-lapse",
-                        f"{int(20 * SLOW)}s", "--vcpu-overcommit-permille",
+                        f"{int(10 * SLOW)}s", "--vcpu-overcommit-permille",
                         "4000"], name="played")
     cloud.start_controller()
     prepare(cloud)

@@ -323,6 +323,12 @@ instance__round_trip_and_update(void **state)
     i.a.memory_bytes = 62;
     i.a.disk_bytes = 63;
     i.a.limits = (struct api_limits){71, 72, 73, 74, 75, 76};
+    i.a.labels = (struct codec_list){0}; /* they were constants */
+    codec_labels_add(&i.a.labels, "env", "prod");
+    codec_labels_add(&i.a.labels, "old", "");
+    assert_int_equal(store_instance_reshape(DB, &i), 0);
+    assert_instance(DB, &i);
+    codec_labels_clear(&i.a.labels);
     assert_int_equal(store_instance_reshape(DB, &i), 0);
     assert_instance(DB, &i);
 
