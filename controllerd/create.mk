@@ -18,3 +18,11 @@ unit_tests += tests/unit/test-controllerd-store-create
 tests_unit_test_controllerd_store_create_SOURCES = \
 	tests/unit/test-controllerd-store-create.c
 tests_unit_test_controllerd_store_create_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+
+libcontrollerd_a_SOURCES += controllerd/quota.c controllerd/quota.h
+
+libcontrollerd_a_SOURCES += controllerd/create.c controllerd/create.h \
+	controllerd/h_create.c controllerd/h_dry_run.c \
+	controllerd/h_keypairs.c controllerd/h_quota.c \
+	controllerd/price.c controllerd/price.h \
+	controllerd/sshkey.c controllerd/sshkey.h

@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/price.h"
+#include "controllerd/quota.h"
 
 static char *
 new_id(void)
@@ -49,9 +51,12 @@ h_project_create(struct call *c, struct db *db)
 
     p->id = new_id();
     p->created_at = clock_now_us();
+    p->generation = 1;
     int r = store_project_insert(db, p);
     if (r == -EEXIST)
         return taken(c, "project", p->name);
+    if (r == 0)
+        r = store_quota_set(db, p->id, &c->ctl->cfg.quota, 1);
     if (r < 0)
         return store_error(c, db, r);
     reply_object(c, &table_project, p);
@@ -82,13 +87,7 @@ static int
 get_project(struct call *c, struct db *db, const char *ref,
             struct api_project *ret)
 {
-    int r = store_project_get(db, ref, ret);
-
-    if (r < 0 && r != -ENOENT)
-        return store_error(c, db, r);
-    if (r == -ENOENT || (call_project(c) && !streq(call_project(c), ret->id)))
-        return not_found(c, "project", ref);
-    return 0;
+    return call_find_project(c, db, ref, ret);
 }
 
 int
@@ -109,6 +108,8 @@ h_project_delete(struct call *c, struct db *db)
     struct api_project p = {0};
     int r = get_project(c, db, c->m.params[0], &p);
 
+    if (r == 0)
+        r = call_if_match(c, p.generation);
     if (r == 0 && streq(p.id, c->ctl->default_project))
         r = err_set(&c->err, -EBUSY, "default_project",
                     "the default project stays");
@@ -134,6 +135,7 @@ void
 h_project_deleted(struct call *c)
 {
     auth_remove_project(c->ctl, c->work);
+    quota_forget(c->ctl, c->work);
 }
 
 /* ---- tokens ---- */
@@ -165,6 +167,8 @@ token_project(struct call *c, struct db *db, struct api_token *t)
     return r;
 }
 
+static const struct api_quota_values one_token = {.tokens = 1};
+
 int
 h_token_create(struct call *c, struct db *db)
 {
@@ -175,6 +179,8 @@ h_token_create(struct call *c, struct db *db)
         return err_field(&c->err, "/expires_at", "past",
                          "must be in the future");
     int r = token_project(c, db, in);
+    if (r == 0 && in->project)
+        r = quota_take(c, db, in->project, &one_token, "", "");
     if (r < 0)
         return r;
     struct store_token *t = xnew(struct store_token);
@@ -182,6 +188,7 @@ h_token_create(struct call *c, struct db *db)
     c->work_free = free;
     in->id = new_id();
     in->created_at = clock_now_us();
+    in->generation = 1;
     auth_new_secret(secret, t->hash);
     t->a = *in; /* borrowed: c->in lives as long as the call */
     r = store_token_insert(db, t);
@@ -231,11 +238,15 @@ h_token_delete(struct call *c, struct db *db)
                        "several projects have a token \"%s\": give its id",
                        c->m.params[0]);
     if (r == 0)
+        r = call_if_match(c, t.generation);
+    if (r == 0)
         r = store_token_delete(db, t.id);
     if (r < 0) {
         codec_clear(&table_token, &t);
         return store_error(c, db, r);
     }
+    if (t.project)
+        quota_free(c, t.project, &one_token);
     c->work = TAKE_PTR(t.id);
     c->work_free = free;
     codec_clear(&table_token, &t);
@@ -267,8 +278,13 @@ h_flavor_create(struct call *c, struct db *db)
         return err_field(&c->err, "/cpu_reservation_percent", "range",
                          "must not be more than cpu_limit_percent (%lld)",
                          (long long)f->limits.cpu_limit_percent);
+    if (f->price_per_hour && !price_valid(f->price_per_hour))
+        return err_field(&c->err, "/price_per_hour", "price",
+                         "must be a price such as 0.0125: 0 or more, without "
+                         "leading zeros");
     f->id = new_id();
     f->created_at = clock_now_us();
+    f->generation = 1;
     int r = store_flavor_insert(db, f);
     if (r == -EEXIST)
         return taken(c, "flavor", f->name);
@@ -325,6 +341,8 @@ h_flavor_delete(struct call *c, struct db *db)
     struct api_flavor f = {0};
     int r = get_flavor(c, db, &f);
 
+    if (r == 0)
+        r = call_if_match(c, f.generation);
     if (r == 0) {
         r = store_flavor_delete(db, f.id);
         if (r < 0)

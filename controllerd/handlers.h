@@ -44,9 +44,27 @@ int h_part_finish(struct call *c);
 int h_part_write(struct call *c, struct db *db);
 int h_agent_image_part(struct call *c, struct db *db);
 
-/* h_instances.c */
+/* h_quota.c */
+int h_quota_show(struct call *c, struct db *db);
+int h_quota_set(struct call *c, struct db *db);
+
+/* h_keypairs.c */
+int h_keypair_create(struct call *c, struct db *db);
+int h_keypair_list(struct call *c, struct db *db);
+int h_keypair_show(struct call *c, struct db *db);
+int h_keypair_delete(struct call *c, struct db *db);
+
+/* h_create.c, create.c, h_dry_run.c */
+int h_instance_create_plain(struct call *c);
 int h_instance_create(struct call *c, struct db *db);
 void h_instance_create_undo(struct call *c);
+void h_instance_created(struct call *c);
+int h_instance_batch(struct call *c, struct db *db);
+int h_instance_create_dry(struct call *c, struct db *db);
+int h_instance_batch_dry(struct call *c, struct db *db);
+
+/* h_instances.c */
+int h_instance_user_data(struct call *c, struct db *db);
 int h_instance_list(struct call *c, struct db *db);
 int h_instance_show(struct call *c, struct db *db);
 int h_instance_change(struct call *c, struct db *db);

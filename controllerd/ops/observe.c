@@ -21,6 +21,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 #include "metering/interval.h"
 
 static const struct codec_table released_table = {
@@ -201,8 +202,11 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
     }
     struct released *rel = codec_list_add(&released_table, &out->released);
     memcpy(rel->node_id, i->a.node_id, ID_SIZE);
+    memcpy(rel->project_id, i->a.project_id, ID_SIZE);
     rel->r = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
                                       i->a.disk_bytes};
+    rel->quota = quota_of_instances(i->a.vcpus, i->a.memory_bytes,
+                                    i->a.disk_bytes, 1);
     i->a.state = INSTANCE_DELETED;
     i->a.started_at = 0;
     return op_finish(db, i, "deleted", NULL, NULL, &out->finished);
