@@ -205,8 +205,8 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
     memcpy(rel->project_id, i->a.project_id, ID_SIZE);
     rel->r = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
                                       i->a.disk_bytes};
-    rel->quota = quota_of_instances(i->a.vcpus, i->a.memory_bytes,
-                                    i->a.disk_bytes, 1);
+    rel->quota =
+        quota_of_instances(i->a.vcpus, i->a.memory_bytes, i->a.disk_bytes, 1);
     i->a.state = INSTANCE_DELETED;
     i->a.started_at = 0;
     return op_finish(db, i, "deleted", NULL, NULL, &out->finished);
