@@ -12,10 +12,13 @@
 #include "common/count.h"
 #include "common/mem.h"
 
+#define PAGE_BYTES 4096 /* SQLite's own choice for new databases */
+
 struct db {
     sqlite3 *h;
     sqlite3_stmt **stmts;
     size_t n_stmts;
+    int64_t wal_pages;
 };
 
 static int
@@ -368,6 +371,52 @@ bool
 db_is_null(struct db *db, unsigned stmt, int col)
 {
     return sqlite3_column_type(db->stmts[stmt], col) == SQLITE_NULL;
+}
+
+const char *
+db_path(struct db *db)
+{
+    return sqlite3_db_filename(db->h, "main");
+}
+
+static int
+on_commit(void *arg, sqlite3 *h, const char *name, int pages)
+{
+    struct db *db = arg;
+
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+void
+db_wal_by_hand(struct db *db, int64_t keep_pages)
+{
+    /* This hook takes the place of the one that makes checkpoints. */
+    sqlite3_wal_hook(db->h, on_commit, db);
+    char *limit _cleanup_(freep) = xasprintf(
+        "PRAGMA journal_size_limit=%lld", (long long)keep_pages * PAGE_BYTES);
+    if (db_exec(db, limit, NULL) < 0)
+        COUNT(db_error);
+}
+
+int64_t
+db_wal_pages(struct db *db)
+{
+    return db->wal_pages;
+}
+
+int
+db_wal_checkpoint(struct db *db, int64_t *ret_log, int64_t *ret_done)
+{
+    int log = 0, done = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                       &log, &done);
+
+    if (rc != SQLITE_OK)
+        return number_of_handle(db->h, rc);
+    *ret_log = MAX(log, 0); /* -1: nothing was ever written */
+    *ret_done = MAX(done, 0);
+    return 0;
 }
 
 int

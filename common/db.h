@@ -84,6 +84,21 @@ bool db_is_null(struct db *db, unsigned stmt, int col);
  * storage_error. Returns number. */
 int db_err(struct db *db, int number, struct err *reterr);
 
+/* ---- checkpoints; see db_checkpoint.h ---- */
+
+/* The file that db_open() opened. */
+const char *db_path(struct db *db);
+/* Commits of this handle run no checkpoints any more. What the WAL's file has
+ * above keep_pages is given back whenever the WAL begins anew. */
+void db_wal_by_hand(struct db *db, int64_t keep_pages);
+/* Pages in the WAL after the latest commit of this handle, which
+ * db_wal_by_hand() was called for. */
+int64_t db_wal_pages(struct db *db);
+/* Copies what it can of the WAL into the database without waiting for readers
+ * or writers: pages in the WAL, and how many of them are in the database. */
+int db_wal_checkpoint(struct db *db, int64_t *ret_log,
+                      int64_t *ret_done) _must_check_;
+
 /* All CREATE statements of the schema in a stable order, for tests. */
 int db_schema_text(struct db *db, char **ret) _must_check_;
 
