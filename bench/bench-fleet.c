@@ -134,15 +134,14 @@ print_usage(const struct bench *b, const struct usage *u0)
 static void
 print_load(const char *name, const struct load *l)
 {
-    printf("{\"bench\":\"%s\",\"requests\":%lld,\"failed\":%lld,"
-           "\"per_second\":%.1f,\"p50_us\":%lld,\"p90_us\":%lld,"
-           "\"p99_us\":%lld,\"p999_us\":%lld,\"max_us\":%lld",
-           name, (long long)l->done, (long long)l->failed,
-           (double)l->done / l->took_s, (long long)load_percentile(l, 0.5),
-           (long long)load_percentile(l, 0.9),
-           (long long)load_percentile(l, 0.99),
-           (long long)load_percentile(l, 0.999),
-           (long long)load_percentile(l, 1));
+    printf(
+        "{\"bench\":\"%s\",\"requests\":%lld,\"failed\":%lld,"
+        "\"per_second\":%.1f,\"p50_us\":%lld,\"p90_us\":%lld,"
+        "\"p99_us\":%lld,\"p999_us\":%lld,\"max_us\":%lld",
+        name, (long long)l->done, (long long)l->failed,
+        (double)l->done / l->took_s, (long long)load_percentile(l, 0.5),
+        (long long)load_percentile(l, 0.9), (long long)load_percentile(l, 0.99),
+        (long long)load_percentile(l, 0.999), (long long)load_percentile(l, 1));
 }
 
 /* ---- requests ---- */
@@ -186,8 +185,8 @@ take_page(const char *body, size_t n, void *arg)
     const char *tail = body + (n > 100 ? n - 100 : 0);
     const char *p = strstr(tail, "\"next_page_token\":\"");
 
-    snprintf(b->page, sizeof(b->page), "%.*s", p ? (int)strcspn(p + 19, "\"") : 0,
-             p ? p + 19 : "");
+    snprintf(b->page, sizeof(b->page), "%.*s",
+             p ? (int)strcspn(p + 19, "\"") : 0, p ? p + 19 : "");
 }
 
 static void
@@ -285,8 +284,7 @@ phase_idle(struct bench *b, double seconds)
     nanosleep(&ts, NULL);
     printf("{\"bench\":\"fleet.idle\",\"nodes\":%d,\"polls_per_second\":%.0f,"
            "\"node_failures\":%lld",
-           b->fleet.n,
-           (double)(atomic_load(&b->fleet.polls) - polls) / seconds,
+           b->fleet.n, (double)(atomic_load(&b->fleet.polls) - polls) / seconds,
            (long long)atomic_load(&b->fleet.failed));
     print_usage(b, &u);
 }
@@ -423,8 +421,7 @@ main(int argc, char **argv)
     b.fleet.to.sin_family = AF_INET;
     b.fleet.bearer = b.token;
     if (!b.pid || !b.token || b.rate <= 0 || b.connections < 1 ||
-        b.fleet.n < 1 ||
-        inet_pton(AF_INET, host, &b.fleet.to.sin_addr) != 1)
+        b.fleet.n < 1 || inet_pton(AF_INET, host, &b.fleet.to.sin_addr) != 1)
         usage_text();
     b.fleet.to.sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
     phase_join(&b, &nodes);

@@ -130,8 +130,8 @@ tick(struct abuse *a, int64_t now)
             u->next_us = now + DRIP_US;
             if (u->w.fd < 0)
                 wire_open(&a->loop, &u->w);
-            else if (u->w.shaken && (a->kind == ABUSE_SLOW_HEAD ||
-                                     a->kind == ABUSE_SLOW_BODY))
+            else if (u->w.shaken &&
+                     (a->kind == ABUSE_SLOW_HEAD || a->kind == ABUSE_SLOW_BODY))
                 wire_send(&u->w, "x", 1);
         }
     }

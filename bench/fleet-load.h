@@ -15,8 +15,8 @@ struct load {
     struct sockaddr_in to;
     const char *bearer;
     int connections;
-    double rate;       /* per second; 0: closed loop */
-    int64_t total;     /* requests; 0: until seconds are over */
+    double rate;   /* per second; 0: closed loop */
+    int64_t total; /* requests; 0: until seconds are over */
     double seconds;
     uint32_t from_ip;
     /* Appends the request's head and body; i counts from 0. */

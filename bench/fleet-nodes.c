@@ -64,7 +64,8 @@ send_request(struct wire *w, const char *method, const char *path,
     if (bearer)
         buf_addf(&b, "Authorization: Bearer %s\r\n", bearer);
     if (body)
-        buf_addf(&b, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+        buf_addf(&b,
+                 "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                  body->len);
     buf_adds(&b, "\r\n");
     if (body)
@@ -337,14 +338,14 @@ nodes_run(void *fleet)
     a.list = xcalloc((size_t)f->n, sizeof(*a.list));
     for (int i = 0; i < f->n; i++)
         /* An address of its own each: 127.1.x.y. */
-        a.list[i] = (struct node){
-            .w = {.fd = -1,
-                  .ready = node_ready,
-                  .done = node_done,
-                  .from_ip = 0x7f010000u + (uint32_t)(i / 250 * 256) +
-                             (uint32_t)(i % 250) + 1},
-            .all = &a,
-            .number = i};
+        a.list[i] = (struct node){.w = {.fd = -1,
+                                        .ready = node_ready,
+                                        .done = node_done,
+                                        .from_ip = 0x7f010000u +
+                                                   (uint32_t)(i / 250 * 256) +
+                                                   (uint32_t)(i % 250) + 1},
+                                  .all = &a,
+                                  .number = i};
     join_all(&a);
     while (!atomic_load(&f->stop)) {
         int64_t now = clock_mono_us();

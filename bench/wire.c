@@ -130,8 +130,7 @@ deliver(struct wire *w)
     while (w->in.len && (end = strstr(w->in.data, "\r\n\r\n"))) {
         size_t head = (size_t)(end - w->in.data) + 4;
         char *cl = strcasestr(w->in.data, "\r\nContent-Length:");
-        size_t body =
-            cl && cl < end ? (size_t)strtoull(cl + 17, NULL, 10) : 0;
+        size_t body = cl && cl < end ? (size_t)strtoull(cl + 17, NULL, 10) : 0;
 
         if (w->in.len < head + body)
             return true;

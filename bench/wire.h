@@ -29,11 +29,11 @@ struct wire {
     int fd; /* -1: closed */
     gnutls_session_t tls;
     bool connected, shaken;
-    bool deaf;        /* never reads once its request is out */
-    struct buf out;   /* what is not sent yet */
-    struct buf in;    /* the reply so far */
-    bool busy;        /* a request waits for its reply */
-    uint32_t from_ip; /* host order; 0: any */
+    bool deaf;                     /* never reads once its request is out */
+    struct buf out;                /* what is not sent yet */
+    struct buf in;                 /* the reply so far */
+    bool busy;                     /* a request waits for its reply */
+    uint32_t from_ip;              /* host order; 0: any */
     void (*ready)(struct wire *w); /* TLS is up; may be NULL */
     void (*done)(struct wire *w, int status, const char *body, size_t n);
     void *arg;

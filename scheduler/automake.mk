@@ -14,6 +14,10 @@ unit_tests += tests/unit/test-scheduler-place
 tests_unit_test_scheduler_place_SOURCES = tests/unit/test-scheduler-place.c
 tests_unit_test_scheduler_place_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
 
+unit_tests += tests/unit/test-scheduler-best
+tests_unit_test_scheduler_best_SOURCES = tests/unit/test-scheduler-best.c
+tests_unit_test_scheduler_best_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
+
 EXTRA_PROGRAMS += bench/bench-scheduler
 bench_programs += bench/bench-scheduler
 bench_bench_scheduler_SOURCES = bench/bench-scheduler.c
