@@ -175,6 +175,17 @@ int not_found(struct call *c, const char *what, const char *ref);
 /* Turns a store error into c->err. */
 int store_error(struct call *c, struct db *db, int r);
 
+/* ---- conditional requests (precondition.c) ---- */
+
+/* If-Match (RFC 9110 section 13.1.1) against the object's generation, in every
+ * handler that changes one: 0 where it holds or was not sent, else -ECANCELED
+ * (412). */
+int call_if_match(struct call *c, int64_t generation) _must_check_;
+/* The same where it must be sent (428). */
+int call_if_match_required(struct call *c, int64_t generation) _must_check_;
+/* Whether an If-Match header names that generation; -EINVAL: malformed. */
+int if_match(const char *header, int64_t generation) _must_check_;
+
 /* ---- long polls (waiters.c) ---- */
 
 int waiters_start(struct ctl *ctl) _must_check_;

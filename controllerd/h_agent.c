@@ -95,6 +95,7 @@ join_new(struct call *c, struct db *db, const struct api_join *in,
     n->a.id = xstrdup(id);
     n->a.name = xstrdup(in->name);
     n->a.schedulable = true;
+    n->a.generation = 1;
     n->a.created_at = clock_now_us();
     int r = sign_for(c, n, in->csr, out);
     if (r < 0)
@@ -216,7 +217,7 @@ h_agent_desired(struct call *c, struct db *db)
     d.seq = since;
     if (!nothing) {
         r = store_desired_list(db, node, since ? since : after, DESIRED_PAGE,
-                               &d.instances, &d.seq);
+                               &d.instances, &d.seq, &d.more);
         if (r < 0) {
             codec_clear(&table_desired, &d);
             return store_error(c, db, r);
@@ -224,7 +225,6 @@ h_agent_desired(struct call *c, struct db *db)
         nodes_take_requests(c->ctl, node, &d.requests);
     }
     d.full = since == 0;
-    d.more = d.instances.n == DESIRED_PAGE;
     d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
     if (!d.more)
         nodes_settled(c->ctl, node, d.seq, version);

@@ -91,6 +91,23 @@ int store_instance_get(struct db *db, const char *project,
                        struct store_instance *ret) _must_check_;
 int store_instance_list(struct db *db, const char *project, const char *after,
                         int limit, struct codec_list *ret) _must_check_;
+/* Those of the list that `keep` takes. The members below `limit` choose an
+ * index; what it does not answer `keep` has to. */
+struct store_instance_scan {
+    const char *project, *after;
+    int limit;      /* instances wanted */
+    int scan_limit; /* rows looked at, so that no call takes long */
+    const char *node;
+    const char *label, *label_value; /* value NULL: any */
+    bool (*keep)(const struct api_instance *a, void *arg);
+    void *arg;
+};
+/* ret_next: the `after` to go on with, "" at the end. */
+int store_instance_scan(struct db *db, const struct store_instance_scan *q,
+                        struct codec_list *ret,
+                        char ret_next[ID_SIZE]) _must_check_;
+/* How labels are stored: a JSON object, or NULL without any. */
+char *store_labels_text(const struct codec_list *labels) _must_check_;
 /* Everything that can change; deleted_at 0 keeps it alive. */
 int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
@@ -101,11 +118,55 @@ int store_instance_each_claim(struct db *db,
                                         int64_t memory_bytes,
                                         int64_t disk_bytes, void *arg),
                               void *arg) _must_check_;
+/* User data and keys in one answer, beyond which the rest comes with the next:
+ * an agent takes 16 MiB. */
+#define STORE_DESIRED_SEEDS ((size_t)4 << 20)
 /* What changed on a node after seq, oldest first; *ret_last is the last seq
- * read (or `after`). */
+ * read (or `after`), *ret_more says that it may not have been the last. */
 int store_desired_list(struct db *db, const char *node, int64_t after,
-                       int limit, struct codec_list *ret,
-                       int64_t *ret_last) _must_check_;
+                       int limit, struct codec_list *ret, int64_t *ret_last,
+                       bool *ret_more) _must_check_;
+
+/* ---- what instances were given ---- */
+
+/* keys: strings. Nothing of either: no row. */
+int store_seed_insert(struct db *db, const char *instance_id,
+                      const char *user_data,
+                      const struct codec_list *keys) _must_check_;
+/* Keeps the keys. user_data NULL: none from now on. */
+int store_seed_set_user_data(struct db *db, const char *instance_id,
+                             const char *user_data) _must_check_;
+/* NULL where there is none. */
+int store_seed_user_data(struct db *db, const char *instance_id,
+                         char **ret) _must_check_;
+
+/* ---- quotas ---- */
+
+/* A project without a row has no limits, at generation 1. */
+int store_quota_get(struct db *db, const char *project,
+                    struct api_quota_values *ret_limits,
+                    int64_t *ret_generation) _must_check_;
+int store_quota_set(struct db *db, const char *project,
+                    const struct api_quota_values *limits,
+                    int64_t generation) _must_check_;
+/* Calls fn with what rows of each kind add up to, more than once for a
+ * project. */
+int store_quota_each_use(struct db *db,
+                         void (*fn)(const char *project,
+                                    const struct api_quota_values *used,
+                                    void *arg),
+                         void *arg) _must_check_;
+
+/* ---- keypairs ---- */
+int store_keypair_insert(struct db *db,
+                         const struct api_keypair *k) _must_check_;
+/* project NULL: any, but names only in default_project. */
+int store_keypair_get(struct db *db, const char *project,
+                      const char *default_project, const char *ref,
+                      struct api_keypair *ret) _must_check_;
+int store_keypair_list(struct db *db, const char *project, const char *after,
+                       int limit, struct codec_list *ret) _must_check_;
+int store_keypair_delete(struct db *db, const char *id) _must_check_;
 
 /* ---- operations ---- */
 int store_operation_insert(struct db *db,

@@ -188,9 +188,11 @@ deliver_wish(struct model *m)
 {
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(
-        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last), 0);
+        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last, &more),
+        0);
     const struct api_desired_instance *d = l.items;
     bool news = l.n > 0;
     if (news)

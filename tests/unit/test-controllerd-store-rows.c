@@ -31,8 +31,10 @@ teardown(void **state)
 static void
 project__round_trip(void **state)
 {
-    struct api_project in = {
-        .id = UUID("0100"), .name = (char *)"new", .created_at = T0 + 1};
+    struct api_project in = {.id = UUID("0100"),
+                             .name = (char *)"new",
+                             .generation = 1,
+                             .created_at = T0 + 1};
     struct api_project out = {0};
     struct codec_list l = {0};
 
@@ -59,6 +61,7 @@ save_token(const struct store_token *t, void *arg)
         return;
     memcpy(out->hash, t->hash, HASH_LEN);
     out->a.role = t->a.role;
+    out->a.generation = t->a.generation;
     out->a.created_at = t->a.created_at;
     out->a.expires_at = t->a.expires_at;
     out->a.id = xstrdup(t->a.id);
@@ -73,6 +76,7 @@ token__round_trip(void **state)
                                    .name = (char *)"ci",
                                    .role = ROLE_ADMIN,
                                    .project = P1,
+                                   .generation = 1,
                                    .created_at = T0 + 2,
                                    .expires_at = T0 + 3}};
     struct store_token each = {0};
@@ -97,6 +101,7 @@ token__round_trip(void **state)
     struct store_token op = {.a = {.id = UUID("0102"),
                                    .name = (char *)"root",
                                    .role = ROLE_OPERATOR,
+                                   .generation = 1,
                                    .created_at = T0 + 4}};
     assert_int_equal(store_token_insert(DB, &op), 0);
     assert_int_equal(store_token_get(DB, NULL, op.a.id, &out), 0);
@@ -116,6 +121,8 @@ flavor__round_trip(void **state)
                             .memory_bytes = 2,
                             .disk_bytes = 3,
                             .limits = {4, 5, 6, 7, 8, 9},
+                            .price_per_hour = (char *)"0.0125",
+                            .generation = 1,
                             .created_at = T0 + 5},
                       out = {0};
     struct codec_list l = {0};
@@ -144,6 +151,7 @@ image(void)
                               .is_public = true,
                               .cmdline = (char *)"quiet",
                               .parts = {parts, 2},
+                              .generation = 1,
                               .created_at = T0 + 6};
 }
 
@@ -172,6 +180,7 @@ image__round_trip_and_its_parts(void **state)
     in.parts = (struct codec_list){up, 2};
     in.state = IMAGE_ACTIVE;
     in.size_bytes = 32;
+    in.generation = 3; /* one more with each part */
     assert_int_equal(store_image_get(DB, P1, IMG1, &out), 0);
     assert_same(&table_image, &in, &out);
     codec_clear(&table_image, &out);
@@ -184,6 +193,10 @@ image__round_trip_and_its_parts(void **state)
 }
 
 static struct api_fault full_fault = {(char *)"boom", (char *)"it broke"};
+
+static struct codec_label labels[] = {{(char *)"a", (char *)""},
+                                      {(char *)"env", (char *)"prod/x_1"}};
+static char *pair_names[] = {(char *)"laptop", (char *)"ci"};
 
 static struct store_instance
 instance(void)
@@ -201,6 +214,10 @@ instance(void)
               .memory_bytes = 32,
               .disk_bytes = 33,
               .limits = {91, 92, 93, 94, 95, 96},
+              .labels = {labels, 2},
+              .keypairs = {pair_names, 2},
+              .locked = true,
+              .delete_protection = true,
               .restart_policy = RESTART_ALWAYS,
               .restart_count = 38,
               .last_end_reason = (char *)"killed",
@@ -321,6 +338,7 @@ desired__is_the_instance_with_its_image(void **state)
         {PART_DISK, FORMAT_QCOW2, 21, 22, (char *)"bb"}};
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(store_image_insert(DB, &img), 0);
     assert_int_equal(store_image_part_set(DB, IMG1, &up[0]), 0);
@@ -345,23 +363,26 @@ desired__is_the_instance_with_its_image(void **state)
         .image = &want_image,
         .request_id = i.request_id,
     };
-    assert_int_equal(store_desired_list(DB, NODE1, 36, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 36, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_same(&table_desired_instance, &want, l.items);
     assert_int_equal(last, 37);
     codec_list_clear(&table_desired_instance, &l);
 
-    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 0);
     assert_int_equal(last, 37);
-    assert_int_equal(store_desired_list(DB, NODE2, 0, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE2, 0, 10, &l, &last, &more), 0);
     assert_int_equal(l.n, 0);
 
     /* What is to be deleted needs no image. */
     i.power = POWER_DELETED;
     i.seq = 38;
     assert_int_equal(store_instance_update(DB, &i, 0), 0);
-    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_null(((struct api_desired_instance *)l.items)->image);
     codec_list_clear(&table_desired_instance, &l);
@@ -454,6 +475,7 @@ node__round_trip_and_update(void **state)
               .traits = {traits, 2},
               .quarantined = {strays, 1},
               .last_seen_at = T0 + 14,
+              .generation = 1,
               .created_at = T0 + 15},
         .fingerprint = (char *)"f1",
         .observed_seq = 64,
@@ -474,6 +496,7 @@ node__round_trip_and_update(void **state)
     n.a.last_seen_at = T0 + 16;
     n.fingerprint = (char *)"f2";
     n.observed_seq = 74;
+    n.a.generation = 75;
     assert_int_equal(store_node_update(DB, &n), 0);
     assert_node(DB, &n);
     n.a.traits = n.a.quarantined = (struct codec_list){0};

@@ -93,6 +93,7 @@ schema__upgrade_tells_the_restart_policy(void **state)
     struct store_instance i = {0};
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(db_open(path, 0, &db, &e), 0);
     assert_int_equal(db_migrate(db, controller_migrations, 1, &e), 0);
@@ -113,7 +114,8 @@ schema__upgrade_tells_the_restart_policy(void **state)
     db_closep(&db);
     if (store_open(path, true, &db, &e) < 0)
         fail_msg("%s", e.message);
-    assert_int_equal(store_desired_list(db, NODE_TEXT, 9, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(db, NODE_TEXT, 9, 10, &l, &last, &more),
+                     0);
     const struct api_desired_instance *d = l.items;
     assert_int_equal(l.n, 2);
     assert_string_equal(d[0].id, I_TEXT "1");
@@ -431,19 +433,21 @@ desired__is_in_order_of_change(void **state)
 {
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(add_instance(DB, UUID("0110"), P1, "a", NODE1, 9), 0);
     assert_int_equal(add_instance(DB, UUID("0111"), P1, "b", NODE1, 4), 0);
     assert_int_equal(add_instance(DB, UUID("0112"), P1, "c", NODE2, 5), 0);
     assert_int_equal(add_instance(DB, UUID("0113"), P2, "d", NODE1, 6), 0);
-    assert_int_equal(store_desired_list(DB, NODE1, 0, 2, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 0, 2, &l, &last, &more), 0);
     const struct api_desired_instance *d = l.items;
     assert_int_equal(l.n, 2);
     assert_int_equal(d[0].seq, 4);
     assert_int_equal(d[1].seq, 6);
     assert_int_equal(last, 6);
     codec_list_clear(&table_desired_instance, &l);
-    assert_int_equal(store_desired_list(DB, NODE1, last, 2, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, last, 2, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_int_equal(last, 9);
     codec_list_clear(&table_desired_instance, &l);
