@@ -29,7 +29,7 @@
 /* A body over the cap is read and dropped up to this size, so that the client
  * gets the 413 instead of a reset connection. */
 #define DRAIN_MAX ((uint64_t)16 << 20)
-#define CONNECTION_MEMORY 16384
+#define CONNECTION_MEMORY 10240
 
 #define REAP_MS 250
 

@@ -60,6 +60,17 @@ int db_exec(struct db *db, const char *sql, struct err *reterr) _must_check_;
 
 bool db_in_transaction(struct db *db);
 
+/* The writer's few words around every job and transaction, prepared once. */
+enum db_word {
+    DB_BEGIN, /* IMMEDIATE */
+    DB_COMMIT,
+    DB_SAVEPOINT,
+    DB_RELEASE,
+    DB_ROLLBACK_TO, /* the savepoint, which it also ends */
+    DB_WORDS,
+};
+int db_word(struct db *db, enum db_word word) _must_check_;
+
 /* Binds the arguments after `types`, one letter each:
  *   s const char * (NULL binds NULL)      i int64_t
  *   z int64_t where 0 binds NULL          b const void *, size_t

@@ -54,18 +54,17 @@ give_up(struct db *db)
 static int
 run_in_savepoint(struct db *db, struct db_job *job)
 {
-    int r = db_exec(db, "SAVEPOINT j", NULL);
+    int r = db_word(db, DB_SAVEPOINT);
 
     if (r < 0)
         return r;
     int result = job->run(db, job);
     if (result < 0) {
-        if (db_in_transaction(db) &&
-            db_exec(db, "ROLLBACK TO j; RELEASE j", NULL) < 0)
+        if (db_in_transaction(db) && db_word(db, DB_ROLLBACK_TO) < 0)
             give_up(db);
         return result;
     }
-    r = db_exec(db, "RELEASE j", NULL);
+    r = db_word(db, DB_RELEASE);
     if (r < 0) {
         if (job->undo)
             job->undo(job);
@@ -92,7 +91,7 @@ undo_all(struct db_job *job)
 static int
 run_jobs(struct db *db, struct db_job *batch)
 {
-    int broken = db_exec(db, "BEGIN IMMEDIATE", NULL);
+    int broken = db_word(db, DB_BEGIN);
 
     for (struct db_job *j = batch; j; j = j->next) {
         if (broken < 0) {
@@ -103,7 +102,7 @@ run_jobs(struct db *db, struct db_job *batch)
         if (!db_in_transaction(db))
             broken = j->result < 0 ? j->result : -EIO;
     }
-    return broken < 0 ? broken : db_exec(db, "COMMIT", NULL);
+    return broken < 0 ? broken : db_word(db, DB_COMMIT);
 }
 
 static void
