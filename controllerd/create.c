@@ -14,13 +14,12 @@
 
 /* ---- the plan ---- */
 
-static int field_fault(struct call *c, const struct create_plan *p,
-                       const char *field, const char *code, const char *fmt,
-                       ...) _printf_(5, 6);
+static int field_fault(struct call *c, const char *at, const char *field,
+                       const char *code, const char *fmt, ...) _printf_(5, 6);
 
 static int
-field_fault(struct call *c, const struct create_plan *p, const char *field,
-            const char *code, const char *fmt, ...)
+field_fault(struct call *c, const char *at, const char *field, const char *code,
+            const char *fmt, ...)
 {
     char pointer[96], text[400];
     va_list ap;
@@ -28,38 +27,53 @@ field_fault(struct call *c, const struct create_plan *p, const char *field,
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    snprintf(pointer, sizeof(pointer), "%s/%s", p->at, field);
+    snprintf(pointer, sizeof(pointer), "%s/%s", at, field);
     return err_field(&c->err, pointer, code, "%s", text);
 }
 
 static int
-find_flavor(struct call *c, struct db *db, struct create_plan *p)
+find_flavor(struct call *c, struct db *db, const char *at, const char *ref,
+            struct api_flavor *ret)
 {
-    int r = store_flavor_get(db, p->in->flavor, &p->flavor);
+    int r = store_flavor_get(db, ref, ret);
 
     if (r == -ENOENT)
-        return field_fault(c, p, "flavor", "not_found",
-                           "there is no flavor \"%s\"", p->in->flavor);
+        return field_fault(c, at, "flavor", "not_found",
+                           "there is no flavor \"%s\"", ref);
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-static int
-find_image(struct call *c, struct db *db, struct create_plan *p)
+int
+h_find_flavor(struct call *c, struct db *db, const char *ref,
+              struct api_flavor *ret)
 {
-    int r =
-        store_image_get(db, call_acting_project(c), p->in->image, &p->image);
+    return find_flavor(c, db, "", ref, ret);
+}
+
+static int
+find_image(struct call *c, struct db *db, const char *at, const char *project,
+           const char *ref, struct api_image *ret)
+{
+    int r = store_image_get(db, project, ref, ret);
 
     if (r == -ENOENT)
-        return field_fault(c, p, "image", "not_found",
-                           "there is no image \"%s\"", p->in->image);
+        return field_fault(c, at, "image", "not_found",
+                           "there is no image \"%s\"", ref);
     if (r < 0)
         return store_error(c, db, r);
-    if (p->image.state != IMAGE_ACTIVE)
+    if (ret->state != IMAGE_ACTIVE)
         return err_set(&c->err, -EBUSY, "image_pending",
                        "the image \"%s\" is not complete: upload all of its "
                        "parts first",
-                       p->image.name);
+                       ret->name);
     return 0;
+}
+
+int
+h_find_image(struct call *c, struct db *db, const char *project,
+             const char *ref, struct api_image *ret)
+{
+    return find_image(c, db, "", project, ref, ret);
 }
 
 static int
@@ -73,13 +87,13 @@ find_keypair(struct call *c, struct db *db, struct create_plan *p, size_t i)
 
     snprintf(field, sizeof(field), "keypairs/%zu", i);
     if (r == -ENOENT)
-        return field_fault(c, p, field, "not_found",
+        return field_fault(c, p->at, field, "not_found",
                            "there is no keypair \"%s\"", ref);
     if (r < 0)
         return store_error(c, db, r);
     for (size_t j = 0; j < p->keypairs.n && r == 0; j++)
         if (streq(((char **)p->keypairs.items)[j], k.name))
-            r = field_fault(c, p, field, "repeated",
+            r = field_fault(c, p->at, field, "repeated",
                             "the keypair \"%s\" is there twice", k.name);
     codec_strings_add(&p->keypairs, k.name);
     codec_strings_add(&p->keys, k.public_key);
@@ -87,8 +101,8 @@ find_keypair(struct call *c, struct db *db, struct create_plan *p, size_t i)
     return r;
 }
 
-static int64_t
-image_disk_bytes(const struct api_image *i)
+int64_t
+h_image_disk_bytes(const struct api_image *i)
 {
     const struct api_image_part *p = i->parts.items;
 
@@ -101,10 +115,10 @@ image_disk_bytes(const struct api_image *i)
 static int
 size_up(struct call *c, struct create_plan *p)
 {
-    int64_t image_disk = image_disk_bytes(&p->image);
+    int64_t image_disk = h_image_disk_bytes(&p->image);
 
     if (p->flavor.disk_bytes && p->flavor.disk_bytes < image_disk)
-        return field_fault(c, p, "flavor", "disk_too_small",
+        return field_fault(c, p->at, "flavor", "disk_too_small",
                            "its disk is smaller than that of the image (%lld "
                            "bytes)",
                            (long long)image_disk);
@@ -128,8 +142,9 @@ create_plan(struct call *c, struct db *db, const struct api_instance *in,
             const char *at, struct create_plan *ret)
 {
     struct create_plan p = {.in = in, .at = at};
-    int r = find_flavor(c, db, &p);
-    int one = find_image(c, db, &p);
+    int r = find_flavor(c, db, at, in->flavor, &p.flavor);
+    int one =
+        find_image(c, db, at, call_acting_project(c), in->image, &p.image);
 
     r = r < 0 ? r : one;
     for (size_t i = 0; i < in->keypairs.n; i++) {
@@ -321,7 +336,7 @@ describe(struct call *c, const struct create_plan *p, const char *name,
 int
 create_name_taken(struct call *c, const struct create_plan *p, const char *name)
 {
-    field_fault(c, p, "name", "name_taken",
+    field_fault(c, p->at, "name", "name_taken",
                 "\"%s\" is taken by another instance", name);
     return err_set(&c->err, -EEXIST, "name_taken",
                    "there is an instance \"%s\" already", name);

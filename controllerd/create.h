@@ -52,7 +52,4 @@ char *create_batch_name(const char *base, int64_t n) _must_check_;
 int create_batch_check(struct call *c,
                        const struct api_instance_batch *b) _must_check_;
 
-/* Operators see where an instance is; tenants do not. */
-void reply_instance(struct call *c, struct api_instance *a);
-
 #endif

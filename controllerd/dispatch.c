@@ -264,7 +264,8 @@ static bool
 reply_is_secret(const struct call *c)
 {
     return c->m.route->id == ROUTE_TOKEN_CREATE ||
-           c->m.route->id == ROUTE_JOIN_TOKEN_CREATE;
+           c->m.route->id == ROUTE_JOIN_TOKEN_CREATE ||
+           c->m.route->id == ROUTE_LOGIN;
 }
 
 static int
@@ -281,8 +282,12 @@ run_once(struct call *c, struct db *db)
     const char *key = http_header(c->rq, "Idempotency-Key");
     struct store_reply old = {0};
     unsigned char hash[HASH_LEN];
+    /* Their rights may have gone while it waited or was uploaded. */
+    int r = auth_again(c);
 
-    if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.token_id[0])
+    if (r < 0)
+        return r;
+    if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.key_owner[0])
         return run_write(c, db);
     struct hash *h = hash_begin();
     const char *project = http_query(c->rq, "project");
@@ -291,7 +296,7 @@ run_once(struct call *c, struct db *db)
         hash_add(h, project, strlen(project) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
     hash_end(h, hash);
-    int r = store_reply_get(db, c->who.token_id, key, &old);
+    r = store_reply_get(db, c->who.key_owner, key, &old);
     if (r == 0)
         r = replay(c, &old, hash);
     else if (r == -ENOENT)
@@ -306,7 +311,7 @@ run_once(struct call *c, struct db *db)
         .location = location_of(c),
         .body = (char *)(reply_is_secret(c) ? "" : buf_str(&c->rq->reply))};
     memcpy(row.request_hash, hash, sizeof(hash));
-    r = store_reply_insert(db, c->who.token_id, key, &row, clock_now_us());
+    r = store_reply_insert(db, c->who.key_owner, key, &row, clock_now_us());
     free(row.location);
     if (r < 0) {
         if (c->h->undo)
@@ -457,7 +462,10 @@ on_handle(struct http_req *rq, void *arg)
     if (rq->status && !c->submitted)
         return HTTP_REPLY;
     r = c->submitted ? c->result : decode_body(c);
+    if (r >= 0 && !c->submitted && c->handled)
+        r = auth_again(c);
     if (r >= 0 && !c->submitted) {
+        c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
         if (r == CALL_WRITE && c->h->write)
             r = start_write(c);

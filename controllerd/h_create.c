@@ -23,7 +23,7 @@ h_instance_create_plain(struct call *c)
 }
 
 void
-reply_instance(struct call *c, struct api_instance *a)
+h_instance_reply(struct call *c, struct api_instance *a)
 {
     char *node = a->node_id;
 
@@ -55,7 +55,7 @@ h_instance_create(struct call *c, struct db *db)
         r = create_one(c, db, &p, in->name, &a);
     if (r < 0)
         return r;
-    reply_instance(c, &a);
+    h_instance_reply(c, &a);
     call_location(c, "/v1/instances", a.id);
     codec_clear(&table_instance, &a);
     return 0;

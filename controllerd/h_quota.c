@@ -12,7 +12,7 @@ static int
 get(struct call *c, struct db *db, struct api_project *ret_project,
     struct api_quota_values *ret_limits, int64_t *ret_generation)
 {
-    int r = call_find_project(c, db, c->m.params[0], ret_project);
+    int r = call_get_project(c, db, c->m.params[0], ret_project);
 
     if (r < 0)
         return r;

@@ -28,20 +28,6 @@ taken(struct call *c, const char *what, const char *name)
                    "there is a %s \"%s\" already", what, name);
 }
 
-int
-h_whoami(struct call *c)
-{
-    struct api_whoami w = {
-        .token_id = c->who.token_id,
-        .token_name = c->who.token_name,
-        .role = c->who.role,
-        .project_id = c->who.project_id[0] ? c->who.project_id : NULL,
-    };
-
-    reply_object(c, &table_whoami, &w);
-    return 0;
-}
-
 /* ---- projects ---- */
 
 int
@@ -82,19 +68,11 @@ h_project_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-/* 404 also for what belongs to another. */
-static int
-get_project(struct call *c, struct db *db, const char *ref,
-            struct api_project *ret)
-{
-    return call_find_project(c, db, ref, ret);
-}
-
 int
 h_project_show(struct call *c, struct db *db)
 {
     struct api_project p = {0};
-    int r = get_project(c, db, c->m.params[0], &p);
+    int r = call_get_project(c, db, c->m.params[0], &p);
 
     if (r == 0)
         reply_object(c, &table_project, &p);
@@ -106,7 +84,7 @@ int
 h_project_delete(struct call *c, struct db *db)
 {
     struct api_project p = {0};
-    int r = get_project(c, db, c->m.params[0], &p);
+    int r = call_get_project(c, db, c->m.params[0], &p);
 
     if (r == 0)
         r = call_if_match(c, p.generation);
@@ -134,7 +112,7 @@ h_project_delete(struct call *c, struct db *db)
 void
 h_project_deleted(struct call *c)
 {
-    auth_remove_project(c->ctl, c->work);
+    auth_cache_drop_project(c->ctl->auth, c->work);
     quota_forget(c->ctl, c->work);
 }
 
@@ -158,7 +136,7 @@ token_project(struct call *c, struct db *db, struct api_token *t)
         return 0;
     }
     if (t->project)
-        r = get_project(c, db, t->project, &p);
+        r = call_get_project(c, db, t->project, &p);
     if (r == 0)
         xstrset(&t->project, p.id ? p.id : call_acting_project(c));
     if (r == -ENOENT)
@@ -169,6 +147,20 @@ token_project(struct call *c, struct db *db, struct api_token *t)
 
 static const struct api_quota_values one_token = {.tokens = 1};
 
+/* Not more than the maker's own; to name none is to ask for everything. */
+static int
+token_scopes(struct call *c, const struct api_token *t)
+{
+    struct scopes s;
+    int r = scopes_parse(&t->scopes, &s, &c->err);
+
+    if (r == 0 && !scopes_cover(&c->who.scopes, &s))
+        r = err_field(&c->err, "/scopes", "scope_missing",
+                      "must name scopes, and none that the token in use has "
+                      "not");
+    return r;
+}
+
 int
 h_token_create(struct call *c, struct db *db)
 {
@@ -178,7 +170,9 @@ h_token_create(struct call *c, struct db *db)
     if (in->expires_at && in->expires_at <= clock_now_us())
         return err_field(&c->err, "/expires_at", "past",
                          "must be in the future");
-    int r = token_project(c, db, in);
+    int r = token_scopes(c, in);
+    if (r == 0)
+        r = token_project(c, db, in);
     if (r == 0 && in->project)
         r = quota_take(c, db, in->project, &one_token, "", "");
     if (r < 0)
@@ -205,7 +199,7 @@ h_token_create(struct call *c, struct db *db)
 void
 h_token_created(struct call *c)
 {
-    auth_add(c->ctl, c->work);
+    auth_cache_put_token(c->ctl->auth, c->work);
 }
 
 int
@@ -241,9 +235,13 @@ h_token_delete(struct call *c, struct db *db)
         r = call_if_match(c, t.generation);
     if (r == 0)
         r = store_token_delete(db, t.id);
+    if (r < 0)
+        store_error(c, db, r);
+    else if (t.role == ROLE_OPERATOR)
+        r = call_check_operators(c, db);
     if (r < 0) {
         codec_clear(&table_token, &t);
-        return store_error(c, db, r);
+        return r;
     }
     if (t.project)
         quota_free(c, t.project, &one_token);
@@ -257,7 +255,7 @@ h_token_delete(struct call *c, struct db *db)
 void
 h_token_deleted(struct call *c)
 {
-    auth_remove(c->ctl, c->work);
+    auth_cache_drop_token(c->ctl->auth, c->work);
 }
 
 /* ---- flavors ---- */

@@ -111,8 +111,8 @@ call_acting_project(const struct call *c)
 }
 
 int
-call_find_project(struct call *c, struct db *db, const char *ref,
-                  struct api_project *ret)
+call_get_project(struct call *c, struct db *db, const char *ref,
+                 struct api_project *ret)
 {
     const char *only = call_project(c);
     int r = store_project_get(db, ref, ret);
@@ -134,7 +134,7 @@ call_resolve_acting(struct call *c, struct db *db)
 
     if (!ref)
         return 0;
-    int r = call_find_project(c, db, ref, &p);
+    int r = call_get_project(c, db, ref, &p);
     if (r == 0)
         memcpy(c->acting, p.id, ID_SIZE);
     codec_clear(&table_project, &p);
@@ -151,7 +151,7 @@ call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
     *ret = call_project(c);
     if (!ref)
         return 0;
-    int r = call_find_project(c, db, ref, &p);
+    int r = call_get_project(c, db, ref, &p);
     if (r == 0) {
         memcpy(out, p.id, ID_SIZE);
         *ret = out;

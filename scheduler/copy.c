@@ -4,6 +4,7 @@
 #include "scheduler/sched.h"
 
 #include "common/mem.h"
+#include "scheduler/best.h"
 #include "scheduler/sched-private.h"
 
 static void *
@@ -23,6 +24,7 @@ sched_copy(const struct sched *from)
     size_t n = from->n;
 
     to->n = to->cap = n;
+    to->best = sched_best_new(); /* made when it is first asked */
     COPY(flags);
     COPY(traits);
     for (int d = 0; d < SCHED_DIMS; d++) {
