@@ -17,6 +17,7 @@ libcli_a_SOURCES = \
 	cli/launch.c \
 	cli/list.c \
 	cli/names.c \
+	cli/quota.c \
 	cli/report.c \
 	cli/show.c \
 	cli/text.c cli/text.h \

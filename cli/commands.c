@@ -43,16 +43,40 @@
         .metavar = M, .type = ARG_REF, .names = ROUTE_##LIST##_LIST            \
     }
 #define INSTANCE REF("INSTANCE", INSTANCE)
+#define LABEL(DOC)                                                             \
+    {                                                                          \
+        .name = "label", .letter = 'l', .type = ARG_TEXT, .many = true,        \
+        .metavar = "KEY=VALUE", .doc = DOC                                     \
+    }
 
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};
 static const char *const restarts[] = {"never", "on-failure", "always", NULL};
+static const char *const policies[] = {"all", "fit", NULL};
 static const char *const roles[] = {"reader", "member", "admin", "operator",
                                     NULL};
 
 /* clang-format off */
 static const struct cli_opt opts_limit[] = {LIMIT, {.name = NULL}};
 static const struct cli_opt opts_instances[] = {
+    {.name = "filter", .type = ARG_TEXT, .metavar = "TERMS",
+     .doc = "those that pass all terms, such as state=running,!label.old"},
+    LABEL("with this label, or with KEY alone with any value of it"),
     PROJECT("of this project only (for operators)"), LIMIT, {.name = NULL}};
+static const struct cli_opt opts_acting[] = {
+    PROJECT("in this project (for operators)"), {.name = NULL}};
+#define QUOTA(NAME, METAVAR, DOC)                                              \
+    {.name = NAME, .type = ARG_TEXT, .metavar = METAVAR, .doc = DOC}
+static const struct cli_opt opts_quota[] = {
+    QUOTA("instances", "N", "instances at most, or unlimited"),
+    QUOTA("vcpus", "N", "virtual CPUs of all of them"),
+    QUOTA("memory", "SIZE", "memory of all of them, such as 64G"),
+    QUOTA("disk", "SIZE", "root disks of all of them, such as 1T"),
+    QUOTA("volumes", "N", "volumes at most"),
+    QUOTA("addresses", "N", "floating IP addresses at most"),
+    QUOTA("networks", "N", "networks at most"),
+    QUOTA("images", "N", "images at most"),
+    QUOTA("tokens", "N", "tokens at most"),
+    {.name = NULL}};
 static const struct cli_opt opts_wait[] = {WAIT, {.name = NULL}};
 static const struct cli_opt opts_wait_only[] = {WAIT_TIMEOUT, {.name = NULL}};
 static const struct cli_opt opts_stop[] = {
@@ -64,6 +88,24 @@ static const struct cli_opt opts_launch[] = {
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
      .doc = "size of the instance [the only flavor there is]"},
     RESTART("[on-failure]", false),
+    {.name = "count", .letter = 'n', .type = ARG_INT, .metavar = "N",
+     .doc = "this many: NAME-1, NAME-2 and so on"},
+    {.name = "policy", .type = ARG_CHOICE, .metavar = "POLICY",
+     .choices = policies,
+     .doc = "of --count: all or none [all], or as many as fit"},
+    LABEL("a label; may be given more than once"),
+    {.name = "keypair", .letter = 'k', .type = ARG_REF, .many = true,
+     .metavar = "KEYPAIR", .names = ROUTE_KEYPAIR_LIST,
+     .doc = "whose public key it gets; may be given more than once"},
+    {.name = "user-data", .type = ARG_FILE, .metavar = "FILE",
+     .doc = "for cloud-init"},
+    {.name = "dry-run", .type = ARG_FLAG,
+     .doc = "only say where it would be, what it would cost and take"},
+    {.name = "lock", .type = ARG_FLAG,
+     .doc = "nothing changes it until it is unlocked"},
+    {.name = "protect", .type = ARG_FLAG,
+     .doc = "it cannot be deleted until that is allowed again"},
+    PROJECT("in this project (for operators)"),
     WAIT, {.name = NULL}};
 static const struct cli_opt opts_set[] = {
     RESTART("from its next end on", true), {.name = NULL}};
@@ -114,6 +156,9 @@ static const struct cli_opt opts_flavor[] = {
     {.name = "disk", .type = ARG_SIZE, .metavar = "SIZE",
      .field = "disk_bytes",
      .doc = "root disk, such as 10G [as large as the image]"},
+    {.name = "price", .type = ARG_TEXT, .metavar = "PRICE",
+     .field = "price_per_hour",
+     .doc = "of one instance for an hour, such as 0.0125"},
     {.name = "cpu-shares", .type = ARG_INT, .metavar = "N",
      .field = "cpu_shares",
      .doc = "weight of each vCPU where instances contend [100]"},
@@ -164,7 +209,8 @@ const struct cli_cmd cli_cmds[] = {
       {.metavar = "NAME", .type = ARG_TEXT, .optional = true}},
      opts_launch, cmd_launch, ROUTE_INSTANCE_CREATE, false,
      "Create an instance from an image and start it",
-     "virga launch debian web-1 --flavor small --wait"},
+     "virga launch debian web-1 --flavor small --wait\n"
+     "virga launch debian web --count 3 --label env=prod --keypair laptop"},
 
     {"instance", "list", {{0}}, opts_instances, cmd_list, ROUTE_INSTANCE_LIST,
      false, "List instances", "virga instance list -o json"},
@@ -248,6 +294,21 @@ const struct cli_cmd cli_cmds[] = {
      ROUTE_IMAGE_DELETE, false, "Delete an image that no instance uses",
      "virga image delete debian"},
 
+    {"keypair", "list", {{0}}, opts_limit, cmd_list, ROUTE_KEYPAIR_LIST, false,
+     "List public SSH keys that instances can be given", "virga keypair list"},
+    {"keypair", "show", {REF("KEYPAIR", KEYPAIR)}, NULL, cmd_show,
+     ROUTE_KEYPAIR_SHOW, false, "Show a public SSH key",
+     "virga keypair show laptop"},
+    {"keypair", "create",
+     {NAME, {.metavar = "FILE", .type = ARG_FILE}},
+     opts_acting, cmd_keypair_create, ROUTE_KEYPAIR_CREATE, false,
+     "Store a public SSH key for instances to come",
+     "virga keypair create laptop ~/.ssh/id_ed25519.pub"},
+    {"keypair", "delete", {REF("KEYPAIR", KEYPAIR)}, NULL, cmd_delete,
+     ROUTE_KEYPAIR_DELETE, false,
+     "Delete a public SSH key; instances keep theirs",
+     "virga keypair delete laptop"},
+
     {"flavor", "list", {{0}}, opts_limit, cmd_list, ROUTE_FLAVOR_LIST, false,
      "List flavors: the sizes of instances", "virga flavor list"},
     {"flavor", "show", {REF("FLAVOR", FLAVOR)}, NULL, cmd_show,
@@ -297,6 +358,17 @@ const struct cli_cmd cli_cmds[] = {
     {"project", "delete", {REF("PROJECT", PROJECT)}, NULL, cmd_delete,
      ROUTE_PROJECT_DELETE, false, "Delete an empty project (for operators)",
      "virga project delete acme"},
+
+    {"quota", "show",
+     {{.metavar = "PROJECT", .type = ARG_REF, .optional = true,
+       .names = ROUTE_PROJECT_LIST}},
+     NULL, cmd_quota_show, ROUTE_QUOTA_SHOW, false,
+     "Show what a project may have and has; -1 is unlimited",
+     "virga quota show acme"},
+    {"quota", "set", {REF("PROJECT", PROJECT)}, opts_quota, cmd_quota_set,
+     ROUTE_QUOTA_SET, false,
+     "Set what a project may have; the rest stays (for operators)",
+     "virga quota set acme --instances 20 --memory 64G --disk unlimited"},
 
     {"token", "list", {{0}}, opts_limit, cmd_list, ROUTE_TOKEN_LIST, false,
      "List tokens, without their secrets", "virga token list"},

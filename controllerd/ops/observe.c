@@ -26,6 +26,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 #include "metering/interval.h"
 
 static const struct codec_table released_table = {
@@ -280,6 +281,11 @@ give_back(struct db *db, const struct store_instance *i,
         return r;
     struct released *rel = codec_list_add(&released_table, &out->released);
     memcpy(rel->node_id, i->a.node_id, ID_SIZE);
+    memcpy(rel->project_id, i->a.project_id, ID_SIZE);
+    /* Its quota is that of its own size, whatever its older runs claim. */
+    if (gone)
+        rel->quota = quota_of_instances(i->a.vcpus, i->a.memory_bytes,
+                                        i->a.disk_bytes, 1);
     rel->r = (struct sched_resources){before->vcpus - after.vcpus,
                                       before->memory_bytes - after.memory_bytes,
                                       before->disk_bytes - after.disk_bytes};

@@ -170,6 +170,7 @@ def with_agent():
               "POST", "/v1/instances/big/resize", {"flavor": "huge"})
     tap.ok(claims(cloud) == (8, 512) and t.get("big")["vcpus"] == 4,
            "resize: refused without a trace", claims(cloud))
+    quota(cloud, t, big)
     t.do("web", "start")
     tap.ok(intervals(cloud, web)[-1][1:] == (4, 256, 1),
            "resize: the next start has it", intervals(cloud, web))
@@ -198,6 +199,36 @@ def with_agent():
            "nothing is claimed in the end", claims(cloud))
     tap.none(cloud.integrity(), "the databases are sound")
     tap.none(cloud.end_in_order(), "no daemon ended badly")
+
+
+def quota(cloud, t, big):
+    """Both have 4 vCPUs and 256 MiB; nothing of big's is asked of its node."""
+    api = cloud.api()
+    path = "/v1/projects/red/quota"
+    limits = dict.fromkeys(("instances", "vcpus", "memory_bytes", "disk_bytes",
+                            "volumes", "addresses", "networks", "images",
+                            "tokens"), -1)
+
+    def used():
+        q = api.must("GET", path)["used"]
+        return q["instances"], q["vcpus"], q["memory_bytes"] // MIB
+
+    tap.ok(used() == (2, 8, 512), "quota: what is used follows sizes", used())
+    api.must("PUT", path, {"limits": dict(limits, vcpus=8)},
+             {"If-Match": "*"})
+    t.do("big", "stop", {"force": True})
+    t.do("big", "resize", {"flavor": "thin"})
+    tap.ok(used() == (2, 6, 288), "quota: a smaller size gives back", used())
+    api.must("PUT", path, {"limits": dict(limits, vcpus=7)},
+             {"If-Match": "*"})
+    t.refused("quota: a larger size is asked for", 403, "quota_exceeded",
+              "POST", f"/v1/instances/{big}/resize", {"flavor": "large"})
+    tap.ok(used() == (2, 6, 288) and claims(cloud) == (6, 288),
+           "quota: refused without a trace", used(), claims(cloud))
+    api.must("PUT", path, {"limits": limits}, {"If-Match": "*"})
+    t.do("big", "resize", {"flavor": "large"})
+    tap.ok(used() == (2, 8, 512), "quota: and is taken", used())
+    t.do("big", "start")
 
 
 def changes(cloud, t, web, small):
