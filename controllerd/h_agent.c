@@ -95,6 +95,7 @@ join_new(struct call *c, struct db *db, const struct api_join *in,
     n->a.id = xstrdup(id);
     n->a.name = xstrdup(in->name);
     n->a.schedulable = true;
+    n->a.generation = 1;
     n->a.created_at = clock_now_us();
     int r = sign_for(c, n, in->csr, out);
     if (r < 0)
@@ -201,15 +202,15 @@ h_agent_desired(struct call *c, struct db *db)
         return -EINVAL;
     nodes_seen(c->ctl, c->who.node_id);
     int64_t from = since ? since : after;
+    nodes_tell(c->ctl, c->who.node_id, from);
     r = store_desired_list(db, c->who.node_id, from, DESIRED_PAGE, &d.instances,
-                           &d.seq);
+                           &d.seq, &d.more);
     if (r < 0) {
         codec_clear(&table_desired, &d);
         return store_error(c, db, r);
     }
     nodes_take_requests(c->ctl, c->who.node_id, &d.requests);
     d.full = since == 0;
-    d.more = d.instances.n == DESIRED_PAGE;
     d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
     int64_t now = clock_mono_us();
     if (!c->deadline_us)
@@ -241,7 +242,7 @@ h_agent_heartbeat(struct call *c)
     const struct api_report *in = c->in;
 
     nodes_seen(c->ctl, c->who.node_id);
-    if (in->host || in->observations.n || in->quarantined.n)
+    if (in->host || in->observations.n || in->quarantined.n || in->progress.n)
         return CALL_WRITE;
     reply_ack(c, 0);
     return 0;

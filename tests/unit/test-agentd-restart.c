@@ -6,7 +6,7 @@
  * agree with each other, with the tenant and with what really ran.
  *
  * The node decides by agentd/reconcile.c, the controller by ops/observe.c;
- * what is played here is agentd/work.c's acting and h_instances.c's verbs. */
+ * what is played here is agentd/work.c's acting and h_verbs.c's. */
 #include <config.h>
 
 #include "tests/unit/store-fixture.h"
@@ -202,9 +202,11 @@ deliver_wish(struct model *m)
 {
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(
-        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last), 0);
+        store_desired_list(m->st.db, NODE1, m->want.seq, 10, &l, &last, &more),
+        0);
     const struct api_desired_instance *d = l.items;
     bool news = l.n > 0;
     if (news)
@@ -358,7 +360,7 @@ static void
 check(struct model *m)
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    struct api_operation o = {0};
+    struct store_operation o = {0};
     bool runs = m->vm.state == VM_RUNS;
 
     /* What ran is billed, each run once, and nothing else. */
@@ -377,8 +379,8 @@ check(struct model *m)
     get(m, &i);
     assert_int_equal(store_operation_get(m->st.db, NULL, i.a.operation_id, &o),
                      0);
-    assert_int_not_equal(o.state, OP_RUNNING);
-    codec_clear(&table_operation, &o);
+    assert_int_not_equal(o.a.state, OP_RUNNING);
+    store_operation_release(&o);
     assert_int_equal(i.a.state == INSTANCE_RUNNING, runs);
     assert_int_equal(i.a.run, m->local.run);
     if (runs) {
