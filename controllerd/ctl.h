@@ -92,6 +92,11 @@ struct handler {
     int (*stream_finish)(struct call *c);
 };
 
+/* A place in one of waiters.c's lists. */
+struct wait_link {
+    struct call *next, **pprev;
+};
+
 struct call {
     struct ctl *ctl;
     struct http_req *rq;
@@ -109,7 +114,7 @@ struct call {
     int result;
     /* Long polls. */
     int64_t deadline_us; /* monotonic; 0 until the first wait */
-    struct call *wait_next;
+    struct wait_link by_key, by_time;
     uint64_t wait_key;
     int phase; /* the handler's own */
     /* The handler's own between its functions; freed with the call. */
@@ -253,6 +258,14 @@ void nodes_seen(struct ctl *ctl, const char *node_id);
 void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_told(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_up(struct ctl *ctl, const char *node_id);
+/* Long polls of agents without the database: nodes_settled() notes that a look
+ * at the rows, made after `version` of the node's waiters_key() was read,
+ * found nothing of the node after seq. nodes_nothing_new() says whether that
+ * still holds: nothing was notified since, and no question waits. */
+void nodes_settled(struct ctl *ctl, const char *node_id, int64_t seq,
+                   uint64_t version);
+bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
+                       uint64_t version);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
 /* Marks silent nodes down; from the timer, every second. */

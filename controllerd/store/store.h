@@ -298,6 +298,12 @@ int store_node_list(struct db *db, const char *after, int limit,
                     struct codec_list *ret) _must_check_; /* store_node */
 extern const struct codec_table store_node_table;
 int store_node_update(struct db *db, const struct store_node *n) _must_check_;
+/* The number up to which its observations are applied; all that most reports
+ * change of the row. */
+int store_node_observed(struct db *db, const char *id,
+                        int64_t *ret_seq) _must_check_;
+int store_node_set_observed(struct db *db, const char *id, int64_t seq,
+                            int64_t last_seen_at) _must_check_;
 /* -EBUSY while an instance is on it. */
 int store_node_delete(struct db *db, const char *id) _must_check_;
 

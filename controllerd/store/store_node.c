@@ -12,6 +12,8 @@ enum {
     GET,
     LIST,
     UPDATE,
+    GET_OBSERVED,
+    SET_OBSERVED,
     BUSY,
     COUNT_INSTANCES,
     USES_IMAGE,
@@ -39,6 +41,9 @@ static const char *const sql[] = {
         "vcpus = ?9, memory_bytes = ?10, disk_bytes = ?11, traits = ?12, "
         "quarantined = ?13, last_seen_at = ?14, generation = ?15 "
         "WHERE id = ?1",
+    [GET_OBSERVED] = "SELECT observed_seq FROM nodes WHERE id = ?",
+    [SET_OBSERVED] = "UPDATE nodes SET observed_seq = ?2, last_seen_at = ?3 "
+                     "WHERE id = ?1",
     [BUSY] = "SELECT 1 FROM instances WHERE node_id = ? AND deleted_at IS "
              "NULL LIMIT 1",
     [COUNT_INSTANCES] = "SELECT count(*) FROM instances WHERE node_id = ? "
@@ -157,6 +162,25 @@ store_node_update(struct db *db, const struct store_node *n)
                a->version, a->hypervisor, a->vcpus, a->memory_bytes,
                a->disk_bytes, traits ? traits : "",
                quarantined ? quarantined : "", a->last_seen_at, a->generation));
+}
+
+int
+store_node_observed(struct db *db, const char *id, int64_t *ret_seq)
+{
+    int r = db_get(db, S(GET_OBSERVED), "s", id);
+
+    if (r == 0)
+        *ret_seq = db_int(db, S(GET_OBSERVED), 0);
+    db_reset(db, S(GET_OBSERVED));
+    return r;
+}
+
+int
+store_node_set_observed(struct db *db, const char *id, int64_t seq,
+                        int64_t last_seen_at)
+{
+    return store_changed(
+        db_run(db, S(SET_OBSERVED), "sii", id, seq, last_seen_at));
 }
 
 int
