@@ -110,8 +110,8 @@ TALK
         field .run)" 1
 }
 
-# see NAME WHAT SCRIPT…: what the guest's shell answers to some questions
-life_size() { # CPUS, MIB OF DISK, KEPT OR GONE
+# What the guest's shell answers to some questions.
+life_size() { # CPUS, MIB OF DISK, MARKS ON IT, MEMORY IN 32 MIB
     pty "$life_name" <<TALK
 send \r
 expect login:
@@ -121,7 +121,7 @@ send until mount | grep -q " /data "; do usleep 100000; done; echo data-is-"ther
 expect ^data-is-there
 send echo "cpus=\$(grep -c ^processor /proc/cpuinfo) disk=\$((\$(cat /sys/block/vda/size) / 2048)) mark=\$(ls /data | grep -c mark)"\r
 expect ^cpus=$1 disk=$2 mark=$3
-send echo "memory=\$((\$(sed -n "s/^MemTotal: *\\([0-9]*\\) kB/\\1/p" /proc/meminfo) / 32768))"\r
+send awk '/MemTotal/ { print "memory=" int(\$2 / 32768) }' /proc/meminfo\r
 expect ^memory=$4
 send \x1d
 status 0
@@ -147,7 +147,8 @@ life_rebuild() {
         "user_data":"#cloud-config\nother: true\n"}'
     life_ready rebuild "$before"
     tap_ok "rebuild: the guest sees the new user data" life_says \
-        "virga-guest user-data: other: true"
+        "virga-guest user-data: other: true" ||
+        tap_diag "$(grep -a 'virga-guest user-data' "$body")"
     tap_ok "rebuild: its disk is another one, of the same size" \
         life_size 2 96 0 '[89]'
     tap_is "rebuild: the old disk is gone from the node" \
