@@ -14,6 +14,7 @@ e2e_patience=240
 e2e_slack=1
 e2e_pause=0.5
 . "$(dirname "$0")/e2e.sh"
+. "$(dirname "$0")/e2e-life.sh"
 
 # All that a VM may leave behind, complete and in order. (Programs are few:
 # each takes its time here.)
@@ -134,6 +135,11 @@ e2e_start web
 e2e_reboot web
 e2e_delete web
 tap_ok "delete: nothing at all is left" wait_for 10 nothing_more
+
+# ---- what a tenant does to one that runs ----
+
+e2e_life life
+tap_ok "life: nothing at all is left" wait_for 10 nothing_more
 
 # ---- the agent's death ----
 
