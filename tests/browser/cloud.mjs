@@ -102,14 +102,18 @@ export class Cloud {
 
   /** The command line's JSON. */
   async virga(...args) {
-    const { stdout } = await run(join(build, 'virga'), [...args, '-o', 'json'], {
-      env: {
-        ...process.env,
-        VIRGA_URL: this.url,
-        VIRGA_CA: this.path('controller/pki/ca.crt'),
-        VIRGA_TOKEN: this.token,
+    const { stdout } = await run(
+      join(build, 'virga'),
+      [...args, '-o', 'json'],
+      {
+        env: {
+          ...process.env,
+          VIRGA_URL: this.url,
+          VIRGA_CA: this.path('controller/pki/ca.crt'),
+          VIRGA_TOKEN: this.token,
+        },
       },
-    });
+    );
     return stdout.trim() ? JSON.parse(stdout) : undefined;
   }
 
@@ -144,7 +148,10 @@ export class Cloud {
 
   /** As http(), but fails on an error and gives the JSON. */
   async rest(method, path, body, options = {}) {
-    const { status, text } = await this.http(method, path, { body, ...options });
+    const { status, text } = await this.http(method, path, {
+      body,
+      ...options,
+    });
     if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
     return text ? JSON.parse(text) : undefined;
   }
