@@ -15,11 +15,15 @@
 
 /* ---- read ---- */
 
+/* Without a resource: of all. */
 static int
-list_all(struct call *c, struct db *db, const char *project, char *before,
-         int limit, struct codec_list *ret)
+list_all(struct call *c, struct db *db, const char *project,
+         const char *resource, const char *before, int limit,
+         struct codec_list *ret)
 {
-    int r = store_operation_list(db, project, before, limit, ret);
+    int r = resource ? store_operation_list_resource(db, project, resource,
+                                                     before, limit, ret)
+                     : store_operation_list(db, project, before, limit, ret);
     struct store_operation *o = ret->items;
 
     for (size_t k = 0; k < ret->n; k++)
@@ -76,7 +80,9 @@ api_part(struct codec_list *rows)
 int
 h_operation_list(struct call *c, struct db *db)
 {
+    static const char by_resource[] = "resource_id=";
     const char *filter = http_query(c->rq, "filter"), *project;
+    const char *resource = NULL;
     char before[ID_SIZE], of[ID_SIZE];
     struct codec_list rows = {0};
     int limit;
@@ -84,13 +90,18 @@ h_operation_list(struct call *c, struct db *db)
 
     if (r == 0)
         r = call_project_filter(c, db, of, &project);
-    if (r == 0 && filter && *filter && !streq(filter, "stuck=true"))
+    bool stuck = filter && streq(filter, "stuck=true");
+    if (filter && strncmp(filter, by_resource, sizeof(by_resource) - 1) == 0)
+        resource = filter + sizeof(by_resource) - 1;
+    if (r == 0 && filter && *filter && !stuck &&
+        !(resource && id_valid(resource)))
         r = err_field(&c->err, "?filter", "filter",
-                      "operations are filtered by stuck=true only");
+                      "operations are filtered by stuck=true or by "
+                      "resource_id=ID only");
     if (r < 0)
         return r;
-    r = filter && *filter ? list_stuck(c, db, project, before, limit + 1, &rows)
-                          : list_all(c, db, project, before, limit + 1, &rows);
+    r = stuck ? list_stuck(c, db, project, before, limit + 1, &rows)
+              : list_all(c, db, project, resource, before, limit + 1, &rows);
     struct codec_list l = api_part(&rows);
     if (r == 0)
         reply_page(c, &table_operation, &l, limit,

@@ -44,7 +44,7 @@ const places: {
     name: 'operations',
     title: 'Operations',
     may: (a) => a.read,
-    view: (r) => <Operations query={r.query} />,
+    view: () => <Operations />,
   },
   {
     name: 'usage',
