@@ -14,13 +14,13 @@ let n = 0;
 let failed = 0;
 
 export function diag(text) {
-  for (const line of String(text).split("\n")) console.log(`# ${line}`);
+  for (const line of String(text).split('\n')) console.log(`# ${line}`);
 }
 
 export function ok(what, condition) {
   n++;
   if (!condition) failed++;
-  console.log(`${condition ? "ok" : "not ok"} ${n} - ${what}`);
+  console.log(`${condition ? 'ok' : 'not ok'} ${n} - ${what}`);
   return Boolean(condition);
 }
 
