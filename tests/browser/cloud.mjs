@@ -121,9 +121,12 @@ export class Cloud {
   /** A request as an API client makes it; its reply. */
   http(method, path, { headers = {}, body, token = this.token } = {}) {
     return new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(this.url);
       const rq = request(
-        this.url + path,
         {
+          hostname,
+          port,
+          path, // as it is: a URL would be made straight
           method,
           ca: this.ca,
           headers: {
