@@ -2,7 +2,7 @@
 # 60-dashboard-build.t - the page's source: types, style, unit tests; and that
 # what is committed under dashboard/dist is what the source builds, byte for
 # byte.
-# shellcheck disable=SC2154 # set by tap.sh
+# shellcheck disable=SC2154,SC2016 # set by tap.sh; text for eval
 . "$(dirname "$0")/tap.sh"
 
 for tool in node npm; do
