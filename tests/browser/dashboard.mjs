@@ -298,8 +298,10 @@ async function life(page) {
   await accessible('instances', page);
   await page.locator('#filter-state').selectOption('stopped');
   await step('filter by state', async () => {
-    await row(page, 'instances', 'web-1').waitFor({ state: 'detached' });
-    await row(page, 'instances', 'web-2').waitFor();
+    await until('only the stopped one is listed', async () => {
+      const names = await page.locator('#instances tbody th').allInnerTexts();
+      return names.join() === 'web-2';
+    });
     return page.url().endsWith('?state=stopped');
   });
   await page.locator('#filter-state').selectOption('');
