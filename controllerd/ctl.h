@@ -28,7 +28,7 @@ struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
         *dashboard_dir;
     int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
-        request_timeout_us, session_ttl_us;
+        request_timeout_us, stuck_after_us, session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t print_openapi, print_reference;
@@ -92,6 +92,11 @@ struct handler {
     int (*stream_finish)(struct call *c);
 };
 
+/* A place in one of waiters.c's lists. */
+struct wait_link {
+    struct call *next, **pprev;
+};
+
 struct call {
     struct ctl *ctl;
     struct http_req *rq;
@@ -109,7 +114,7 @@ struct call {
     int result;
     /* Long polls. */
     int64_t deadline_us; /* monotonic; 0 until the first wait */
-    struct call *wait_next;
+    struct wait_link by_key, by_time;
     uint64_t wait_key;
     int phase; /* the handler's own */
     /* The handler's own between its functions; freed with the call. */
@@ -173,6 +178,17 @@ int call_check_operators(struct call *c, struct db *db) _must_check_;
 int not_found(struct call *c, const char *what, const char *ref);
 /* Turns a store error into c->err. */
 int store_error(struct call *c, struct db *db, int r);
+
+/* ---- conditional requests (precondition.c) ---- */
+
+/* If-Match (RFC 9110 section 13.1.1) against the object's generation, in every
+ * handler that changes one: 0 where it holds or was not sent, else -ECANCELED
+ * (412). */
+int call_if_match(struct call *c, int64_t generation) _must_check_;
+/* The same where it must be sent (428). */
+int call_if_match_required(struct call *c, int64_t generation) _must_check_;
+/* Whether an If-Match header names that generation; -EINVAL: malformed. */
+int if_match(const char *header, int64_t generation) _must_check_;
 
 /* ---- long polls (waiters.c) ---- */
 
@@ -240,7 +256,19 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* The node has all wishes up to seq; and whether it said so, as far as this
+ * process has heard. */
+void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
+bool nodes_told(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_up(struct ctl *ctl, const char *node_id);
+/* Long polls of agents without the database: nodes_settled() notes that a look
+ * at the rows, made after `version` of the node's waiters_key() was read,
+ * found nothing of the node after seq. nodes_nothing_new() says whether that
+ * still holds: nothing was notified since, and no question waits. */
+void nodes_settled(struct ctl *ctl, const char *node_id, int64_t seq,
+                   uint64_t version);
+bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
+                       uint64_t version);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
 /* Marks silent nodes down; from the timer, every second. */
@@ -294,7 +322,7 @@ int image_check(enum api_part part, enum api_format format, int fd,
                 int64_t size_bytes, int64_t *ret_virtual_bytes,
                 struct err *reterr) _must_check_;
 
-/* ---- instance life (ops/) ---- */
+/* ---- instance life (ops/; more in ops/ops.h) ---- */
 
 /* The next change number; also counts the instance's generation up. */
 void op_change(struct ctl *ctl, struct store_instance *i);
@@ -315,13 +343,13 @@ struct observed {
     struct codec_list released; /* struct released, below */
     bool wake_node;             /* its desired state changed */
 };
-struct released {
+struct released { /* room; may be none */
     char node_id[ID_SIZE];
     struct sched_resources r;
 };
 void observed_free(void *p);
 /* Applies a node's observations above node->observed_seq, in order: states,
- * usage, operations. The caller stores the node's row. */
+ * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
                const struct api_report *rp, struct observed *ret) _must_check_;
 

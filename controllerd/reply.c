@@ -85,6 +85,9 @@ http_status_of(int number, const char *code)
         {"body_too_large", 413},
         {"media_type", 415},
         {"length_required", 411},
+        {"precondition_failed", 412},
+        {"precondition_required", 428},
+        {"rate_limited", 429},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(by_code); i++)
@@ -126,9 +129,11 @@ title_of(int status)
         {405, "Method Not Allowed"},
         {409, "Conflict"},
         {411, "Length Required"},
+        {412, "Precondition Failed"},
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
         {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
         {429, "Too Many Requests"},
         {500, "Internal Server Error"},
         {503, "Service Unavailable"},

@@ -36,9 +36,9 @@ enum {
 static const char *const sql[] = {
     [PROJECT_INSERT] =
         "INSERT INTO projects (id, name, created_at) VALUES (?, ?, ?)",
-    [PROJECT_GET] = "SELECT id, name, created_at FROM projects "
+    [PROJECT_GET] = "SELECT id, name, created_at, generation FROM projects "
                     "WHERE id = ?1 OR name = ?1",
-    [PROJECT_LIST] = "SELECT id, name, created_at FROM projects "
+    [PROJECT_LIST] = "SELECT id, name, created_at, generation FROM projects "
                      "WHERE (?1 IS NULL OR id = ?1) AND id > ?2 "
                      "ORDER BY id LIMIT ?3",
     [PROJECT_BUSY] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM instances "
@@ -57,28 +57,30 @@ static const char *const sql[] = {
         "expires_at, scopes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [TOKEN_GET] =
         "SELECT id, project_id, name, role, created_at, expires_at, hash, "
-        "scopes "
+        "generation, scopes "
         "FROM tokens WHERE (?1 IS NULL OR project_id = ?1) AND "
         "(id = ?2 OR name = ?2) ORDER BY project_id IS NOT NULL, id LIMIT 2",
     [TOKEN_DELETE] = "DELETE FROM tokens WHERE id = ?",
     [TOKEN_LIST] =
         "SELECT id, project_id, name, role, created_at, expires_at, hash, "
-        "scopes "
+        "generation, scopes "
         "FROM tokens WHERE (?1 IS NULL OR project_id = ?1) AND id > ?2 "
         "ORDER BY id LIMIT ?3",
     [TOKEN_EACH] =
         "SELECT id, project_id, name, role, created_at, expires_at, hash, "
-        "scopes "
+        "generation, scopes "
         "FROM tokens",
     [FLAVOR_INSERT] =
         "INSERT INTO flavors (id, name, vcpus, memory_bytes, disk_bytes, "
-        "created_at, " STORE_LIMITS ") "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created_at, " STORE_LIMITS ", price_per_hour) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [FLAVOR_GET] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                   "created_at, " STORE_LIMITS " FROM flavors "
+                   "created_at, " STORE_LIMITS ", price_per_hour, generation "
+                   "FROM flavors "
                    "WHERE id = ?1 OR name = ?1",
     [FLAVOR_LIST] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                    "created_at, " STORE_LIMITS " FROM flavors "
+                    "created_at, " STORE_LIMITS ", price_per_hour, generation "
+                    "FROM flavors "
                     "WHERE id > ? ORDER BY id LIMIT ?",
     [FLAVOR_DELETE] = "DELETE FROM flavors WHERE id = ?",
     [REPLY_GET] = "SELECT request_hash, status, location, body "
@@ -111,6 +113,7 @@ project_row(struct db *db, unsigned st, struct api_project *p)
     p->id = store_text(db, st, 0);
     p->name = store_text(db, st, 1);
     p->created_at = db_int(db, st, 2);
+    p->generation = db_int(db, st, 3);
 }
 
 int
@@ -180,7 +183,8 @@ token_row(struct db *db, unsigned st, struct api_token *t)
     t->role = (int)db_int(db, st, 3);
     t->created_at = db_int(db, st, 4);
     t->expires_at = db_int(db, st, 5);
-    for (const char *p = db_text(db, st, 7); p && *p;) {
+    t->generation = db_int(db, st, 7);
+    for (const char *p = db_text(db, st, 8); p && *p;) {
         size_t n = strcspn(p, " ");
         char *one _cleanup_(freep) = xstrndup(p, n);
 
@@ -272,10 +276,10 @@ store_first(struct db *db, const struct api_project *p,
 int
 store_flavor_insert(struct db *db, const struct api_flavor *f)
 {
-    return store_changed(db_run(db, S(FLAVOR_INSERT), "ssiiiiiiiiii", f->id,
-                                f->name, f->vcpus, f->memory_bytes,
-                                f->disk_bytes, f->created_at,
-                                STORE_LIMITS_OF(&f->limits)));
+    return store_changed(
+        db_run(db, S(FLAVOR_INSERT), "ssiiiiiiiiiis", f->id, f->name, f->vcpus,
+               f->memory_bytes, f->disk_bytes, f->created_at,
+               STORE_LIMITS_OF(&f->limits), f->price_per_hour));
 }
 
 static void
@@ -288,6 +292,8 @@ flavor_row(struct db *db, unsigned st, struct api_flavor *f)
     f->disk_bytes = db_int(db, st, 4);
     f->created_at = db_int(db, st, 5);
     store_limits(db, st, 6, &f->limits);
+    f->price_per_hour = store_text(db, st, 12);
+    f->generation = db_int(db, st, 13);
 }
 
 int
