@@ -245,7 +245,7 @@ for r in routes:
     method, path = r.split(" ")
     said = paths[path][method.lower()]
     want = {OPEN: [], NODE: [{"node": []}]}.get(
-        NEEDS.get(r), [{"bearer": []}, {"cookie": []}])
+        NEEDS.get(r), [{"bearer": []}, {"session": []}])
     if said["security"] != want:
         ok(r + ": its description says who may", False, said)
 ok("descriptions say who may", True)
