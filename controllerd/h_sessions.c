@@ -400,6 +400,8 @@ h_session_change(struct call *c, struct db *db)
     if (r < 0)
         store_error(c, db, r);
     else
+        r = call_if_match(c, w->s.a.generation);
+    if (r == 0)
         r = choose_project(c, &u.a, in->project, &m);
     if (r == 0) {
         r = store_session_move(db, &w->s, m->project_id);

@@ -64,6 +64,8 @@ teardown(void **state)
 struct one_call {
     struct call c;
     struct http_req rq;
+    /* The server's part of a request: no connection, so no headers. */
+    char server[512];
 };
 
 static void
