@@ -63,6 +63,39 @@ cli_cmd_find(const char *group, const char *verb)
     return NULL;
 }
 
+/* What follows `half` and a blank in a verb of two words, or NULL. */
+static const char *
+second_word(const struct cli_cmd *k, const char *group, const char *half)
+{
+    size_t n = strlen(half);
+
+    return streq(k->group, group) && k->verb && !strncmp(k->verb, half, n) &&
+                   k->verb[n] == ' '
+               ? k->verb + n + 1
+               : NULL;
+}
+
+const struct cli_cmd *
+cli_cmd_find_two(const char *group, const char *half, const char *rest)
+{
+    for (const struct cli_cmd *k = cli_cmds; k->group; k++) {
+        const char *second = second_word(k, group, half);
+
+        if (second && streq(second, rest))
+            return k;
+    }
+    return NULL;
+}
+
+bool
+cli_half_known(const char *group, const char *half)
+{
+    for (const struct cli_cmd *k = cli_cmds; k->group; k++)
+        if (second_word(k, group, half))
+            return true;
+    return false;
+}
+
 bool
 cli_group_known(const char *group)
 {
@@ -355,9 +388,20 @@ take_word(const char *word, struct cli_line *line, size_t *n_args,
         line->group = word;
         return 0;
     }
+    if (!line->cmd && line->half) {
+        line->cmd = cli_cmd_find_two(line->group, line->half, word);
+        return line->cmd ? 0
+                         : err_set(reterr, -EINVAL, "usage",
+                                   "there is no command \"%s %s %.100s\"",
+                                   line->group, line->half, word);
+    }
     if (!line->cmd) {
         line->cmd = cli_cmd_find(line->group, word);
-        return line->cmd ? 0 : unknown_word(word, line->group, reterr);
+        if (!line->cmd && cli_half_known(line->group, word))
+            line->half = word;
+        return line->cmd || line->half
+                   ? 0
+                   : unknown_word(word, line->group, reterr);
     }
     a = &line->cmd->args[*n_args];
     if (!a->metavar)

@@ -60,7 +60,8 @@ struct cli_arg {
 struct cli;
 
 struct cli_cmd {
-    const char *group, *verb; /* verb NULL: the group is the command */
+    /* verb NULL: the group is the command; it may have two words. */
+    const char *group, *verb;
     struct cli_arg args[CLI_ARGS_MAX + 1];
     const struct cli_opt *opts; /* or NULL */
     int (*run)(struct cli *c);
@@ -95,6 +96,7 @@ enum cli_global {
 struct cli_line {
     const struct cli_cmd *cmd; /* NULL: none was given */
     const char *group;         /* "virga instance --help": a group alone */
+    const char *half;          /* "virga project member": of a verb */
     struct cli_value args[CLI_ARGS_MAX];
     struct cli_value opts[CLI_OPTS_MAX]; /* in the order of cmd->opts */
     struct cli_value globals[N_GLOBALS];
@@ -130,6 +132,10 @@ int cli_value_parse(enum cli_type type, const char *const *choices,
                     struct err *reterr) _must_check_;
 
 const struct cli_cmd *cli_cmd_find(const char *group, const char *verb);
+/* Of a verb of two words, by both; or whether there are any that begin so. */
+const struct cli_cmd *cli_cmd_find_two(const char *group, const char *half,
+                                       const char *rest);
+bool cli_half_known(const char *group, const char *half);
 bool cli_group_known(const char *group);
 /* The nearest of the commands' words, or NULL. group NULL: of the groups. */
 const char *cli_suggest(const char *word, const char *group);

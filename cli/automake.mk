@@ -25,6 +25,7 @@ libcli_a_SOURCES = \
 	cli/usage.c \
 	cli/wait.c
 CLI_LIBS = libcli.a $(API_LIBS)
+include $(top_srcdir)/cli/identity.mk
 
 bin_PROGRAMS += virga
 virga_SOURCES = cli/main.c

@@ -45,6 +45,24 @@ cli_body_set_text(struct cli_body *b, const char *field, const char *text)
     codec_encode_string(text, &b->text);
 }
 
+/* "a,b" as a list. */
+static void
+set_strings(const char *text, struct buf *out)
+{
+    buf_addc(out, '[');
+    for (const char *p = text;;) {
+        size_t n = strcspn(p, ",");
+        char *one _cleanup_(freep) = xstrndup(p, n);
+
+        codec_encode_string(one, out);
+        if (!p[n])
+            break;
+        buf_addc(out, ',');
+        p += n + 1;
+    }
+    buf_addc(out, ']');
+}
+
 void
 cli_body_set(struct cli_body *b, const char *field, const struct cli_value *v)
 {
@@ -65,6 +83,9 @@ cli_body_set(struct cli_body *b, const char *field, const struct cli_value *v)
         break;
     case CODEC_TIME:
         codec_encode_string(clock_format(num, text), &b->text);
+        break;
+    case CODEC_STRINGS:
+        set_strings(v->text, &b->text);
         break;
     default:
         codec_encode_string(v->text, &b->text);

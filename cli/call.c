@@ -75,8 +75,13 @@ read_token(struct cli *c)
     if (file->set && fs_read(file->text, TOKEN_FILE_MAX, &text, &err) < 0)
         return cli_fail(c, EXIT_USAGE, "token_file", "--token-file: %s",
                         err.message);
-    if (!file->set && (!env || !*env))
-        return EXIT_OK; /* the server says so where it matters */
+    if (!file->set && (!env || !*env)) {
+        /* A secret is for the controller that gave it; without any the server
+         * says so where it matters. */
+        if (!streq(c->saved.url, c->url))
+            return EXIT_OK;
+        env = c->saved.token;
+    }
     c->token = xstrdup(file->set ? buf_str(&text) : env);
     size_t n = strlen(c->token);
     while (n && isspace((unsigned char)c->token[n - 1]))
@@ -128,8 +133,12 @@ cli_setup(struct cli *c)
     const struct cli_value *g = c->line.globals;
     int rc;
 
-    c->url = setting(&g[GLOBAL_URL], "VIRGA_URL", DEFAULT_URL);
-    c->ca_file = setting(&g[GLOBAL_CA], "VIRGA_CA", NULL);
+    /* Where one is signed in goes before the usual place. */
+    rc = cli_saved_load(&c->saved);
+    c->url = setting(&g[GLOBAL_URL], "VIRGA_URL",
+                     rc == 0 ? c->saved.url : DEFAULT_URL);
+    c->ca_file = setting(&g[GLOBAL_CA], "VIRGA_CA",
+                         streq(c->url, c->saved.url) ? c->saved.ca : NULL);
     c->retries = RETRIES;
     c->timeout_ms = DEFAULT_TIMEOUT_MS;
     if (g[GLOBAL_TIMEOUT].set)
@@ -154,6 +163,7 @@ cli_release(struct cli *c)
     httpc_free(c->http);
     fclosep(&c->debug);
     free(c->token);
+    cli_saved_release(&c->saved);
     cli_fault_clear(c);
 }
 
@@ -294,6 +304,10 @@ worth_retry(int r, const struct httpc_reply *reply, bool repeated)
     /* The controller has waited for its node already. */
     if (reply->status == 503 &&
         strstr(buf_str(&reply->body), "\"node_unreachable\""))
+        return false;
+    /* Whose password is wrong types another one. */
+    if (reply->status == 429 &&
+        strstr(buf_str(&reply->body), "\"too_many_attempts\""))
         return false;
     if (reply->status == 429 || reply->status == 503)
         return true;

@@ -40,11 +40,17 @@ struct cli_fault {
     char request_id[64]; /* to find the request in the controller's log */
 };
 
+/* cli/saved.c: a session that goes on from command to command. */
+struct cli_saved {
+    char *url, *ca, *token;
+};
+
 struct cli {
     struct cli_line line;
     struct httpc *http; /* opened by the first call */
     const char *url, *ca_file;
     char *token;
+    struct cli_saved saved; /* what `virga login` left, if it is there */
     FILE *debug;
     int64_t timeout_ms; /* of one request */
     int retries;        /* after the first attempt */
@@ -92,6 +98,25 @@ void cli_query_add(struct buf *query, const char *name, const char *value);
 /* Retry-After in ms, bounded; `dflt` when the header says nothing usable. */
 int64_t cli_retry_after_ms(const struct httpc_reply *reply, int64_t dflt);
 
+/* ---- cli/saved.c: $XDG_CONFIG_HOME/virga/session, mode 0600 ---- */
+
+/* -ENOENT and others when there is none that can be used. */
+int cli_saved_load(struct cli_saved *ret) _must_check_;
+void cli_saved_release(struct cli_saved *s);
+/* For c's URL and CA. */
+int cli_saved_store(struct cli *c, const char *token) _must_check_;
+int cli_saved_remove(struct cli *c) _must_check_;
+
+/* ---- cli/password.c ---- */
+
+/* The first line of a file ("-" is standard input) or, without one, what is
+ * typed at the terminal, unseen. To be wiped by the caller. */
+int cli_password(struct cli *c, const char *file, const char *prompt,
+                 char **ret) _must_check_;
+/* One to be set; at the terminal it is asked for twice. */
+int cli_password_new(struct cli *c, const char *file, char **ret) _must_check_;
+void cli_wipe(char **p);
+
 /* ---- cli/report.c: what a person reads when it went wrong ---- */
 
 /* "virga: …", fields, hint. */
@@ -131,6 +156,10 @@ struct cli_listing {
 /* limit 0: everything. query: as for cli_route, or NULL. */
 int cli_list_fetch(struct cli *c, enum api_route_id id, const char *query,
                    int64_t limit, struct cli_listing *ret) _must_check_;
+/* ref fills the path's parameter. */
+int cli_list_fetch_of(struct cli *c, enum api_route_id id, const char *ref,
+                      const char *query, int64_t limit,
+                      struct cli_listing *ret) _must_check_;
 void cli_listing_release(const struct codec_table *t, struct cli_listing *l);
 /* Copies the elements of the member `key`, an array, of a JSON object that is
  * known to be valid; out gets them with commas between, as they are. Returns
@@ -204,6 +233,15 @@ int cmd_console(struct cli *c);
 int cmd_log(struct cli *c);
 int cmd_usage(struct cli *c);
 int cmd_backup(struct cli *c);
+int cmd_login(struct cli *c);
+int cmd_logout(struct cli *c);
+int cmd_passwd(struct cli *c);
+int cmd_user_create(struct cli *c);
+int cmd_user_disable(struct cli *c);
+int cmd_user_enable(struct cli *c);
+int cmd_member_list(struct cli *c);
+int cmd_member_add(struct cli *c);
+int cmd_member_remove(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_complete(struct cli *c);
 

@@ -52,8 +52,10 @@
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};
 static const char *const restarts[] = {"never", "on-failure", "always", NULL};
 static const char *const policies[] = {"all", "fit", NULL};
-static const char *const roles[] = {"reader", "member", "admin", "operator",
-                                    NULL};
+static const char *const roles[] = {"reader",   "member",  "admin",
+                                    "operator", "billing", NULL};
+static const char *const member_roles[] = {"reader", "member", "admin",
+                                           "billing", NULL};
 
 /* clang-format off */
 static const struct cli_opt opts_limit[] = {LIMIT, {.name = NULL}};
@@ -185,13 +187,48 @@ static const struct cli_opt opts_node_token[] = {
 static const struct cli_opt opts_token[] = {
     {.name = "role", .type = ARG_CHOICE, .metavar = "ROLE", .field = "role",
      .choices = roles,
-     .doc = "reader, member, admin or operator [member]"},
+     .doc = "reader, member, admin, billing or operator [member]"},
+    {.name = "scope", .type = ARG_TEXT, .metavar = "LIST", .field = "scopes",
+     .doc = "what it is good for, such as instances:read,images:write "
+            "[all that its role may do]"},
     {.name = "project", .letter = 'p', .type = ARG_REF, .metavar = "PROJECT",
      .field = "project", .names = ROUTE_PROJECT_LIST,
      .doc = "where it acts [your own project]"},
     {.name = "expires", .type = ARG_EXPIRY, .metavar = "TIME",
      .field = "expires_at",
      .doc = "when it ends: a time, or a duration such as 30d [never]"},
+    {.name = NULL}};
+#define PASSWORD_FILE(NAME_, DOC)                                              \
+    {                                                                          \
+        .name = NAME_, .type = ARG_FILE, .metavar = "FILE", .doc = DOC         \
+    }
+static const struct cli_opt opts_login[] = {
+    {.name = "user", .letter = 'u', .type = ARG_REF, .metavar = "NAME",
+     .doc = "who signs in [USER]"},
+    PROJECT("where to act [your home]"),
+    PASSWORD_FILE("password-file",
+                  "read the password here, - is standard input [ask]"),
+    {.name = NULL}};
+static const struct cli_opt opts_passwd[] = {
+    PASSWORD_FILE("old-password-file", "read the present password here [ask]"),
+    PASSWORD_FILE("password-file", "read the new password here [ask]"),
+    {.name = NULL}};
+static const struct cli_opt opts_user[] = {
+    {.name = "project", .letter = 'p', .type = ARG_REF, .metavar = "PROJECT",
+     .field = "project", .names = ROUTE_PROJECT_LIST,
+     .doc = "its home [your own project]"},
+    {.name = "role", .type = ARG_CHOICE, .metavar = "ROLE", .field = "role",
+     .choices = member_roles,
+     .doc = "what it may do there: reader, member, admin or billing [member]"},
+    {.name = "operator", .type = ARG_FLAG, .field = "operator",
+     .doc = "it may do everything, everywhere (by operators)"},
+    PASSWORD_FILE("password-file",
+                  "read its password here, - is standard input [ask]"),
+    {.name = NULL}};
+static const struct cli_opt opts_member[] = {
+    {.name = "role", .type = ARG_CHOICE, .required = true, .metavar = "ROLE",
+     .field = "role", .choices = member_roles,
+     .doc = "reader, member, admin or billing"},
     {.name = NULL}};
 static const struct cli_opt opts_usage[] = {
     {.name = "from", .type = ARG_INSTANT, .metavar = "TIME",
@@ -359,6 +396,35 @@ const struct cli_cmd cli_cmds[] = {
      ROUTE_PROJECT_DELETE, false, "Delete an empty project (for operators)",
      "virga project delete acme"},
 
+    {"project", "member list", {REF("PROJECT", PROJECT)}, opts_limit,
+     cmd_member_list, ROUTE_MEMBER_LIST, false,
+     "List who may do what in a project", "virga project member list acme"},
+    {"project", "member add", {REF("PROJECT", PROJECT), REF("USER", USER)},
+     opts_member, cmd_member_add, ROUTE_MEMBER_SET, false,
+     "Give a user a role in a project, or another one",
+     "virga project member add acme ada --role admin"},
+    {"project", "member remove", {REF("PROJECT", PROJECT), REF("USER", USER)},
+     NULL, cmd_member_remove, ROUTE_MEMBER_DELETE, false,
+     "Take a user out of a project, at once",
+     "virga project member remove acme ada"},
+
+    {"user", "list", {{0}}, opts_limit, cmd_list, ROUTE_USER_LIST, false,
+     "List users", "virga user list"},
+    {"user", "show", {REF("USER", USER)}, NULL, cmd_show, ROUTE_USER_SHOW,
+     false, "Show a user and its projects", "virga user show ada"},
+    {"user", "create", {NAME}, opts_user, cmd_user_create, ROUTE_USER_CREATE,
+     false, "Create a user, who can sign in with a password",
+     "virga user create ada --project acme --role admin"},
+    {"user", "disable", {REF("USER", USER)}, NULL, cmd_user_disable,
+     ROUTE_USER_CHANGE, false, "End a user's sessions and refuse new ones",
+     "virga user disable ada"},
+    {"user", "enable", {REF("USER", USER)}, NULL, cmd_user_enable,
+     ROUTE_USER_CHANGE, false, "Let a user sign in again",
+     "virga user enable ada"},
+    {"user", "delete", {REF("USER", USER)}, NULL, cmd_delete,
+     ROUTE_USER_DELETE, false, "Delete a user, with its sessions",
+     "virga user delete ada"},
+
     {"quota", "show",
      {{.metavar = "PROJECT", .type = ARG_REF, .optional = true,
        .names = ROUTE_PROJECT_LIST}},
@@ -378,8 +444,19 @@ const struct cli_cmd cli_cmds[] = {
     {"token", "delete", {REF("TOKEN", TOKEN)}, NULL, cmd_delete,
      ROUTE_TOKEN_DELETE, false, "Revoke a token at once",
      "virga token delete ci"},
+    {"login", NULL, {{0}}, opts_login, cmd_login, ROUTE_LOGIN, false,
+     "Sign in; further commands need no token", "virga login --user ada"},
+    {"logout", NULL, {{0}}, NULL, cmd_logout, ROUTE_LOGOUT, false,
+     "Sign out", "virga logout"},
+    {"passwd", NULL, {{0}}, opts_passwd, cmd_passwd, ROUTE_PASSWORD, false,
+     "Change your own password", "virga passwd"},
+    {"session", "list", {{0}}, opts_limit, cmd_list, ROUTE_SESSION_LIST,
+     false, "List where you are signed in", "virga session list"},
+    {"session", "end", {{.metavar = "ID", .type = ARG_ID}}, NULL, cmd_delete,
+     ROUTE_SESSION_DELETE, false, "End one of your sessions at once",
+     "virga session end 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
     {"whoami", NULL, {{0}}, NULL, cmd_show, ROUTE_WHOAMI, false,
-     "Show the token in use, its project and role", "virga whoami"},
+     "Show who you are: user or token, project and role", "virga whoami"},
 
     {"admin", "backup", {{.metavar = "FILE", .type = ARG_FILE}}, NULL,
      cmd_backup, ROUTE_BACKUP, false,

@@ -15,7 +15,7 @@
 /* What the words before the last one amount to. */
 struct place {
     const struct cli_cmd *cmd;
-    const char *group;
+    const char *group, *half;
     size_t n_args;
     const struct cli_opt *pending; /* an option that waits for its value */
 };
@@ -48,8 +48,12 @@ walk(char *const *words, size_t n, struct place *p)
         } else if (!p->group) {
             p->group = w;
             p->cmd = cli_cmd_find(w, NULL);
+        } else if (!p->cmd && p->half) {
+            p->cmd = cli_cmd_find_two(p->group, p->half, w);
         } else if (!p->cmd) {
             p->cmd = cli_cmd_find(p->group, w);
+            if (!p->cmd && cli_half_known(p->group, w))
+                p->half = w;
         } else {
             p->n_args++;
         }
@@ -67,13 +71,22 @@ static void
 add_commands(const struct place *p, struct buf *out)
 {
     const char *last = NULL;
+    size_t n = p->half ? strlen(p->half) + 1 : 0;
 
     for (const struct cli_cmd *k = cli_cmds; k->group; k++) {
         if (k->hidden)
             continue;
         if (p->group) {
-            if (k->verb && streq(k->group, p->group))
-                buf_addf(out, "%s\n", k->verb);
+            /* One word of the verb; a first one that several have, once. */
+            if (k->verb && streq(k->group, p->group) &&
+                (!n || (!strncmp(k->verb, p->half, n - 1) &&
+                        k->verb[n - 1] == ' '))) {
+                size_t len = strcspn(k->verb + n, " ");
+
+                if (!last || strncmp(last, k->verb + n, len + 1) != 0)
+                    buf_addf(out, "%.*s\n", (int)len, k->verb + n);
+                last = k->verb + n;
+            }
         } else if (!streq(last, k->group)) {
             buf_addf(out, "%s\n", k->group);
             last = k->group;

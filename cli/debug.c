@@ -30,18 +30,26 @@ secret_at(const char *p, const char *end, const char *token)
     return 0;
 }
 
-/* The length of `"token":"` with any blanks, when it begins at p; else 0. */
+/* The length of `"token":"` or of another secret's key, with any blanks, when
+ * it begins at p; else 0. */
 static size_t
 secret_key_at(const char *p, const char *end)
 {
-    static const char key[] = "\"token\"";
-    const char *q = p + sizeof(key) - 1;
+    static const char *const keys[] = {"\"token\"",        "\"password\"",
+                                       "\"old_password\"", "\"new_password\"",
+                                       "\"csrf_token\"",   "\"secret\""};
 
-    if ((size_t)(end - p) < sizeof(key) || memcmp(p, key, sizeof(key) - 1))
-        return 0;
-    while (q < end && (*q == ' ' || *q == ':'))
-        q++;
-    return q < end && *q == '"' ? (size_t)(q + 1 - p) : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        size_t n = strlen(keys[i]);
+        const char *q = p + n;
+
+        if ((size_t)(end - p) <= n || memcmp(p, keys[i], n) != 0)
+            continue;
+        while (q < end && (*q == ' ' || *q == ':'))
+            q++;
+        return q < end && *q == '"' ? (size_t)(q + 1 - p) : 0;
+    }
+    return 0;
 }
 
 void
@@ -64,8 +72,9 @@ cli_debug_mask(const char *line, size_t len, const char *token, struct buf *out)
         }
         buf_add(out, p, n);
         buf_adds(out, "***");
-        for (p += n; p < end && *p != '"';)
-            p++;
+        for (p += n; p < end && *p != '"'; p++)
+            if (*p == '\\' && p + 1 < end)
+                p++; /* what is escaped does not end it */
     }
 }
 

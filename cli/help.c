@@ -150,6 +150,8 @@ cmd_help(struct cli *c)
                         near ? "; did you mean \"" : "", near ? near : "",
                         near ? "\"?" : "");
     }
+    if (verb && cli_half_known(group, verb))
+        verb = NULL; /* it takes one more word; the group tells them */
     if (verb && !cli_cmd_find(group, verb))
         return cli_fail(c, EXIT_USAGE, "usage",
                         "there is no command \"%s %.100s\"", group, verb);

@@ -117,9 +117,9 @@ append(const struct codec_table *t, struct codec_list *l,
 }
 
 static int
-fetch_page(struct cli *c, enum api_route_id id, const char *query,
-           const char *token, int64_t limit, struct cli_listing *l,
-           char **ret_next)
+fetch_page(struct cli *c, enum api_route_id id, const char *ref,
+           const char *query, const char *token, int64_t limit,
+           struct cli_listing *l, char **ret_next)
 {
     const struct codec_table *t = api_routes[id].out;
     struct buf q _cleanup_(buf_release) = {0};
@@ -135,7 +135,7 @@ fetch_page(struct cli *c, enum api_route_id id, const char *query,
     buf_adds(&q, query ? query : "");
     cli_query_add(&q, "limit", number);
     cli_query_add(&q, "page_token", token);
-    rc = cli_route(c, id, NULL, buf_str(&q), NULL, &reply);
+    rc = cli_route(c, id, ref, buf_str(&q), NULL, &reply);
     if (rc != EXIT_OK)
         return rc;
     if (codec_decode_page(t, buf_str(&reply.body), reply.body.len, &page,
@@ -158,6 +158,13 @@ int
 cli_list_fetch(struct cli *c, enum api_route_id id, const char *query,
                int64_t limit, struct cli_listing *ret)
 {
+    return cli_list_fetch_of(c, id, NULL, query, limit, ret);
+}
+
+int
+cli_list_fetch_of(struct cli *c, enum api_route_id id, const char *ref,
+                  const char *query, int64_t limit, struct cli_listing *ret)
+{
     struct cli_listing l = {0};
     char *token _cleanup_(freep) = NULL;
     int rc;
@@ -166,7 +173,7 @@ cli_list_fetch(struct cli *c, enum api_route_id id, const char *query,
     do {
         char *next = NULL;
 
-        rc = fetch_page(c, id, query, token, limit, &l, &next);
+        rc = fetch_page(c, id, ref, query, token, limit, &l, &next);
         if (rc == EXIT_OK && next && streq(next, token)) {
             /* Else a broken server could keep us here for ever. */
             rc = cli_fail(c, EXIT_FAILED, "bad_reply",

@@ -58,13 +58,18 @@ hint_of_exit(const struct cli *c, struct buf *out)
         }
         break;
     case EXIT_DENIED:
-        if (f->status == 401)
+        if (streq(f->err.code, "bad_credentials"))
+            break;
+        if (f->status == 401 && c->token && !strncmp(c->token, "vs1.", 4))
+            buf_adds(out, "the session has ended: \"virga login\"");
+        else if (f->status == 401)
             buf_adds(out, c->token
                               ? "the token in VIRGA_TOKEN or --token-file is "
                                 "not valid here; ask your operator for one"
-                              : "set VIRGA_TOKEN or use --token-file FILE; the "
-                                "operator's first token is in admin.token in "
-                                "the controller's state folder");
+                              : "set VIRGA_TOKEN or use --token-file FILE, or "
+                                "\"virga login\"; the operator's first token "
+                                "is in admin.token in the controller's state "
+                                "folder");
         else
             buf_adds(out, "\"virga whoami\" shows your role and project");
         break;

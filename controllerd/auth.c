@@ -296,6 +296,17 @@ auth_again(struct call *c)
     return check_rights(c);
 }
 
+bool
+auth_alive(struct ctl *ctl, const struct principal *who)
+{
+    int64_t us = clock_now_us();
+    struct principal now;
+
+    return auth_cache_find(ctl->auth, who->hash, who->cookie, us, &now) &&
+           (!now.expires_at || now.expires_at > us) && now.role == who->role &&
+           strcmp(now.project_id, who->project_id) == 0;
+}
+
 int
 auth_node(struct call *c)
 {

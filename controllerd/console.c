@@ -8,7 +8,9 @@
  *  2. An end is not read while the other end has OUT_MAX bytes to take: a
  *     slow reader slows its sender and costs no memory.
  *  3. A session without both ends after EXPECT_US, or with an end that is
- *     silent for SILENT_US (pings are sent every PING_US), is closed. */
+ *     silent for SILENT_US (pings are sent every PING_US), is closed; so is
+ *     one whose client has lost the rights that it came with, within RIGHTS_US.
+ */
 #include <config.h>
 
 #include "controllerd/ctl.h"
@@ -30,6 +32,7 @@
 #define EXPECT_US (20 * US_PER_S)
 #define PING_US (20 * US_PER_S)
 #define SILENT_US (70 * US_PER_S)
+#define RIGHTS_US (1 * US_PER_S)
 #define SESSIONS_MAX 1000
 
 struct end {
@@ -42,11 +45,14 @@ struct end {
 struct session {
     char id[ID_SIZE];
     struct end ends[2]; /* 0 the client, 1 the node */
-    int64_t made_us, pinged_us;
+    int64_t made_us, pinged_us, rights_us;
+    struct principal client; /* lock; once owned */
+    bool owned;              /* lock */
     UT_hash_handle hh;
 };
 
 struct consoles {
+    struct ctl *ctl;
     pthread_mutex_t lock;
     struct session *by_id; /* lock */
     int wake;
@@ -79,6 +85,21 @@ console_expect(struct ctl *ctl, const char *id)
         COUNT(console_session_refused);
     } else {
         HASH_ADD_STR(cs->by_id, id, s);
+    }
+    pthread_mutex_unlock(&cs->lock);
+}
+
+void
+console_belongs(struct ctl *ctl, const char *id, const struct principal *client)
+{
+    struct consoles *cs = ctl->consoles;
+    struct session *s;
+
+    pthread_mutex_lock(&cs->lock);
+    HASH_FIND_STR(cs->by_id, id, s);
+    if (s) {
+        s->client = *client;
+        s->owned = true;
     }
     pthread_mutex_unlock(&cs->lock);
 }
@@ -201,6 +222,19 @@ is_over(struct session *s, int64_t now)
            (s->ends[1].closed && !s->ends[0].out.len);
 }
 
+/* Signed out, revoked, or with another role: looked at once in a while. */
+static bool
+lost_rights(struct consoles *cs, struct session *s, int64_t now)
+{
+    if (!s->owned || now - s->rights_us < RIGHTS_US)
+        return false;
+    s->rights_us = now;
+    if (auth_alive(cs->ctl, &s->client))
+        return false;
+    COUNT(console_rights_lost);
+    return true;
+}
+
 static void
 keep_alive(struct session *s, int64_t now)
 {
@@ -221,7 +255,7 @@ prepare(struct consoles *cs, struct pollfd **fds, struct session ***owners)
 
     HASH_ITER(hh, cs->by_id, s, next)
     {
-        if (cs->stop || is_over(s, now)) {
+        if (cs->stop || is_over(s, now) || lost_rights(cs, s, now)) {
             session_free(cs, s);
             continue;
         }
@@ -293,6 +327,7 @@ consoles_start(struct ctl *ctl, struct err *reterr)
 {
     struct consoles *cs = xnew(struct consoles);
 
+    cs->ctl = ctl;
     pthread_mutex_init(&cs->lock, NULL);
     cs->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (cs->wake < 0) {

@@ -236,6 +236,9 @@ void auth_stop(struct ctl *ctl);
 int auth_token(struct call *c) _must_check_;
 /* The same caller as they are now: before what waited goes on. */
 int auth_again(struct call *c) _must_check_;
+/* Whether somebody still has the rights that they had: for what goes on after
+ * its reply, such as a console or a stream. */
+bool auth_alive(struct ctl *ctl, const struct principal *who);
 int auth_node(struct call *c) _must_check_;
 /* Whether the page that asks is this server's own. */
 bool auth_same_origin(struct call *c);
@@ -321,6 +324,9 @@ int consoles_start(struct ctl *ctl, struct err *reterr) _must_check_;
 void consoles_stop(struct ctl *ctl);
 /* Makes a session of this id, which waits for both of its ends. */
 void console_expect(struct ctl *ctl, const char *id);
+/* Whose it is: it ends when their rights do. */
+void console_belongs(struct ctl *ctl, const char *id,
+                     const struct principal *client);
 /* token: the session's id behind 'c' (client) or 'a' (agent). */
 void console_upgraded(struct http_upgraded *u, void *token, void *arg);
 

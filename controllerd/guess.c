@@ -166,18 +166,24 @@ guess_try(struct guess *g, const char *user, const char *remote, int64_t now_us)
 }
 
 void
-guess_right(struct guess *g, const char *user, const char *remote,
-            int64_t now_us)
+guess_back(struct guess *g, const char *user, const char *remote,
+           int64_t now_us)
 {
-    char net[INET6_ADDRSTRLEN], key[KEY_SIZE];
+    char net[INET6_ADDRSTRLEN];
 
     network_of(remote, net);
-    known_key(key, user, net);
     pthread_mutex_lock(&g->lock);
     user_bucket(g, user, net, now_us)->full_us -= GUESS_USER_US;
     find_or_add(&g->remotes, net, now_us)->full_us -= GUESS_REMOTE_US;
-    find_or_add(&g->known, key, now_us);
     pthread_mutex_unlock(&g->lock);
+}
+
+void
+guess_right(struct guess *g, const char *user, const char *remote,
+            int64_t now_us)
+{
+    guess_back(g, user, remote, now_us);
+    guess_known(g, user, remote, now_us);
 }
 
 void

@@ -29,7 +29,10 @@ void guess_free(struct guess *g);
  * taken then. */
 int64_t guess_try(struct guess *g, const char *user, const char *remote,
                   int64_t now_us);
-/* The attempt was right. */
+/* Gives an attempt back that could not be looked at. */
+void guess_back(struct guess *g, const char *user, const char *remote,
+                int64_t now_us);
+/* The attempt was right: gives it back, and knows the address from now on. */
 void guess_right(struct guess *g, const char *user, const char *remote,
                  int64_t now_us);
 /* The user has signed in from there before. */

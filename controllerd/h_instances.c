@@ -249,5 +249,6 @@ h_instance_console(struct call *c, struct db *db)
         return err_set(&c->err, -EIO, "node_failed",
                        "the node answered without a console");
     snprintf(c->session, sizeof(c->session), "c%s", a->session);
+    console_belongs(c->ctl, a->session, &c->who);
     return http_reply_websocket(c->rq, c->session, &c->err);
 }

@@ -17,7 +17,7 @@
 #include "common/mem.h"
 
 /* A user's sessions at most; a further login ends the oldest. */
-#define SESSIONS_MAX 100
+#define SESSIONS_MAX 50
 
 /* What is to be done to the cache once the change is committed. */
 struct work {
@@ -105,6 +105,8 @@ h_login(struct call *c)
     if (c->work) {
         int r = call_password_done(c, &job);
 
+        if (r < 0)
+            guess_back(c->ctl->guess, whose, c->rq->remote, clock_mono_us());
         if (r == 0 && (!job->right || !known || !streq(job->hash, hash)))
             r = bad_credentials(c);
         if (r < 0)
@@ -299,6 +301,8 @@ h_password(struct call *c)
     snprintf(bucket, sizeof(bucket), "own password of %s", c->who.user_id);
     if (c->work) {
         r = call_password_done(c, &job);
+        if (r < 0)
+            guess_back(c->ctl->guess, bucket, c->rq->remote, clock_mono_us());
         if (r == 0 && !job->right && !job->already)
             return err_field(&c->err, "/old_password", "wrong_password",
                              "is not the present password");
@@ -396,6 +400,8 @@ h_session_change(struct call *c, struct db *db)
     if (r < 0)
         store_error(c, db, r);
     else
+        r = call_if_match(c, w->s.a.generation);
+    if (r == 0)
         r = choose_project(c, &u.a, in->project, &m);
     if (r == 0) {
         r = store_session_move(db, &w->s, m->project_id);

@@ -351,6 +351,8 @@ h_user_change_write(struct call *c, struct db *db)
     struct work *w;
     int r = get_own_user(c, db, c->m.params[0], &u);
 
+    if (r == 0)
+        r = call_if_match(c, u.a.generation);
     if (r == 0 && in->disabled == 1)
         r = not_oneself(c, &u, "disables");
     if (r == 0 && c->work)
@@ -387,7 +389,9 @@ h_user_delete(struct call *c, struct db *db)
 
     if (r < 0)
         return r;
-    r = not_oneself(c, &u, "deletes");
+    r = call_if_match(c, u.a.generation);
+    if (r == 0)
+        r = not_oneself(c, &u, "deletes");
     if (r == 0) {
         r = store_user_delete(db, u.a.id);
         if (r < 0)

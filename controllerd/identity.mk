@@ -8,3 +8,15 @@ libcontrollerd_a_SOURCES += \
 	controllerd/scopes.c controllerd/scopes.h \
 	controllerd/store/store_session.c controllerd/store/store_user.c
 CTL_LIBS += $(SODIUM_LIBS)
+
+unit_tests += tests/unit/test-controllerd-auth
+tests_unit_test_controllerd_auth_SOURCES = tests/unit/test-controllerd-auth.c \
+	tests/unit/store-fixture.h
+tests_unit_test_controllerd_auth_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-controllerd-guess
+tests_unit_test_controllerd_guess_SOURCES = tests/unit/test-controllerd-guess.c
+tests_unit_test_controllerd_guess_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-controllerd-passwords
+tests_unit_test_controllerd_passwords_SOURCES = \
+	tests/unit/test-controllerd-passwords.c
+tests_unit_test_controllerd_passwords_LDADD = $(CTL_LIBS) $(UNIT_LIBS)

@@ -17,7 +17,7 @@
  * libsodium's figures for interactive use, 64 MiB and two passes. */
 #define OPS crypto_pwhash_OPSLIMIT_INTERACTIVE
 #define MEM crypto_pwhash_MEMLIMIT_INTERACTIVE
-#define NICE 5
+#define NICE 2
 #define THREADS_MAX 8u
 
 _Static_assert(PASSWORD_HASH_SIZE == crypto_pwhash_STRBYTES, "libsodium's");
@@ -158,6 +158,13 @@ passwords_stop(struct passwords *p)
     for (unsigned i = 0; i < p->n_threads; i++)
         pthread_join(p->threads[i], NULL);
     p->n_threads = 0;
+    while (p->head) { /* of a pool that could not get all its threads */
+        struct password_job *job = p->head;
+
+        p->head = job->next;
+        finish(job, -EAGAIN);
+    }
+    p->tail = &p->head;
 }
 
 void

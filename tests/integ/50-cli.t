@@ -18,7 +18,7 @@ v() {
     local want=$1 got=0
 
     shift
-    echo "$1 ${2-}" >>"$T/tried"
+    echo "$1 ${2-} ${3-}" >>"$T/tried"
     "$virga" "$@" >"$out" 2>"$err" </dev/null || got=$?
     [ "$got" = "$want" ] && return
     echo "virga $*: exit status $got, not $want"
@@ -447,6 +447,85 @@ try 0 image delete tiny
 try 0 image delete raw
 try 0 flavor delete small
 try 0 flavor delete "big"
+# ---- users, who sign in ----
+
+echo "correct horse battery" >"$T/password"
+echo "staple and wire" >"$T/password.new"
+echo "not it" >"$T/password.wrong"
+session=$XDG_CONFIG_HOME/virga/session
+operator=$VIRGA_TOKEN url=$VIRGA_URL ca=$VIRGA_CA
+
+# as_user STATUS ARGUMENT…: with nothing but what a login kept.
+as_user() {
+    local status=0
+
+    unset VIRGA_TOKEN VIRGA_URL VIRGA_CA
+    v "$@" || status=$?
+    export VIRGA_TOKEN=$operator VIRGA_URL=$url VIRGA_CA=$ca
+    return $status
+}
+
+try 0 project create users
+try 0 user create ada --project users --role admin \
+    --password-file "$T/password" -o json
+tap_is "user create: role" "$(j .role)" admin
+try 0 user create joe --password-file "$T/password"
+try 4 user create joe --password-file "$T/password"
+try 2 user create eve
+tap_ok "without a terminal a file is asked for" hints 'in a file'
+try 0 user list
+tap_ok "user list" says '^[0-9a-f-]{36} +ada '
+try 0 user show ada
+tap_ok "no password is shown" test -z "$(grep -r 'argon2\|correct' "$out")"
+try 0 project member add users joe --role reader
+try 0 project member list users -o csv
+tap_ok "project member list" says ',joe,reader'
+try 0 project member remove users joe
+try 2 project member add users joe
+try 2 project member
+try 2 project member frob users
+try 0 help project member
+tap_ok "help of a verb of two words" says 'project member add PROJECT USER'
+try 5 login --user ada --password-file "$T/password.wrong"
+tap_ok "nothing is kept of a login that failed" test ! -e "$session"
+try 0 login --user ada --password-file "$T/password"
+tap_is "the session's file is the user's alone" "$(stat -c %a "$session")" 600
+tap_ok "the secret is not shown" test -z "$(grep vs1 "$out" "$err")"
+tap_ok "further commands need nothing else" as_user 0 whoami -o json
+tap_is "whoami: the user" "$(j .user_name)" ada
+tap_ok "a token goes before it" v 0 whoami -o json
+tap_is "whoami: the token" "$(j .token_name)" admin
+tap_ok "a token with scopes" as_user 0 token create part \
+    --scope images:read,instances:write -o json
+tap_is "its scopes" "$(j '.scopes | join(" ")')" "images:read instances:write"
+tap_ok "a secret is for no other controller" eval '
+    (unset VIRGA_TOKEN; v 5 whoami --url "${url/127.0.0.1/localhost}")'
+tap_ok "passwd" as_user 0 passwd --old-password-file "$T/password" \
+    --password-file "$T/password.new"
+tap_ok "passwd: a wrong one" as_user 7 passwd \
+    --old-password-file "$T/password.wrong" --password-file "$T/password"
+tap_ok "--debug shows no password" as_user 0 login --user ada --debug \
+    --password-file "$T/password.new"
+tap_ok "--debug: nothing of it" test -z \
+    "$(grep 'staple\|vs1.[0-9a-f]' "$out" "$err")"
+tap_ok "session list" as_user 0 session list -o json
+tap_is "two sessions" "$(jq length "$out")" 2
+other=$(j '.[] | select(.current | not) | .id')
+tap_ok "session end" as_user 0 session end "$other"
+tap_ok "one session" eval 'as_user 0 session list -o json &&
+    [ "$(jq length "$out")" = 1 ]'
+tap_ok "a password from standard input" eval '
+    "$virga" login --user ada --password-file - <"$T/password.new" >"$out" 2>&1'
+try 0 user disable ada
+tap_ok "who is disabled is signed out" as_user 5 whoami
+tap_ok "and is told what to do" hints 'virga login'
+try 0 user enable ada
+try 0 login --user ada --password-file "$T/password.new" --project users
+try 0 logout
+tap_ok "nothing is left of it" test ! -e "$session"
+try 3 logout
+try 0 user delete ada
+
 tap_ok "an empty list in each form" eval '
     v 0 instance list && v 0 instance list -o csv && v 0 instance list -o yaml &&
     v 0 instance list -o json && [ "$(jq -c . "$out")" = "[]" ]'

@@ -24,6 +24,8 @@ SRC = os.path.dirname(os.path.dirname(os.path.dirname(
 BUILD = os.environ.get("VIRGA_BUILD", os.getcwd())
 T = tempfile.mkdtemp(prefix="virga-test.")
 MIB = 1 << 20
+# No session of whoever runs the tests.
+os.environ["XDG_CONFIG_HOME"] = os.path.join(T, "config")
 
 
 # ---- TAP ----

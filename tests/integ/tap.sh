@@ -18,6 +18,7 @@
 set -u
 export LC_ALL=C
 T=$(mktemp -d "${TMPDIR:-/tmp}/virga-test.XXXXXX")
+export XDG_CONFIG_HOME=$T/config # no session of whoever runs the tests
 tap_n=0
 tap_failed=0
 tap_finished=no
