@@ -67,7 +67,8 @@ bill(struct ctx *x, const struct sim_obs *o, int64_t at, bool late)
         last->end_us = at;
         last->inexact |= late || o->inexact;
     }
-    if (o->state == OBSERVED_DELETED && m->wish == WISH_DELETE)
+    if (o->state == OBSERVED_DELETED &&
+        (m->wish == WISH_DELETE || m->wish == WISH_UNKNOWN))
         m->gone = true;
 }
 

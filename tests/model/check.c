@@ -232,7 +232,7 @@ check_instance(struct ctx *x, struct rows *r)
     if (num(r, 4)) { /* deleted_at */
         if (v && (v->runs || v->disk))
             cloud_fail(x, "%s is deleted and still on its node", id);
-        if (m && m->wish != WISH_DELETE)
+        if (m && m->wish != WISH_DELETE && m->wish != WISH_UNKNOWN)
             cloud_fail(x, "%s is deleted and nobody asked", id);
         return;
     }

@@ -108,7 +108,7 @@ struct truth {
 
 /* ---- tenants ---- */
 
-enum minst_wish { WISH_NONE, WISH_STOP, WISH_DELETE };
+enum minst_wish { WISH_NONE, WISH_STOP, WISH_DELETE, WISH_UNKNOWN };
 
 struct minst {
     char id[ID_SIZE], name[64];
@@ -126,12 +126,13 @@ struct actor {
     int project; /* -1: operator */
     enum api_role role;
     bool revoked, extra;
+    bool unsure; /* whether it was revoked, nobody heard */
 };
 
 struct memo {
     bool used;
     int actor;
-    char key[40], path[300], body[700];
+    char key[40], path[300], body[2000];
     int status; /* 0: the client never heard */
     char reply[3000];
 };
@@ -139,8 +140,29 @@ struct memo {
 struct mkeypair {
     char id[ID_SIZE], name[64];
     int project;
-    bool gone;
+    bool gone, unsure;
 };
+
+/* A call that was sent and not yet answered: who asks for what. Its pointers
+ * lead into the cloud or to constants, which are the same in every process
+ * that shares it. */
+struct verb;
+struct todo {
+    const struct verb *verb;
+    struct actor *actor;
+    struct minst *inst; /* what it is about, if that is an instance */
+    struct mkeypair *keypair;
+    struct actor *token;
+    bool foreign; /* and of another tenant */
+    bool revoked; /* the token was, when the call was sent */
+    bool bad;     /* must be refused: 400 and up, field named if `pointer` */
+    const char *pointer;
+    int number;
+    char method[8], path[300], name[64], key[40];
+    char body[2000];
+    struct rig_call *call; /* of this process */
+};
+#define C_GROUP 6
 
 struct cloud {
     uint64_t seed, rng;
@@ -160,8 +182,11 @@ struct cloud {
     struct truth runs[C_RUNS];
     size_t n_runs;
     struct memo memos[C_MEMOS];
+    struct todo flying[C_GROUP];
+    size_t n_flying;
     int64_t n_keys, n_names;
     /* Counted for the summary. */
+    int64_t storage_errors; /* calls that failed by the storage's fault */
     int64_t calls, refused, replays, reports, restarts, checks, vm_starts;
     bool crashed; /* by the test's own doing: not every reply was heard */
     size_t n_trace;
@@ -173,7 +198,7 @@ struct ctx {
     struct cloud *c;
     struct rig rig;
     struct rig_call *poll[C_NODES]; /* held */
-    sqlite3_stmt *statements[96]; /* of check.c */
+    sqlite3_stmt *statements[96];   /* of check.c */
     size_t n_statements;
     bool verbose;
     bool faults; /* storage fails: 500 and 507 are honest answers */
@@ -233,6 +258,8 @@ void agents_applied(struct ctx *x, int node, const struct sim_obs *obs,
 
 /* One call, or a group of them that the writer finds together. */
 void tenants_step(struct ctx *x);
+/* The controller died with calls under way: their clients come again. */
+void tenants_reopened(struct ctx *x);
 struct minst *tenants_find(struct cloud *c, const char *id);
 
 /* ---- what must hold (check.c) ---- */

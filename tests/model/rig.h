@@ -57,6 +57,8 @@ struct rig {
  * same for its monotonic clock. */
 extern int64_t *rig_clock_us;
 void rig_seed_random(uint64_t seed);
+/* What the controller logs is printed. */
+extern bool rig_log;
 
 /* Makes what a first start makes if there is nothing yet: admin_token gets its
  * secret then. */

@@ -9,6 +9,7 @@
 
 #include "tests/model/cloud.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -16,7 +17,6 @@
 
 #define NOBODY "00000000-0000-7000-8000-000000000000"
 
-struct todo;
 struct verb {
     const char *name;
     int weight;
@@ -27,24 +27,6 @@ struct verb {
     enum api_role role;   /* least */
     const char *refusals; /* the codes with which it may be refused */
 };
-
-struct todo {
-    const struct verb *verb;
-    struct actor *actor;
-    struct minst *inst; /* what it is about, if that is an instance */
-    struct mkeypair *keypair;
-    struct actor *token;
-    bool foreign; /* and of another tenant */
-    bool revoked; /* the token was, when the call was sent */
-    bool bad;     /* must be refused: 400 and up, field named if `pointer` */
-    const char *pointer;
-    int number;
-    char method[8], path[300], name[64], key[40];
-    struct buf body;
-    struct rig_call *call;
-};
-
-#define MAKE_GROUP 6
 
 const char *const cloud_flavors[C_FLAVORS] = {"small", "large", "thick"};
 
@@ -119,6 +101,19 @@ ask(struct todo *t, const char *method, const char *path)
     snprintf(t->path, sizeof(t->path), "%s", path);
 }
 
+/* Appends to the body. */
+static void _printf_(2, 3) say(struct todo *t, const char *fmt, ...)
+{
+    size_t n = strlen(t->body);
+    va_list ap;
+
+    va_start(ap, fmt);
+    int more = vsnprintf(t->body + n, sizeof(t->body) - n, fmt, ap);
+    va_end(ap);
+    if (more < 0 || (size_t)more >= sizeof(t->body) - n)
+        abort(); /* a bug in the test */
+}
+
 /* ---- instances ---- */
 
 static bool
@@ -126,16 +121,16 @@ make_create(struct ctx *x, struct todo *t)
 {
     struct cloud *c = x->c;
 
-    if (c->n_insts + MAKE_GROUP >= C_INSTS || t->actor->project < 0)
+    if (c->n_insts + C_GROUP >= C_INSTS || t->actor->project < 0)
         return false;
     new_name(x, t);
     t->number = cloud_pick(c, 3);
     ask(t, "POST", "/v1/instances");
-    buf_addf(&t->body,
-             "{\"name\":\"%s\",\"image\":\"%s\",\"flavor\":\"%s\","
-             "\"restart_policy\":\"%s\"}",
-             t->name, "public", cloud_flavors[cloud_pick(c, C_FLAVORS)],
-             api_restart_names[t->number]);
+    say(t,
+        "{\"name\":\"%s\",\"image\":\"%s\",\"flavor\":\"%s\","
+        "\"restart_policy\":\"%s\"}",
+        t->name, "public", cloud_flavors[cloud_pick(c, C_FLAVORS)],
+        api_restart_names[t->number]);
     return true;
 }
 
@@ -222,7 +217,8 @@ done_list(struct ctx *x, struct todo *t)
     for (size_t i = 0; i < c->n_insts; i++) {
         const struct minst *m = &c->insts[i];
 
-        if (!may_see(t->actor, m->project) || m->wish == WISH_DELETE)
+        if (!may_see(t->actor, m->project) || m->wish == WISH_DELETE ||
+            m->wish == WISH_UNKNOWN)
             continue;
         if (!strstr(buf_str(&t->call->body), m->id))
             cloud_fail(x, "%s was acknowledged and is not listed", m->id);
@@ -265,7 +261,7 @@ static bool
 make_stop(struct ctx *x, struct todo *t)
 {
     if (cloud_chance(x->c, 3))
-        buf_adds(&t->body, "{\"force\":true}");
+        say(t, "%s", "{\"force\":true}");
     return path_inst(x, t, "POST", "/stop");
 }
 
@@ -293,8 +289,7 @@ static bool
 make_policy(struct ctx *x, struct todo *t)
 {
     t->number = cloud_pick(x->c, 3);
-    buf_addf(&t->body, "{\"restart_policy\":\"%s\"}",
-             api_restart_names[t->number]);
+    say(t, "{\"restart_policy\":\"%s\"}", api_restart_names[t->number]);
     return path_inst(x, t, "PATCH", "");
 }
 
@@ -353,13 +348,13 @@ make_token(struct ctx *x, struct todo *t)
 {
     struct cloud *c = x->c;
 
-    if (t->actor->project < 0 || c->n_actors + MAKE_GROUP >= C_ACTORS)
+    if (t->actor->project < 0 || c->n_actors + C_GROUP >= C_ACTORS)
         return false;
     t->number = ROLE_READER + cloud_pick(c, 2);
     snprintf(t->name, sizeof(t->name), "secret-t%lld", (long long)++c->n_names);
     ask(t, "POST", "/v1/tokens");
-    buf_addf(&t->body, "{\"name\":\"%s\",\"role\":\"%s\"}", t->name,
-             api_role_names[t->number]);
+    say(t, "{\"name\":\"%s\",\"role\":\"%s\"}", t->name,
+        api_role_names[t->number]);
     return true;
 }
 
@@ -402,6 +397,7 @@ static void
 done_revoke(struct ctx *x, struct todo *t)
 {
     t->token->revoked = true;
+    t->token->unsure = false;
 }
 
 /* ---- what must be refused ---- */
@@ -430,7 +426,7 @@ make_bad(struct ctx *x, struct todo *t)
     int k = cloud_pick(x->c, ARRAY_SIZE(bad));
 
     ask(t, "POST", "/v1/instances");
-    buf_adds(&t->body, bad[k].body);
+    say(t, "%s", bad[k].body);
     t->pointer = bad[k].pointer;
     t->bad = true;
     return true;
@@ -486,7 +482,7 @@ check_leak(struct ctx *x, const struct todo *t)
 {
     struct cloud *c = x->c;
     const char *body = buf_str(&t->call->body);
-    const char *asked = buf_str(&t->body);
+    const char *asked = t->body;
 
 #define LEAK(what)                                                             \
     do {                                                                       \
@@ -553,8 +549,9 @@ check_problem(struct ctx *x, struct todo *t)
     }
     bool plain = allowed && !t->foreign && !t->bad && !t->revoked && !x->faults;
     bool gone = status == 404 &&
-                ((t->inst && (t->inst->gone || t->inst->wish == WISH_DELETE)) ||
-                 (t->token && t->token->revoked));
+                ((t->inst && (t->inst->gone || t->inst->wish == WISH_DELETE ||
+                              t->inst->wish == WISH_UNKNOWN)) ||
+                 (t->token && (t->token->revoked || t->token->unsure)));
     char word[64];
     snprintf(word, sizeof(word), "%.60s ", p.code);
     if (plain && !gone && !strstr(t->verb->refusals, word))
@@ -571,7 +568,7 @@ took(struct ctx *x, struct todo *t)
 
     c->calls++;
     cloud_trace(x, "%s as %s: %s %s %s -> %d %.70s", t->verb->name,
-                t->actor->name, t->method, t->path, buf_str(&t->body), status,
+                t->actor->name, t->method, t->path, t->body, status,
                 status >= 400 ? strstr(buf_str(&t->call->body), "\"detail\"")
                               : buf_str(&t->call->body));
     if (!t->call->done)
@@ -579,6 +576,7 @@ took(struct ctx *x, struct todo *t)
     check_leak(x, t);
     if (status >= 400) {
         c->refused++;
+        c->storage_errors += x->faults && (status == 500 || status == 507);
         check_problem(x, t);
         return;
     }
@@ -599,9 +597,9 @@ call_of(const struct todo *t, const char *key)
 
     snprintf(text, sizeof(text), "Bearer %s", t->actor->text);
     rig_header(call, "Authorization", text);
-    if (t->body.len) {
+    if (t->body[0]) {
         rig_header(call, "Content-Type", "application/json");
-        rig_body(call, t->body.data, t->body.len);
+        rig_body(call, t->body, strlen(t->body));
     }
     if (key[0])
         rig_header(call, "Idempotency-Key", key);
@@ -624,14 +622,14 @@ prepare(struct ctx *x, struct todo *t)
     bool any = cloud_chance(c, 6);
     for (int tries = 0; tries < 20; tries++) {
         t->actor = &c->actors[cloud_pick(c, (int)c->n_actors)];
-        if (any || (t->actor->role >= t->verb->role && !t->actor->revoked))
+        if (t->actor->unsure)
+            t->actor = &c->actors[0];
+        else if (any || (t->actor->role >= t->verb->role && !t->actor->revoked))
             break;
     }
     t->revoked = t->actor->revoked;
-    if (!t->verb->make(x, t)) {
-        buf_release(&t->body);
+    if (!t->verb->make(x, t))
         return false;
-    }
     if (streq(t->method, "POST") && cloud_chance(c, 2))
         snprintf(t->key, sizeof(t->key), "key-%lld", (long long)++c->n_keys);
     t->call = call_of(t, t->key);
@@ -644,15 +642,15 @@ remember(struct ctx *x, const struct todo *t)
     struct cloud *c = x->c;
     struct memo *m = &c->memos[cloud_pick(c, C_MEMOS)];
 
-    if (!t->key[0] || t->body.len >= sizeof(m->body) ||
-        t->call->body.len >= sizeof(m->reply) || t->call->status >= 300)
+    if (!t->key[0] || t->call->body.len >= sizeof(m->reply) ||
+        t->call->status >= 300)
         return;
     *m = (struct memo){.used = true,
                        .actor = (int)(t->actor - c->actors),
                        .status = t->call->status};
     memcpy(m->key, t->key, sizeof(m->key));
     snprintf(m->path, sizeof(m->path), "%s", t->path);
-    snprintf(m->body, sizeof(m->body), "%s", buf_str(&t->body));
+    snprintf(m->body, sizeof(m->body), "%s", t->body);
     snprintf(m->reply, sizeof(m->reply), "%s", buf_str(&t->call->body));
 }
 
@@ -664,16 +662,14 @@ repeat(struct ctx *x)
     struct memo *m = &c->memos[cloud_pick(c, C_MEMOS)];
     static const struct verb again = {.name = "again"};
 
-    if (!m->used || c->actors[m->actor].revoked)
+    if (!m->used || c->actors[m->actor].revoked || c->actors[m->actor].unsure)
         return;
     struct todo t = {.verb = &again, .actor = &c->actors[m->actor]};
     bool other = cloud_chance(c, 6);
     snprintf(t.method, sizeof(t.method), "POST");
     snprintf(t.path, sizeof(t.path), "%s", m->path);
-    buf_adds(&t.body, m->body);
-    if (other)
-        buf_adds(&t.body, " ");
-    bool empty = t.body.len == 1;
+    say(&t, "%s%s", m->body, other ? " " : "");
+    bool empty = strlen(t.body) == 1;
     bool secret = streq(m->path, "/v1/tokens");
     t.call = call_of(&t, m->key);
     rig_send(&x->rig, t.call);
@@ -691,7 +687,6 @@ repeat(struct ctx *x)
                    buf_str(&t.call->body));
     c->replays++;
     rig_call_free(t.call);
-    buf_release(&t.body);
 }
 
 static void
@@ -700,48 +695,52 @@ finish(struct ctx *x, struct todo *t)
     took(x, t);
     remember(x, t);
     rig_call_free(t->call);
-    buf_release(&t->body);
+    t->call = NULL;
 }
 
 static void
 one(struct ctx *x)
 {
-    struct todo t;
-    bool look = cloud_chance(x->c, 4);
+    struct cloud *c = x->c;
+    struct todo *t = c->flying;
+    bool look = cloud_chance(c, 4);
 
-    if (!prepare(x, &t))
+    if (!prepare(x, t))
         return;
     uint64_t before = look ? check_digest(x) : 0;
-    rig_send(&x->rig, t.call);
+    c->n_flying = 1;
+    rig_send(&x->rig, t->call);
     rig_settle(&x->rig);
-    if (look && t.call->done && t.call->status >= 400 &&
+    c->n_flying = 0;
+    if (look && t->call->done && t->call->status >= 400 &&
         check_digest(x) != before)
-        cloud_fail(x, "%s %s was refused (%d) and changed rows", t.method,
-                   t.path, t.call->status);
-    finish(x, &t);
+        cloud_fail(x, "%s %s was refused (%d) and changed rows", t->method,
+                   t->path, t->call->status);
+    finish(x, t);
 }
 
 /* What the writer finds together: one commit for all. */
 static void
 group(struct ctx *x)
 {
-    struct todo t[MAKE_GROUP];
-    int n = 0, want = 2 + cloud_pick(x->c, MAKE_GROUP - 1);
+    struct cloud *c = x->c;
+    struct todo *t = c->flying;
+    size_t n = 0;
 
-    while (want-- > 0)
+    for (int want = 2 + cloud_pick(c, C_GROUP - 1); want > 0; want--)
         n += prepare(x, &t[n]);
-    cloud_trace(x, "a group of %d", n);
+    cloud_trace(x, "a group of %zu", n);
     rig_hold(&x->rig);
-    for (int i = 0; i < n; i++) {
+    c->n_flying = n;
+    for (size_t i = 0; i < n; i++) {
         rig_send(&x->rig, t[i].call);
-        if (t[i].call->done) { /* reads, refusals: they saw what was before */
+        if (t[i].call->done) /* reads, refusals: they saw what was before */
             finish(x, &t[i]);
-            t[i].call = NULL;
-        }
     }
     rig_release(&x->rig);
     rig_settle(&x->rig);
-    for (int i = 0; i < n; i++)
+    c->n_flying = 0;
+    for (size_t i = 0; i < n; i++)
         if (t[i].call)
             finish(x, &t[i]);
 }
@@ -758,5 +757,52 @@ tenants_step(struct ctx *x)
         break;
     default:
         one(x);
+    }
+}
+
+/* ---- after a controller's death ---- */
+
+/* A client that has no key to ask with again can only look. */
+static void
+forget(struct todo *t)
+{
+    if (streq(t->method, "GET") || t->bad || t->foreign)
+        return;
+    if (t->token)
+        t->token->unsure = true;
+    if (t->keypair)
+        t->keypair->unsure = true;
+    if (!t->inst)
+        return;
+    t->inst->wish = WISH_UNKNOWN;
+    t->inst->restart_policy = t->inst->label = -1;
+}
+
+void
+tenants_reopened(struct ctx *x)
+{
+    struct cloud *c = x->c;
+    size_t n = c->n_flying;
+
+    c->n_flying = 0;
+    for (size_t i = 0; i < n; i++)
+        if (c->flying[i].call && !c->flying[i].key[0])
+            forget(&c->flying[i]);
+    for (size_t i = 0; i < n; i++) {
+        struct todo *t = &c->flying[i];
+
+        if (!t->call || !t->key[0])
+            continue;
+        t->call = call_of(t, t->key);
+        cloud_trace(x, "its client comes again:");
+        rig_send(&x->rig, t->call);
+        rig_settle(&x->rig);
+        /* Done before, and its secret is gone with the reply. */
+        if (strstr(buf_str(&t->call->body), "secret_not_repeated")) {
+            cloud_trace(x, "it was done, and its secret is lost");
+            rig_call_free(t->call);
+        } else {
+            finish(x, t);
+        }
     }
 }

@@ -176,6 +176,7 @@ main(int argc, char **argv)
     if (parse(argc, argv, &o) < 0)
         return 2;
     cloud_repeat = argv[0];
+    rig_log = o.verbose;
     vfs_register();
     char *dir = mkdtemp(base) ? base : mkdtemp(other);
     struct sums *sums = mmap(NULL, sizeof(*sums), PROT_READ | PROT_WRITE,

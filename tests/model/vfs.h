@@ -34,6 +34,7 @@ void vfs_register(void);
 /* From now on; the count starts anew. */
 void vfs_set(const struct vfs_plan *plan);
 int64_t vfs_count(void);
+int64_t vfs_syncs(void);
 /* The fault has struck. */
 bool vfs_struck(void);
 
