@@ -14,7 +14,7 @@
 
 void __real_nodes_tick(struct ctl *ctl);
 
-const char *cloud_repeat = "";
+char cloud_repeat[300];
 
 uint64_t
 cloud_random(struct cloud *c)
@@ -67,8 +67,7 @@ cloud_fail(struct ctx *x, const char *fmt, ...)
     va_start(ap, fmt);
     vprintf(fmt, ap);
     va_end(ap);
-    printf("\nagain: %s --first %llu --seeds 1 --steps %d --verbose\n",
-           cloud_repeat, (unsigned long long)c->seed, c->steps);
+    printf("\nagain: %s --verbose\n", cloud_repeat);
     fflush(stdout);
     _exit(1);
 }

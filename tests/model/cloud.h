@@ -222,7 +222,7 @@ void cloud_trace(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
 /* Prints how to repeat it and ends the process. */
 _Noreturn void cloud_fail(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
 /* What main() says to repeat a run. */
-extern const char *cloud_repeat;
+extern char cloud_repeat[300];
 
 /* ---- building a cloud to start from (template.c) ---- */
 

@@ -785,14 +785,12 @@ tenants_reopened(struct ctx *x)
     size_t n = c->n_flying;
 
     c->n_flying = 0;
-    for (size_t i = 0; i < n; i++)
-        if (c->flying[i].call && !c->flying[i].key[0])
-            forget(&c->flying[i]);
     for (size_t i = 0; i < n; i++) {
         struct todo *t = &c->flying[i];
 
         if (!t->call || !t->key[0])
             continue;
+        forget(t); /* of the others under way some may have been done */
         t->call = call_of(t, t->key);
         cloud_trace(x, "its client comes again:");
         rig_send(&x->rig, t->call);
@@ -805,4 +803,7 @@ tenants_reopened(struct ctx *x)
             finish(x, t);
         }
     }
+    for (size_t i = 0; i < n; i++)
+        if (c->flying[i].call)
+            forget(&c->flying[i]);
 }

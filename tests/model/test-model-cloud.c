@@ -39,6 +39,8 @@ struct sums {
         checks;
 };
 
+static const char *program;
+
 static void
 live(struct ctx *x)
 {
@@ -60,6 +62,9 @@ static void
 run_seed(const struct template *t, struct cloud *c, const struct options *o,
          uint64_t seed, const char *dir, struct sums *sums)
 {
+    snprintf(cloud_repeat, sizeof(cloud_repeat),
+             "%s --first %llu --seeds 1 --steps %d", program,
+             (unsigned long long)seed, o->steps);
     template_copy(t, c, dir);
     cloud_begin(c, seed, o->steps);
     while (c->steps) {
@@ -175,8 +180,9 @@ main(int argc, char **argv)
 
     if (parse(argc, argv, &o) < 0)
         return 2;
-    cloud_repeat = argv[0];
+    program = argv[0];
     rig_log = o.verbose;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     vfs_register();
     char *dir = mkdtemp(base) ? base : mkdtemp(other);
     struct sums *sums = mmap(NULL, sizeof(*sums), PROT_READ | PROT_WRITE,

@@ -66,7 +66,7 @@ struct sums {
 };
 
 static struct vfs_plan plan;
-static char repeat[200];
+static const char *program;
 
 /* ---- a process ---- */
 
@@ -172,8 +172,7 @@ in_process(struct board *b, void (*fn)(struct board *, bool), bool verbose)
     if (WIFEXITED(status) && WEXITSTATUS(status) == VFS_EXIT)
         return true;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        printf("again: %s\n", repeat);
-        fflush(stdout);
+        printf("FAILED: %s\n", cloud_repeat);
         _exit(1);
     }
     return false;
@@ -211,8 +210,8 @@ run_point(struct job *j, uint64_t seed, enum vfs_fault fault, int64_t at)
         .more = lengths[at % (int64_t)ARRAY_SIZE(lengths)],
         .seed = seed * 100003 + (uint64_t)at,
     };
-    snprintf(repeat, sizeof(repeat),
-             "%s --first %llu --fault %s --at %lld --verbose", cloud_repeat,
+    snprintf(cloud_repeat, sizeof(cloud_repeat),
+             "%s --first %llu --fault %s --at %lld", program,
              (unsigned long long)seed, fault_names[fault], (long long)at);
     template_copy(&j->t, &j->board->cloud, j->dir);
     cloud_begin(&j->board->cloud, seed, STEPS);
@@ -344,8 +343,9 @@ main(int argc, char **argv)
 
     if (parse(argc, argv, &o) < 0)
         return 2;
-    cloud_repeat = argv[0];
+    program = argv[0];
     rig_log = o.verbose;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     vfs_register();
     char *dir = mkdtemp(base) ? base : mkdtemp(other);
     struct sums *sums = mmap(NULL, sizeof(*sums), PROT_READ | PROT_WRITE,
