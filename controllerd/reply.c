@@ -77,12 +77,17 @@ http_status_of(int number, const char *code)
         {"token_required", 401},
         {"bad_token", 401},
         {"token_expired", 401},
+        {"bad_credentials", 401},
+        {"too_many_attempts", 429},
         {"node_unreachable", 503},
         {"shutting_down", 503},
         {"method_not_allowed", 405},
         {"body_too_large", 413},
         {"media_type", 415},
         {"length_required", 411},
+        {"precondition_failed", 412},
+        {"precondition_required", 428},
+        {"rate_limited", 429},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(by_code); i++)
@@ -124,9 +129,12 @@ title_of(int status)
         {405, "Method Not Allowed"},
         {409, "Conflict"},
         {411, "Length Required"},
+        {412, "Precondition Failed"},
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
         {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
         {500, "Internal Server Error"},
         {503, "Service Unavailable"},
         {507, "Insufficient Storage"},
@@ -174,8 +182,9 @@ reply_problem(struct call *c, int number, const struct err *e)
     buf_addc(&rq->reply, '\n');
     rq->content_type = "application/problem+json";
     rq->status = status;
-    if (status == 503)
-        http_add_header(rq, "Retry-After", "1");
+    if (status == 503 || status == 429)
+        http_add_header(rq, "Retry-After", "%lld",
+                        (long long)MAX(c->retry_after_s, INT64_C(1)));
     if (status == 401)
         http_add_header(rq, "WWW-Authenticate", "Bearer");
     if (status == 405)
