@@ -96,6 +96,8 @@ let_time_pass(struct ctx *x)
     __atomic_add_fetch(&c->now_us, us, __ATOMIC_RELAXED);
     rig_expire(&x->rig);
     __real_nodes_tick(&x->rig.ctl);
+    if (cloud_chance(c, 20) && rig_minute(&x->rig) < 0 && !x->faults)
+        cloud_fail(x, "old rows cannot be expired");
 }
 
 void

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
+#include "controllerd/passwords.h"
 
 /* ---- clock and random bytes ---- */
 
@@ -394,6 +395,29 @@ rig_release(struct rig *rig)
     pthread_mutex_unlock(&rig->gate.lock);
 }
 
+/* ---- what main.c does once a minute ---- */
+
+struct expiry {
+    struct db_job job; /* first */
+    struct ctl *ctl;
+};
+
+static int
+expire_run(struct db *db, struct db_job *job)
+{
+    int r = auth_keep(((struct expiry *)job)->ctl, db);
+
+    return r < 0 ? r : store_expire(db, *rig_clock_us, 5000);
+}
+
+int
+rig_minute(struct rig *rig)
+{
+    struct expiry e = {.job.run = expire_run, .ctl = &rig->ctl};
+
+    return db_writer_call(rig->ctl.writer, &e.job);
+}
+
 /* ---- start and stop, as in main.c ---- */
 
 static int
@@ -509,6 +533,7 @@ rig_close(struct rig *rig)
     atomic_store(&ctl->stopping, true);
     if (ctl->waiters)
         waiters_stop(ctl);
+    passwords_stop(ctl->passwords);
     rig_settle(rig);
     for (struct rig_call *c = rig->pending, *next; c; c = next) {
         next = c->next;

@@ -77,7 +77,8 @@ void rig_send(struct rig *rig, struct rig_call *c);
 void rig_settle(struct rig *rig);
 /* Wakes the long polls whose time is over. */
 void rig_expire(struct rig *rig);
-/* Wakes all; at the end of a run. */
+/* What the daemon does once a minute. */
+int rig_minute(struct rig *rig) _must_check_;
 void rig_call_free(struct rig_call *c);
 /* NULL when there is none; free it. */
 char *rig_reply_header(const struct rig_call *c, const char *name);
