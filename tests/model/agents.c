@@ -245,11 +245,15 @@ pass_running(struct ctx *x, struct sim_node *n, struct sim_vm *v)
     struct cloud *c = x->c;
 
     if (v->power == POWER_RUNNING && v->vm_run >= v->want_run) {
-        if (v->paused == v->want_paused)
+        /* A newer wish is answered, though nothing is to be done. */
+        if (v->paused == v->want_paused && v->told_seq == v->want_seq)
             return false;
         v->paused = v->want_paused;
-        tell(x, n, v, v->paused ? OBSERVED_PAUSED : OBSERVED_RUNNING, v->vm_run,
-             c->now_us, NULL);
+        v->told_seq = v->want_seq;
+        if (v->paused)
+            tell(x, n, v, OBSERVED_PAUSED, v->vm_run, c->now_us, NULL);
+        else
+            tell(x, n, v, OBSERVED_RUNNING, v->vm_run, v->vm_started, NULL);
         return true;
     }
     if (v->power != POWER_DELETED && !v->force && c->chaos &&
@@ -424,10 +428,10 @@ report_body(struct cloud *c, const struct sim_node *n, bool host, size_t n_obs,
     buf_adds(out, "{");
     if (host)
         buf_addf(out,
-                 "\"host\":{\"driver\":\"sim\",\"vcpus\":2,"
+                 "\"host\":{\"driver\":\"sim\",\"vcpus\":%d,"
                  "\"memory_bytes\":%lld,\"disk_bytes\":%lld,"
                  "\"traits\":[\"kernel-boot\",\"disk-boot\"]},",
-                 2LL << 30, 64LL << 30);
+                 SIM_VCPUS, SIM_MEMORY_BYTES, 64LL << 30);
     buf_adds(out, "\"observations\":[");
     for (size_t i = 0; i < n_obs; i++) {
         const struct sim_obs *o = &n->obs[i];

@@ -142,9 +142,14 @@ check_claims(struct ctx *x)
         struct sched_resources used = {0}, limit = {0};
         struct rows r _cleanup_(rows_end) = rows_of(
             x,
-            "SELECT coalesce(sum(vcpus), 0), coalesce(sum(memory_bytes), 0),"
-            " coalesce(sum(disk_bytes), 0) FROM instances "
-            "WHERE node_id = ?1 AND deleted_at IS NULL",
+            /* A run that may be there keeps its size; ops/size.c. */
+            "SELECT coalesce(sum(max(i.vcpus, coalesce(s.vcpus, 0))), 0), "
+            "coalesce(sum(max(i.memory_bytes, coalesce(s.memory, 0))), 0), "
+            "coalesce(sum(max(i.disk_bytes, coalesce(s.disk, 0))), 0) "
+            "FROM instances i LEFT JOIN (SELECT instance_id, max(vcpus) AS "
+            "vcpus, max(memory_bytes) AS memory, max(disk_bytes) AS disk FROM "
+            "instance_sizes GROUP BY instance_id) s ON s.instance_id = i.id "
+            "WHERE i.node_id = ?1 AND i.deleted_at IS NULL",
             id, NULL);
 
         if (!row_next(&r) ||
@@ -162,6 +167,29 @@ check_claims(struct ctx *x)
                             used.memory_bytes > limit.memory_bytes ||
                             used.disk_bytes > limit.disk_bytes))
             cloud_fail(x, "node %d is overfull", k);
+    }
+}
+
+/* The same, of what the simulated node really runs. */
+static void
+check_load(struct ctx *x)
+{
+    struct cloud *c = x->c;
+
+    for (int k = 0; k < C_NODES; k++) {
+        int64_t vcpus = 0, memory_bytes = 0;
+
+        for (size_t i = 0; i < c->nodes[k].n_vms; i++) {
+            const struct sim_vm *v = &c->nodes[k].vms[i];
+
+            if (!v->runs)
+                continue;
+            vcpus += c->runs[v->truth].vcpus;
+            memory_bytes += c->runs[v->truth].memory_bytes;
+        }
+        if (vcpus > SIM_VCPUS * 4 || memory_bytes > SIM_MEMORY_BYTES)
+            cloud_fail(x, "node %d runs %lld vCPUs, %lld bytes", k,
+                       (long long)vcpus, (long long)memory_bytes);
     }
 }
 
@@ -202,6 +230,7 @@ void
 check_step(struct ctx *x)
 {
     check_claims(x);
+    check_load(x);
     if (x->c->step % 8 == 0)
         check_rows(x);
     x->c->checks++;

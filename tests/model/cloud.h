@@ -30,6 +30,9 @@ enum {
 
 /* ---- nodes ---- */
 
+#define SIM_VCPUS 2
+#define SIM_MEMORY_BYTES (2LL << 30)
+
 enum sim_phase {
     SIM_NEW,
     SIM_STARTING,
@@ -200,7 +203,7 @@ struct ctx {
     struct rig_call *poll[C_NODES]; /* held */
     sqlite3_stmt *statements[96];   /* of check.c */
     size_t n_statements;
-    bool verbose;
+    bool verbose, grouped;
     bool faults; /* storage fails: 500 and 507 are honest answers */
 };
 
