@@ -11,6 +11,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 
 #define CERTIFICATE_DAYS 365
 #define DESIRED_PAGE 500
@@ -360,6 +361,8 @@ h_agent_reported(struct call *c)
         if (sched_release(c->ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
             COUNT(sched_release_refused);
     pthread_mutex_unlock(&c->ctl->sched_lock);
+    for (size_t i = 0; i < w->seen->released.n; i++)
+        quota_give(c->ctl, rel[i].project_id, &rel[i].quota);
     for (size_t i = 0; i < w->seen->finished.n; i++)
         waiters_notify(c->ctl,
                        waiters_key(((char **)w->seen->finished.items)[i]));

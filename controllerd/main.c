@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
+#include "controllerd/quota.h"
 
 #define SERVER_DAYS 825
 #define RENEW_US (90 * 86400 * US_PER_S)
@@ -200,6 +201,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     int r = auth_start(ctl, db, reterr);
 
     if (r == 0)
+        r = quota_start(ctl, db, reterr);
+    if (r == 0)
         r = nodes_start(ctl, db, reterr);
     if (r == 0)
         r = db_writer_start(db, &ctl->writer); /* takes db */
@@ -320,6 +323,7 @@ main(int argc, char **argv)
     }
     stop(&ctl);
     nodes_stop(&ctl);
+    quota_stop(&ctl);
     auth_stop(&ctl);
     pki_ca_free(ctl.ca);
     free(ctl.db_path);
