@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 
 /* ---- rows ---- */
 
@@ -170,6 +171,45 @@ check_claims(struct ctx *x)
     }
 }
 
+/* Invariant 3 of tenants: what memory counts for quotas is what the rows say,
+ * and nobody got more than was allowed. */
+static void
+check_quotas(struct ctx *x)
+{
+    struct cloud *c = x->c;
+
+    for (int p = 0; p < C_PROJECTS; p++) {
+        struct api_quota_values used;
+        int64_t have = check_int(x,
+                                 "SELECT count(*) FROM instances WHERE "
+                                 "project_id = ?1 AND deleted_at IS NULL",
+                                 c->project[p], NULL);
+        int64_t tokens =
+            check_int(x, "SELECT count(*) FROM tokens WHERE project_id = ?1",
+                      c->project[p], NULL);
+
+        int64_t vcpus = check_int(x,
+                                  "SELECT coalesce(sum(vcpus), 0) FROM "
+                                  "instances WHERE project_id = ?1 AND "
+                                  "deleted_at IS NULL",
+                                  c->project[p], NULL);
+
+        quota_used(&x->rig.ctl, c->project[p], &used);
+        if (used.instances != have || used.tokens != tokens ||
+            used.vcpus != vcpus)
+            cloud_fail(x,
+                       "project %d: counted %lld instances and %lld tokens, "
+                       "the rows have %lld and %lld",
+                       p, (long long)used.instances, (long long)used.tokens,
+                       (long long)have, (long long)tokens);
+        if (have > c->ceiling[p] && !c->crashed)
+            cloud_fail(x, "project %d has %lld instances, allowed are %lld", p,
+                       (long long)have, (long long)c->ceiling[p]);
+        have = MAX(c->limit[p], have);
+        c->ceiling[p] = MIN(c->ceiling[p], have);
+    }
+}
+
 /* The same, of what the simulated node really runs. */
 static void
 check_load(struct ctx *x)
@@ -231,6 +271,7 @@ check_step(struct ctx *x)
 {
     check_claims(x);
     check_load(x);
+    check_quotas(x);
     if (x->c->step % 8 == 0)
         check_rows(x);
     x->c->checks++;

@@ -161,6 +161,7 @@ struct todo {
     bool bad;     /* must be refused: 400 and up, field named if `pointer` */
     const char *pointer;
     int number;
+    char if_match[24];
     char method[8], path[300], name[64], key[40];
     char body[2000];
     struct rig_call *call; /* of this process */
@@ -174,6 +175,9 @@ struct cloud {
     char dir[200];
     bool chaos; /* guests and networks misbehave; off while it settles */
     char project[C_PROJECTS + 1][ID_SIZE]; /* the last: default */
+    /* How many instances a project may have: its limit, or what it had when
+     * that was lowered, less what it has given up since. */
+    int64_t ceiling[C_PROJECTS], limit[C_PROJECTS];
     struct actor actors[C_ACTORS];
     size_t n_actors;
     struct minst insts[C_INSTS];

@@ -166,6 +166,165 @@ decode(struct ctx *x, struct todo *t, const struct codec_table *table,
                    buf_str(&t->call->body));
 }
 
+/* ---- many at once, keys, quotas ---- */
+
+static bool
+make_batch(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+
+    /* Each call of a group may make so many. */
+    if (c->n_insts + C_GROUP * 4 >= C_INSTS || t->actor->project < 0)
+        return false;
+    t->number = 1 + cloud_pick(c, 4);
+    snprintf(t->name, sizeof(t->name), "lot-%lld", (long long)++c->n_names);
+    ask(t, "POST", "/v1/instance-batches");
+    say(t,
+        "{\"instance\":{\"name\":\"%s\",\"image\":\"public\",\"flavor\":"
+        "\"%s\"},\"count\":%d,\"policy\":\"%s\"}",
+        t->name, cloud_flavors[cloud_pick(c, C_FLAVORS)], t->number,
+        cloud_chance(c, 2) ? "all" : "fit");
+    return true;
+}
+
+static void add_inst(struct ctx *x, struct todo *t,
+                     const struct api_instance *a);
+static void decode(struct ctx *x, struct todo *t,
+                   const struct codec_table *table, void *out);
+
+static void
+done_batch(struct ctx *x, struct todo *t)
+{
+    struct api_instance_batch b = {0};
+
+    decode(x, t, &table_instance_batch, &b);
+    const struct api_instance *a = b.items.items;
+    bool all = strstr(t->body, "\"all\"");
+    if (b.created != (int64_t)b.items.n || b.created < 1 ||
+        b.created > t->number || (all && b.created != t->number))
+        cloud_fail(x, "made %lld of %d: %s", (long long)b.created, t->number,
+                   buf_str(&t->call->body));
+    for (size_t i = 0; i < b.items.n; i++)
+        add_inst(x, t, &a[i]);
+    codec_clear(&table_instance_batch, &b);
+}
+
+static bool
+make_dry(struct ctx *x, struct todo *t)
+{
+    bool batch = cloud_chance(x->c, 2);
+
+    if (!(batch ? make_batch : make_create)(x, t))
+        return false;
+    ask(t, "POST",
+        batch ? "/v1/instance-batches?dry_run=true"
+              : "/v1/instances?dry_run=true");
+    return true;
+}
+
+static bool
+make_keypair(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+
+    if (c->n_keypairs + C_GROUP >= C_KEYPAIRS || t->actor->project < 0)
+        return false;
+    snprintf(t->name, sizeof(t->name), "secret-k%lld",
+             (long long)++c->n_names);
+    ask(t, "POST", "/v1/keypairs");
+    say(t,
+        "{\"name\":\"%s\",\"public_key\":\"ssh-ed25519 "
+        "AAAAC3NzaC1lZDI1NTE5AAAAIPtT3yGbsNCa1ib9bpGpvaQGrHYd0YvD6xM0L9iqAp+p"
+        "\"}",
+        t->name);
+    return true;
+}
+
+static void
+done_keypair(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+    struct api_keypair k = {0};
+
+    decode(x, t, &table_keypair, &k);
+    struct mkeypair *m = &c->keypairs[c->n_keypairs++];
+    *m = (struct mkeypair){.project = t->actor->project};
+    snprintf(m->id, sizeof(m->id), "%s", k.id);
+    snprintf(m->name, sizeof(m->name), "%s", k.name);
+    codec_clear(&table_keypair, &k);
+}
+
+static bool
+make_keypair_use(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+
+    if (!c->n_keypairs)
+        return false;
+    t->keypair = &c->keypairs[cloud_pick(c, (int)c->n_keypairs)];
+    t->foreign = !may_see(t->actor, t->keypair->project);
+    snprintf(t->method, sizeof(t->method), "%s",
+             cloud_chance(c, 3) ? "DELETE" : "GET");
+    snprintf(t->path, sizeof(t->path), "/v1/keypairs/%s", t->keypair->id);
+    return true;
+}
+
+static void
+done_keypair_use(struct ctx *x, struct todo *t)
+{
+    if (t->keypair->gone)
+        cloud_fail(x, "a deleted keypair is there");
+    t->keypair->gone = streq(t->method, "DELETE");
+}
+
+static bool
+make_quota(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+    int p = cloud_pick(c, C_PROJECTS);
+
+    t->number = p;
+    snprintf(t->method, sizeof(t->method), "PUT");
+    snprintf(t->path, sizeof(t->path), "/v1/projects/%s/quota", c->project[p]);
+    snprintf(t->if_match, sizeof(t->if_match), "%s",
+             cloud_chance(c, 5) ? "\"99\"" : "*");
+    t->bad = t->if_match[0] == '"';
+    snprintf(t->name, sizeof(t->name), "%d",
+             cloud_chance(c, 3) ? -1 : cloud_pick(c, 12));
+    say(t,
+        "{\"limits\":{\"instances\":%s,\"vcpus\":-1,\"memory_bytes\":-1,"
+        "\"disk_bytes\":-1,\"volumes\":0,\"addresses\":0,\"networks\":0,"
+        "\"images\":%d,\"tokens\":%d}}",
+        t->name, cloud_pick(c, 5), 3 + cloud_pick(c, 10));
+    return true;
+}
+
+static void
+done_quota(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+    int64_t limit = strtoll(t->name, NULL, 10);
+    int64_t have = check_int(x,
+                             "SELECT count(*) FROM instances WHERE project_id "
+                             "= ?1 AND deleted_at IS NULL",
+                             c->project[t->number], NULL);
+
+    c->limit[t->number] = limit < 0 ? INT64_MAX : limit;
+    c->ceiling[t->number] = MAX(c->limit[t->number], have);
+}
+
+static bool
+make_quota_show(struct ctx *x, struct todo *t)
+{
+    struct cloud *c = x->c;
+    int p = cloud_pick(c, C_PROJECTS);
+
+    t->foreign = !may_see(t->actor, p);
+    snprintf(t->method, sizeof(t->method), "GET");
+    snprintf(t->path, sizeof(t->path), "/v1/projects/%s/quota", c->project[p]);
+    return true;
+}
+
 static void
 done_create(struct ctx *x, struct todo *t)
 {
@@ -582,6 +741,14 @@ static const struct verb verbs[] = {
     {"delete", 5, make_delete, done_delete, ROLE_MEMBER,
      "wrong_state locked delete_protected "},
     {"policy", 4, make_policy, done_policy, ROLE_MEMBER, "wrong_state locked "},
+    {"batch", 4, make_batch, done_batch, ROLE_MEMBER,
+     FULL "name_taken quota_exceeded "},
+    {"dry", 2, make_dry, done_nothing, ROLE_MEMBER, FULL "name_taken "},
+    {"keypair", 2, make_keypair, done_keypair, ROLE_MEMBER,
+     "name_taken quota_exceeded "},
+    {"key", 2, make_keypair_use, done_keypair_use, ROLE_READER, ""},
+    {"quota", 2, make_quota, done_quota, ROLE_OPERATOR, ""},
+    {"limits", 2, make_quota_show, done_nothing, ROLE_READER, ""},
     {"pause", 7, make_pause, done_start, ROLE_MEMBER, "wrong_state locked "},
     {"rebuild", 3, make_rebuild, done_start, ROLE_MEMBER,
      "wrong_state locked delete_protected "},
@@ -664,6 +831,8 @@ check_problem(struct ctx *x, struct todo *t)
     if (t->revoked && status != 401)
         cloud_fail(x, "a revoked token got %d", status);
     bool allowed = t->actor->project < 0 || t->actor->role >= t->verb->role;
+    if (streq(t->verb->name, "key") && streq(t->method, "DELETE"))
+        allowed = t->actor->project < 0 || t->actor->role >= ROLE_MEMBER;
     if (!t->revoked && !allowed && status != 403)
         cloud_fail(x, "%s may not %s and got %d", t->actor->name, t->verb->name,
                    status);
@@ -689,6 +858,7 @@ check_problem(struct ctx *x, struct todo *t)
     bool gone = status == 404 &&
                 ((t->inst && (t->inst->gone || t->inst->wish == WISH_DELETE ||
                               t->inst->wish == WISH_UNKNOWN)) ||
+                 (t->keypair && (t->keypair->gone || t->keypair->unsure)) ||
                  (t->token && (t->token->revoked || t->token->unsure)));
     char word[64];
     snprintf(word, sizeof(word), "%.60s ", p.code);
@@ -741,6 +911,8 @@ call_of(const struct todo *t, const char *key)
     }
     if (key[0])
         rig_header(call, "Idempotency-Key", key);
+    if (t->if_match[0])
+        rig_header(call, "If-Match", t->if_match);
     return call;
 }
 
@@ -780,7 +952,7 @@ remember(struct ctx *x, const struct todo *t)
     struct cloud *c = x->c;
     struct memo *m = &c->memos[cloud_pick(c, C_MEMOS)];
 
-    if (!t->key[0] || t->call->body.len >= sizeof(m->reply) ||
+    if (!t->key[0] || t->verb->make == make_dry || t->call->body.len >= sizeof(m->reply) ||
         t->call->status >= 300)
         return;
     *m = (struct memo){.used = true,
