@@ -131,6 +131,7 @@ begin_vm(struct ctx *x, struct sim_node *n, struct sim_vm *v)
     v->truth = (int)c->n_runs;
     struct truth *t = &c->runs[c->n_runs++];
     *t = (struct truth){.run = v->run,
+                        .again = v->restarts > 0,
                         .began = c->now_us,
                         .vcpus = v->vcpus,
                         .memory_bytes = v->memory_bytes};

@@ -106,6 +106,7 @@ struct truth {
     int64_t began, ended;     /* of the simulated VM */
     int64_t start_us, end_us; /* as the row must have it; 0 none */
     bool inexact;             /* told late or not known */
+    bool again;               /* by the policy: begun without a wish for it */
     int64_t vcpus, memory_bytes;
 };
 
@@ -118,8 +119,9 @@ struct minst {
     int project;
     enum minst_wish wish; /* the last that was acknowledged and stands */
     bool gone;            /* seen deleted */
-    int restart_policy;   /* as acknowledged last; -1 not known */
-    int label;            /* likewise */
+    bool resized;
+    int restart_policy; /* as acknowledged last; -1 not known */
+    int label;          /* likewise */
     char operation[ID_SIZE];
     int64_t created_us, ended_run, last_run;
 };

@@ -145,9 +145,9 @@ build(struct ctx *x)
     for (int k = 0; k < C_NODES; k++)
         add_node(x, k);
     for (int p = 0; p < C_PROJECTS; p++)
-        x->c->limit[p] = x->c->ceiling[p] = check_int(
-            x, "SELECT instances FROM quotas WHERE project_id = ?1",
-            x->c->project[p], NULL);
+        x->c->limit[p] = x->c->ceiling[p] =
+            check_int(x, "SELECT instances FROM quotas WHERE project_id = ?1",
+                      x->c->project[p], NULL);
     /* Every node is up and has said how large it is. */
     if (!agents_settle(x))
         cloud_fail(x, "the nodes said nothing");

@@ -229,8 +229,7 @@ make_keypair(struct ctx *x, struct todo *t)
 
     if (c->n_keypairs + C_GROUP >= C_KEYPAIRS || t->actor->project < 0)
         return false;
-    snprintf(t->name, sizeof(t->name), "secret-k%lld",
-             (long long)++c->n_names);
+    snprintf(t->name, sizeof(t->name), "secret-k%lld", (long long)++c->n_names);
     ask(t, "POST", "/v1/keypairs");
     say(t,
         "{\"name\":\"%s\",\"public_key\":\"ssh-ed25519 "
@@ -491,6 +490,7 @@ static void
 done_resize(struct ctx *x, struct todo *t)
 {
     new_operation(x, t);
+    t->inst->resized = true;
     if (t->inst->wish != WISH_STOP)
         t->inst->wish = WISH_NONE;
 }
@@ -952,8 +952,8 @@ remember(struct ctx *x, const struct todo *t)
     struct cloud *c = x->c;
     struct memo *m = &c->memos[cloud_pick(c, C_MEMOS)];
 
-    if (!t->key[0] || t->verb->make == make_dry || t->call->body.len >= sizeof(m->reply) ||
-        t->call->status >= 300)
+    if (!t->key[0] || t->verb->make == make_dry ||
+        t->call->body.len >= sizeof(m->reply) || t->call->status >= 300)
         return;
     *m = (struct memo){.used = true,
                        .actor = (int)(t->actor - c->actors),
