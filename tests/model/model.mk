@@ -4,7 +4,8 @@
 model_ldflags = $(AM_LDFLAGS) -Wl,--wrap=http_header,--wrap=http_query \
 	-Wl,--wrap=http_each_query,--wrap=http_peer,--wrap=http_suspend \
 	-Wl,--wrap=http_resume,--wrap=clock_now_us,--wrap=clock_mono_us \
-	-Wl,--wrap=getrandom,--wrap=nodes_tick,--wrap=log_write
+	-Wl,--wrap=getrandom,--wrap=nodes_tick,--wrap=log_write \
+	-Wl,--wrap=db_checkpoint_start
 model_sources = tests/model/rig.c tests/model/rig.h tests/model/vfs.c \
 	tests/model/vfs.h tests/model/cloud.c tests/model/cloud.h \
 	tests/model/life.h tests/model/agents.c tests/model/tenants.c \

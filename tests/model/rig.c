@@ -9,12 +9,14 @@
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/db_checkpoint.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
 #include "controllerd/passwords.h"
 #include "controllerd/quota.h"
+#include "tests/model/vfs.h"
 
 /* ---- clock and random bytes ---- */
 
@@ -85,6 +87,28 @@ __wrap_log_write(enum log_level level, const char *msg, const char *kv, ...)
     vprintf(kv, ap);
     va_end(ap);
     printf("\n");
+}
+
+/* Runs here are short: what is copied into the database after thousands of
+ * pages is copied after a few, so that storage fails in that, too. */
+int __wrap_db_checkpoint_start(struct db *writer,
+                               const struct db_checkpoint_limits *l,
+                               struct db_checkpoint **ret);
+int __real_db_checkpoint_start(struct db *writer,
+                               const struct db_checkpoint_limits *l,
+                               struct db_checkpoint **ret);
+
+int
+__wrap_db_checkpoint_start(struct db *writer,
+                           const struct db_checkpoint_limits *l,
+                           struct db_checkpoint **ret)
+{
+    struct db_checkpoint_limits few = *l;
+
+    few.start_pages = 40;
+    few.hold_pages = 90;
+    few.rest_pages = 20;
+    return __real_db_checkpoint_start(writer, &few, ret);
 }
 
 /* ---- the transport ---- */
@@ -317,6 +341,22 @@ first_resumed(struct rig *rig)
     return c;
 }
 
+/* The model is only touched by who is calm (vfs.h); the controller's threads
+ * go on while we wait for them. */
+static void
+yield(struct rig *rig)
+{
+    if (rig->running)
+        vfs_go();
+}
+
+static void
+resume(struct rig *rig)
+{
+    if (rig->running)
+        vfs_calm();
+}
+
 void
 rig_settle(struct rig *rig)
 {
@@ -324,10 +364,12 @@ rig_settle(struct rig *rig)
     struct rig_call *c;
 
     do {
+        yield(rig);
         pthread_mutex_lock(&ctl->drain_lock);
         while (ctl->submitted)
             pthread_cond_wait(&ctl->drained, &ctl->drain_lock);
         pthread_mutex_unlock(&ctl->drain_lock);
+        resume(rig);
         c = first_resumed(rig);
         if (c)
             handle(rig, c);
@@ -376,6 +418,7 @@ gate_done(struct db_job *job, int result)
 void
 rig_hold(struct rig *rig)
 {
+    yield(rig);
     rig->gate.held = true;
     rig->gate.job = (struct db_job){.run = gate_run, .done = gate_done};
     db_writer_submit(rig->ctl.writer, &rig->gate.job);
@@ -383,6 +426,7 @@ rig_hold(struct rig *rig)
     while (!rig->gate.entered)
         pthread_cond_wait(&rig->gate.cond, &rig->gate.lock);
     pthread_mutex_unlock(&rig->gate.lock);
+    resume(rig);
 }
 
 void
@@ -416,7 +460,10 @@ rig_minute(struct rig *rig)
 {
     struct expiry e = {.job.run = expire_run, .ctl = &rig->ctl};
 
-    return db_writer_call(rig->ctl.writer, &e.job);
+    yield(rig);
+    int r = db_writer_call(rig->ctl.writer, &e.job);
+    resume(rig);
+    return r;
 }
 
 /* ---- start and stop, as in main.c ---- */
@@ -487,6 +534,10 @@ start(struct rig *rig, struct db *db, struct err *reterr)
         r = waiters_start(ctl);
     if (r == 0)
         r = open_peek(rig, reterr);
+    if (r == 0) {
+        vfs_calm();
+        rig->running = true;
+    }
     return r;
 }
 
@@ -533,6 +584,9 @@ rig_close(struct rig *rig)
 {
     struct ctl *ctl = &rig->ctl;
 
+    if (rig->running)
+        vfs_go();
+    rig->running = false;
     atomic_store(&ctl->stopping, true);
     if (ctl->waiters)
         waiters_stop(ctl);

@@ -43,6 +43,7 @@ struct rig_call {
 struct rig {
     struct ctl ctl;
     pthread_mutex_t lock;
+    bool running;
     struct rig_call *pending;
     sqlite3 *peek; /* rows as they are, read by the test's own SQL */
     struct {

@@ -187,6 +187,32 @@ apply(struct shadow *s, enum luck luck)
 
 /* ---- faults ---- */
 
+static pthread_mutex_t calm_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool calm;
+
+void
+vfs_calm(void)
+{
+    pthread_mutex_lock(&calm_lock);
+    calm = true;
+}
+
+void
+vfs_go(void)
+{
+    calm = false;
+    pthread_mutex_unlock(&calm_lock);
+}
+
+/* An end of the process waits until nobody writes. */
+static _Noreturn void
+end_process(void)
+{
+    if (!calm)
+        pthread_mutex_lock(&calm_lock);
+    _exit(VFS_EXIT);
+}
+
 /* lock is held, and stays so. */
 static _Noreturn void
 power_fails(void)
@@ -224,6 +250,8 @@ strikes(const struct file *f)
         return false;
     atomic_store(&struck, true);
     if (plan.fault == VFS_POWER) {
+        if (!calm)
+            pthread_mutex_lock(&calm_lock);
         pthread_mutex_lock(&lock);
         power_fails();
     }
@@ -298,7 +326,7 @@ f_sync(sqlite3_file *f, int flags)
         pthread_mutex_unlock(&lock);
     }
     if (atomic_fetch_add(&syncs, 1) + 1 == plan.at && plan.fault == VFS_KILL)
-        _exit(VFS_EXIT);
+        end_process();
     return SQLITE_OK;
 }
 
