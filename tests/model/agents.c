@@ -634,18 +634,12 @@ agents_settle(struct ctx *x)
     return any;
 }
 
+/* What was still held was answered as the controller stopped; nobody hears. */
 void
-agents_closing(struct ctx *x)
+agents_closed(struct ctx *x)
 {
-    for (int k = 0; k < C_NODES; k++) {
-        if (!x->poll[k])
-            continue;
-        /* The controller stops: held polls are answered with what there is. */
-        if (!x->poll[k]->done)
-            waiters_notify(&x->rig.ctl, waiters_key(x->c->nodes[k].id));
-        rig_settle(&x->rig);
-        end_poll(x, k);
-    }
+    for (int k = 0; k < C_NODES; k++)
+        rig_call_free(x->poll[k]);
 }
 
 /* Of a report that was under way when the controller died only the rows know

@@ -153,8 +153,8 @@ life_main(void *arg)
     check_rows(x);
     tenants_reopened(x);
     l->run(x);
-    agents_closing(x);
     rig_close(&x->rig);
+    agents_closed(x);
     return NULL;
 }
 

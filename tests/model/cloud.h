@@ -258,7 +258,8 @@ bool agents_settle(struct ctx *x);
 void agents_guest(struct ctx *x);
 /* The controller is new: what was under way is settled by its rows. */
 void agents_reopened(struct ctx *x);
-void agents_closing(struct ctx *x);
+/* After rig_close(). */
+void agents_closed(struct ctx *x);
 /* A report's fate: applied as a whole or not at all. */
 void agents_applied(struct ctx *x, int node, const struct sim_obs *obs,
                     size_t n, int64_t sent_us);

@@ -151,7 +151,6 @@ build(struct ctx *x)
     /* Every node is up and has said how large it is. */
     if (!agents_settle(x))
         cloud_fail(x, "the nodes said nothing");
-    agents_closing(x);
 }
 
 void
@@ -168,6 +167,7 @@ cloud_build(struct cloud *c)
     memcpy(c->project[C_PROJECTS], x.rig.ctl.default_project, ID_SIZE);
     build(&x);
     rig_close(&x.rig);
+    agents_closed(&x);
 }
 
 static void *
