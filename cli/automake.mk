@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	cli/args.c cli/args.h \
+	cli/backup.c \
 	cli/body.c \
 	cli/call.c \
 	cli/cli.h \

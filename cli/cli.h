@@ -203,6 +203,7 @@ int cmd_image_create(struct cli *c);
 int cmd_console(struct cli *c);
 int cmd_log(struct cli *c);
 int cmd_usage(struct cli *c);
+int cmd_backup(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_complete(struct cli *c);
 

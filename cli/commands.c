@@ -381,6 +381,12 @@ const struct cli_cmd cli_cmds[] = {
     {"whoami", NULL, {{0}}, NULL, cmd_show, ROUTE_WHOAMI, false,
      "Show the token in use, its project and role", "virga whoami"},
 
+    {"admin", "backup", {{.metavar = "FILE", .type = ARG_FILE}}, NULL,
+     cmd_backup, ROUTE_BACKUP, false,
+     "Copy the controller's state into an archive (for operators); "
+     "virga-controllerd --restore FILE brings it back",
+     "virga admin backup virga-2026-11-22.tar.gz"},
+
     {"node", "list", {{0}}, opts_limit, cmd_list, ROUTE_NODE_LIST, false,
      "List nodes (for operators)", "virga node list"},
     {"node", "show", {REF("NODE", NODE)}, NULL, cmd_show, ROUTE_NODE_SHOW,

@@ -56,6 +56,8 @@ const struct conf_key ctl_config_keys[] = {
              "default, \"unlimited\" has no limits"),
     K("dashboard-dir", STRING, dashboard_dir, .dflt = PKGDATADIR "/dashboard",
       .doc = "files of the operator's page"),
+    K("restore", STRING, restore, .dflt = "",
+      .doc = "fill a new state folder from this backup and exit"),
     K("log-level", STRING, log_level, .dflt = "info",
       .doc = "error, warn, info or debug"),
     K("print-openapi", FLAG, print_openapi, .dflt = "no",

@@ -38,3 +38,6 @@ tests_unit_test_controllerd_sshkey_SOURCES = \
 	tests/unit/test-controllerd-sshkey.c
 tests_unit_test_controllerd_sshkey_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/data/ssh-keys.txt
+unit_tests += tests/unit/test-api-codec-labels
+tests_unit_test_api_codec_labels_SOURCES = tests/unit/test-api-codec-labels.c
+tests_unit_test_api_codec_labels_LDADD = $(API_LIBS) $(UNIT_LIBS)

@@ -26,7 +26,7 @@
 
 struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
-        *dashboard_dir, *project_quota;
+        *dashboard_dir, *project_quota, *restore;
     int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
         request_timeout_us, stuck_after_us, session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
@@ -57,7 +57,8 @@ struct ctl {
     pthread_mutex_t sched_lock;
     struct sched *sched;
     char default_project[ID_SIZE];
-    int64_t seq; /* last change number; the writer's only */
+    int64_t seq;       /* last change number; the writer's only */
+    int64_t seq_floor; /* all of them are above; set at start */
     _Atomic bool stopping;
     /* Requests under way, and those of them at the writer; see
      * dispatch_drain(). */
@@ -90,7 +91,8 @@ struct handler {
     /* After the commit, on the writer's thread. */
     void (*committed)(struct call *c);
     /* BODY_STREAM: before the body, for each part of it, and after it on a
-     * thread that may block; then write() runs. */
+     * thread that may block; then write() runs, if there is one. The last
+     * alone is for what takes its time without a body. */
     int (*stream_begin)(struct call *c, struct db *db);
     int (*stream_data)(struct call *c, const void *data, size_t n);
     int (*stream_finish)(struct call *c);

@@ -385,7 +385,7 @@ finish_stream(void *arg)
     struct call *c = arg;
     int r = c->h->stream_finish(c);
 
-    if (r == 0) {
+    if (r == 0 && c->h->write) {
         submit(c);
     } else {
         struct ctl *ctl = c->ctl;
@@ -467,7 +467,7 @@ on_handle(struct http_req *rq, void *arg)
     if (r >= 0 && !c->submitted) {
         c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
-        if (r == CALL_WRITE && c->h->write)
+        if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
             r = start_write(c);
         else if (r == CALL_WRITE || r == CALL_READ)
             r = (db = reader(c)) ? c->h->read(c, db) : c->err.number;

@@ -206,6 +206,9 @@ h_agent_desired(struct call *c, struct db *db)
     if (query_int(c, "after", 0, INT64_MAX, 0, &after) < 0 ||
         query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
+    /* What it knows is from before the controller's state was restored. */
+    if (since < c->ctl->seq_floor)
+        since = 0;
     nodes_seen(c->ctl, node);
     nodes_tell(c->ctl, node, since ? since : after);
     int64_t now = clock_mono_us();
@@ -228,6 +231,8 @@ h_agent_desired(struct call *c, struct db *db)
     }
     d.full = since == 0;
     d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
+    if (!d.more)
+        d.seq = MAX(d.seq, c->ctl->seq_floor);
     if (!d.more)
         nodes_settled(c->ctl, node, d.seq, version);
     if (may_wait && d.instances.n == 0 && d.requests.n == 0) {

@@ -139,7 +139,7 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_WEBHOOK_REDELIVER] = {.plain = h_todo},
     [ROUTE_AUDIT_LIST] = {.plain = h_todo},
 
-    [ROUTE_BACKUP] = {.plain = h_todo},
+    [ROUTE_BACKUP] = {.stream_finish = h_backup},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},
     [ROUTE_DASHBOARD_FILE] = {.plain = h_dashboard_file},
 };

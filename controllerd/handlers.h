@@ -12,6 +12,7 @@ int h_readyz(struct call *c, struct db *db);
 int h_metrics(struct call *c);
 int h_openapi(struct call *c);
 int h_ca(struct call *c);
+int h_backup(struct call *c);
 int h_dashboard(struct call *c);
 int h_dashboard_file(struct call *c);
 

@@ -14,6 +14,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/backup.h"
 #include "controllerd/config.h"
 #include "controllerd/quota.h"
 
@@ -164,8 +165,11 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
         r = image_sweep(ctl, *ret_db, reterr);
     if (r == 0) {
         r = store_instance_max_seq(*ret_db, &ctl->seq);
+        if (r == 0)
+            r = store_seq_floor(*ret_db, &ctl->seq_floor);
         if (r < 0)
             db_err(*ret_db, r, reterr);
+        ctl->seq = MAX(ctl->seq, ctl->seq_floor);
         ctl->seq = MAX(ctl->seq, (int64_t)1); /* see h_agent_desired() */
     }
     return r;
@@ -294,6 +298,13 @@ main(int argc, char **argv)
         return r < 0 ? fail(&e, 2) : 0;
     if (ctl.cfg.print_openapi || ctl.cfg.print_reference) {
         r = print_document(ctl.cfg.print_openapi, &e);
+        conf_release(ctl_config_keys, ctl_config_keys_n, &ctl.cfg);
+        return r < 0 ? fail(&e, 1) : 0;
+    }
+    if (ctl.cfg.restore && *ctl.cfg.restore) {
+        r = backup_restore(ctl.cfg.restore, ctl.cfg.state_dir, &e);
+        if (r == 0)
+            printf("restored %s into %s\n", ctl.cfg.restore, ctl.cfg.state_dir);
         conf_release(ctl_config_keys, ctl_config_keys_n, &ctl.cfg);
         return r < 0 ? fail(&e, 1) : 0;
     }

@@ -18,6 +18,13 @@
 /* Opens (creating and migrating when writable) and prepares everything. */
 int store_open(const char *path, bool writable, struct db **ret,
                struct err *reterr) _must_check_;
+/* Changes of desired state have numbers above it; 0 in a database that was
+ * never restored. */
+int store_seq_floor(struct db *db, int64_t *ret) _must_check_;
+/* In a database that comes from a backup: raises that number above all that
+ * agents may have heard of since, and those of the instances with it, so that
+ * each agent gets everything anew. */
+int store_begin_anew(struct db *db) _must_check_;
 /* A write that proves that the database takes writes. */
 int store_probe(struct db *db) _must_check_;
 

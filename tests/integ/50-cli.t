@@ -182,6 +182,24 @@ try 2 instance set web --restart often
 tap_ok "instance set: the words are named" hints on-failure
 try 0 instance show web -o json
 tap_is "reboot: a third run" "$(j .run)" 3
+try 0 instance pause web --wait
+try 0 instance resume web --wait
+try 0 instance rename web shop
+try 0 instance rename shop web
+try 0 instance label web env=prod,tier= -o json
+tap_is "labels: all of them" "$(j '.labels.env + .labels.tier + "!"')" 'prod!'
+try 2 instance label web env
+tap_ok "labels: what they look like" hints KEY=VALUE
+try 0 instance label web
+try 0 instance protect web
+try 4 instance rebuild web --image tiny --wait
+try 0 instance unprotect web
+try 4 instance resize web --flavor small --wait
+try 0 instance lock web
+try 4 instance stop web
+tap_ok "locked: it says so" hints locked
+try 0 instance unlock web -o json
+tap_is "unlocked" "$(j .locked)" null
 try 0 instance stop "$id" --force --wait
 try 3 instance start none
 try 0 operation list --limit 3 -o json
@@ -190,6 +208,12 @@ op=$(j '.[0].id')
 try 0 operation show "$op"
 try 0 operation wait "$op"
 try 3 operation show 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77
+try 0 operation list --stuck -o json
+tap_is "nothing is stuck" "$(j length)" 0
+try 4 operation cancel "$op"
+try 4 operation retry "$op"
+try 4 operation undo "$op"
+tap_ok "undo: why not" hints "did not fail"
 try 2 operation show not-an-id
 try 0 usage -o json
 tap_ok "usage: both instances" j '.items | length == 2'
