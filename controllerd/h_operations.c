@@ -28,6 +28,7 @@ static const struct filter_spec filter_spec = {
 struct scan {
     struct filter f;
     bool running; /* no other can match: they have an index of their own */
+    const char *resource; /* likewise; NULL: of any */
     const char *project;
     char at[ID_SIZE];      /* the last that was looked at */
     struct codec_list got; /* struct api_operation */
@@ -54,6 +55,17 @@ take(struct ctl *ctl, struct scan *s, struct store_operation *o)
     o->a = (struct api_operation){0};
 }
 
+static int
+page_of(struct db *db, const struct scan *s, int limit, struct codec_list *ret)
+{
+    if (s->resource)
+        return store_operation_list_resource(db, s->project, s->resource, s->at,
+                                             limit, ret);
+    if (s->running)
+        return store_operation_list_running(db, s->project, s->at, limit, ret);
+    return store_operation_list(db, s->project, s->at, limit, ret);
+}
+
 /* True in *ret_more: there are rows that it has not looked at. */
 static int
 scan(struct ctl *ctl, struct db *db, struct scan *s, size_t limit,
@@ -64,9 +76,7 @@ scan(struct ctl *ctl, struct db *db, struct scan *s, size_t limit,
     *ret_more = true;
     while (*ret_more && s->got.n < limit && s->seen < SCAN_LIMIT) {
         struct codec_list page = {0};
-        int r = (s->running
-                     ? store_operation_list_running
-                     : store_operation_list)(db, s->project, s->at, ask, &page);
+        int r = page_of(db, s, ask, &page);
         struct store_operation *o = page.items;
         size_t k = 0;
 
@@ -97,6 +107,7 @@ h_operation_list(struct call *c, struct db *db)
         return r;
     s.running = streq(filter_value(&s.f, "stuck"), "true") ||
                 streq(filter_value(&s.f, "state"), "running");
+    s.resource = filter_value(&s.f, "resource_id");
     r = scan(c->ctl, db, &s, (size_t)limit, &more);
     if (r < 0)
         return store_error(c, db, r);

@@ -2,6 +2,7 @@
 # that a build of Virga needs no node; its names change with its contents,
 # hence folders rather than lists of files.
 EXTRA_DIST += \
+	dashboard/.gitignore \
 	dashboard/build.sh \
 	dashboard/dist \
 	dashboard/eslint.config.js \

@@ -20,5 +20,9 @@ export default defineConfig({
   },
   // `npm run dev` answers for the API with a controller's replies.
   server: { proxy: { '/v1': { target: controller, secure: false } } },
-  test: { environment: 'jsdom', include: ['test/**/*.test.{ts,tsx}'] },
+  test: {
+    testTimeout: 60_000,
+    environment: 'jsdom',
+    include: ['test/**/*.test.{ts,tsx}'],
+  },
 });

@@ -286,6 +286,10 @@ int store_operation_list(struct db *db, const char *project, const char *before,
 int store_operation_list_running(struct db *db, const char *project,
                                  const char *before, int limit,
                                  struct codec_list *ret) _must_check_;
+int store_operation_list_resource(struct db *db, const char *project,
+                                  const char *resource, const char *before,
+                                  int limit,
+                                  struct codec_list *ret) _must_check_;
 int store_operation_update(struct db *db,
                            const struct store_operation *o) _must_check_;
 

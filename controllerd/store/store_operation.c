@@ -11,6 +11,7 @@ enum {
     LIST_ALL,
     LIST_PROJECT,
     LIST_RUNNING,
+    LIST_RESOURCE,
     UPDATE,
 };
 
@@ -34,6 +35,10 @@ static const char *const sql[] = {
                      "operations_running WHERE state = 0 AND id < ?2 AND "
                      "(?1 IS NULL OR project_id = ?1) "
                      "ORDER BY id DESC LIMIT ?3",
+    [LIST_RESOURCE] = "SELECT " COLUMNS " FROM operations INDEXED BY "
+                      "operations_resource WHERE resource_id = ?2 AND "
+                      "id < ?3 AND (?1 IS NULL OR project_id = ?1) "
+                      "ORDER BY id DESC LIMIT ?4",
     [UPDATE] = "UPDATE operations SET state = ?2, step = ?3, problem_code = "
                "?4, problem_message = ?5, finished_at = ?6, reason = ?7, "
                "attempt = ?8, generation = ?9, updated_at = ?10, "
@@ -160,6 +165,17 @@ store_operation_list_running(struct db *db, const char *project,
                      (int64_t)limit);
 
     return get_rows(db, S(LIST_RUNNING), r, ret);
+}
+
+int
+store_operation_list_resource(struct db *db, const char *project,
+                              const char *resource, const char *before,
+                              int limit, struct codec_list *ret)
+{
+    int r = db_query(db, S(LIST_RESOURCE), "sssi", project, resource,
+                     below(before), (int64_t)limit);
+
+    return get_rows(db, S(LIST_RESOURCE), r, ret);
 }
 
 int

@@ -3,9 +3,9 @@
 import { useEffect, useState } from 'preact/hooks';
 import { useAccess } from './access';
 import type { Whoami } from './api/types';
+import { Brand } from './components/brand';
 import { ConfirmDialog } from './components/confirm';
 import { attempt, clearNotices, Notices } from './components/notice';
-import icon from './icon.svg';
 import { liveState, start, stop } from './live/live';
 import { href, useRoute, type Route } from './router';
 import { actIn, reached, session, signOut } from './session';
@@ -44,7 +44,7 @@ const places: {
     name: 'operations',
     title: 'Operations',
     may: (a) => a.read,
-    view: (r) => <Operations query={r.query} />,
+    view: () => <Operations />,
   },
   {
     name: 'usage',
@@ -134,9 +134,7 @@ function SignedIn(props: { who: Whoami; byToken: boolean }) {
   return (
     <>
       <header>
-        <p class="brand">
-          <img src={icon} alt="" width="26" height="26" /> Virga
-        </p>
+        <Brand />
         {access.read && <LiveMark />}
         <p id="who">
           {who.user_name ?? who.token_name ?? ''} ({who.role})

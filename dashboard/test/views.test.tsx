@@ -17,7 +17,7 @@ const settle = (check: () => void) =>
       await act(() => undefined);
       check();
     },
-    { timeout: 10_000 },
+    { timeout: 50_000 },
   );
 
 function instance(n: number, more: object = {}) {

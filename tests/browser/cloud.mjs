@@ -46,6 +46,7 @@ export class Cloud {
       ...['--state-dir', this.path('controller')],
       ...['--listen', this.listen],
       ...['--dashboard-dir', join(source, 'dashboard', 'dist')],
+      ...['--operation-stuck-after', '3s'],
     );
     const url = await until('the controller is ready', async () => {
       if (this.controller.exitCode !== null)
@@ -102,23 +103,30 @@ export class Cloud {
 
   /** The command line's JSON. */
   async virga(...args) {
-    const { stdout } = await run(join(build, 'virga'), [...args, '-o', 'json'], {
-      env: {
-        ...process.env,
-        VIRGA_URL: this.url,
-        VIRGA_CA: this.path('controller/pki/ca.crt'),
-        VIRGA_TOKEN: this.token,
+    const { stdout } = await run(
+      join(build, 'virga'),
+      [...args, '-o', 'json'],
+      {
+        env: {
+          ...process.env,
+          VIRGA_URL: this.url,
+          VIRGA_CA: this.path('controller/pki/ca.crt'),
+          VIRGA_TOKEN: this.token,
+        },
       },
-    });
+    );
     return stdout.trim() ? JSON.parse(stdout) : undefined;
   }
 
   /** A request as an API client makes it; its reply. */
   http(method, path, { headers = {}, body, token = this.token } = {}) {
     return new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(this.url);
       const rq = request(
-        this.url + path,
         {
+          hostname,
+          port,
+          path, // as it is: a URL would be made straight
           method,
           ca: this.ca,
           headers: {
@@ -144,7 +152,10 @@ export class Cloud {
 
   /** As http(), but fails on an error and gives the JSON. */
   async rest(method, path, body, options = {}) {
-    const { status, text } = await this.http(method, path, { body, ...options });
+    const { status, text } = await this.http(method, path, {
+      body,
+      ...options,
+    });
     if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
     return text ? JSON.parse(text) : undefined;
   }

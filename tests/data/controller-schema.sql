@@ -243,6 +243,7 @@ CREATE INDEX instances_node ON instances (node_id, seq)
 CREATE INDEX keypairs_project ON keypairs (project_id, id);
 CREATE INDEX memberships_user ON memberships (user_id, project_id);
 CREATE INDEX operations_project ON operations (project_id, id);
+CREATE INDEX operations_resource ON operations (resource_id, id);
 CREATE INDEX operations_running ON operations (id) WHERE state = 0;
 CREATE INDEX sessions_expiry ON sessions (expires_at);
 CREATE INDEX sessions_project ON sessions (project_id);

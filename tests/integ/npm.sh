@@ -9,6 +9,7 @@
 
 npm_install() {
     local from=$top_srcdir/$1 stamp
+    local cache=${VIRGA_CACHE:-$top_builddir/cache}/npm
 
     npm_dir=$top_builddir/npm/$1
     mkdir -p "$npm_dir"
@@ -18,7 +19,14 @@ npm_install() {
     [ "$(cat "$npm_dir/.installed" 2>/dev/null)" != "$stamp" ] || return 0
     # Nothing of what is installed is run by the installation.
     (cd "$npm_dir" && npm ci --ignore-scripts --no-audit --no-fund \
-        --cache "${VIRGA_CACHE:-$top_builddir/cache}/npm" --prefer-offline) ||
-        return
+        --cache "$cache" --prefer-offline) >"$npm_dir/npm-ci.log" 2>&1 || {
+        cat "$npm_dir/npm-ci.log"
+        if grep -qE 'E(NOTFOUND|AI_AGAIN|CONNREFUSED|CONNRESET|TIMEDOUT)|'\
+'E(NETUNREACH|HOSTUNREACH)|network' "$npm_dir/npm-ci.log"; then
+            echo "npm's registry $(npm config get registry 2>/dev/null) cannot" \
+                "be reached, and $cache does not hold all packages of $1"
+        fi
+        return 1
+    }
     echo "$stamp" >"$npm_dir/.installed"
 }

@@ -429,6 +429,21 @@ page__of_operations_is_newest_first(void **state)
                         "000000000002");
     store_operations_clear(&l);
 
+    /* Those of one resource, of one project or of all. */
+    assert_int_equal(
+        store_operation_list_resource(
+            DB, NULL, P1, "0197b3a0-0000-7000-8000-000000000005", 2, &l),
+        0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(((struct store_operation *)l.items)[1].a.id + 24,
+                        "000000000003");
+    store_operations_clear(&l);
+    assert_int_equal(store_operation_list_resource(DB, P2, P1, "", 9, &l), 0);
+    assert_int_equal(l.n, 1);
+    store_operations_clear(&l);
+    assert_int_equal(store_operation_list_resource(DB, NULL, P2, "", 9, &l), 0);
+    assert_int_equal(l.n, 0);
+
     /* Those that run alone, of one project or of all. */
     assert_int_equal(store_operation_list_running(DB, NULL, "", 2, &l), 0);
     assert_int_equal(l.n, 2);

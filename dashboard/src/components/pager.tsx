@@ -44,7 +44,7 @@ export function Pager(props: {
       : !shown
         ? `No ${what}`
         : !next && !paging.number
-          ? `${shown} ${what}`
+          ? `${shown} ${shown === 1 ? what.slice(0, -1) : what}`
           : `${first}–${first + shown - 1} of ${what}`;
   return (
     <nav class="pager" aria-label={`Pages of ${what}`}>

@@ -7,8 +7,8 @@
 //
 // A hidden page has no stream (browsers allow six connections to a server for
 // all of their tabs); it resumes where it was when it is looked at again.
-import { ApiError, raw, url } from '../api/client';
-import type { Event } from '../api/types';
+import { ApiError, call, raw, url } from '../api/client';
+import type { Event, Page } from '../api/types';
 import { Store } from '../store';
 import { SseParser, type Message } from './sse';
 
@@ -18,6 +18,8 @@ const SILENCE_MS = 60_000; // the controller says something more often
 const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 10_000;
 const KEEP = 200;
+/** Later than every event: the answer tells which there are (a "reset"). */
+const NEWEST = '9007199254740991';
 
 export const liveState = new Store<LiveState>('off');
 /** The latest events, newest first. */
@@ -26,7 +28,7 @@ export const recent = new Store<readonly Event[]>([]);
 type Listener = (e: Event | null) => void;
 const listeners = new Set<Listener>();
 let run: AbortController | undefined;
-let last = '';
+let last = NEWEST;
 let wait = FIRST_WAIT_MS;
 
 /** Calls f for each event; with null when some may have been missed. */
@@ -41,26 +43,46 @@ function tell(e: Event | null) {
   for (const f of [...listeners]) f(e);
 }
 
-function onMessage(m: Message) {
+function keep(events: readonly Event[]) {
+  const bySeq = new Map([...events, ...recent.get()].map((e) => [e.seq, e]));
+  recent.set([...bySeq.values()].sort((a, b) => b.seq - a.seq).slice(0, KEEP));
+}
+
+/** What happened before the page was opened. */
+async function history(first: number, newest: number, signal: AbortSignal) {
+  const page = (await call('get', '/v1/events', {
+    query: {
+      since: String(Math.max(first - 1, newest - KEEP, 0)),
+      limit: String(KEEP),
+    },
+    signal,
+  })) as Page<Event>;
+  if (!signal.aborted) keep(page.items);
+}
+
+function onMessage(m: Message, signal: AbortSignal) {
   if (m.id) last = m.id;
-  let e: Event;
+  let e: Partial<Event> & { first_seq?: number; last_seq?: number };
   try {
-    e = JSON.parse(m.data) as Event;
+    e = JSON.parse(m.data) as typeof e;
   } catch {
     return; // not an event of the API
   }
-  if (typeof e.kind !== 'string') return;
-  recent.set(
-    [e, ...recent.get().filter((r) => r.seq !== e.seq)].slice(0, KEEP),
-  );
-  tell(e);
+  if (m.event === 'reset') {
+    const { first_seq: first = 0, last_seq: newest = 0 } = e;
+    // Without it the list of events begins later: no reason to stop.
+    if (newest) history(first, newest, signal).catch(() => undefined);
+    tell(null);
+  } else if (typeof e.kind === 'string' && typeof e.seq === 'number') {
+    const event = e as Event;
+    keep([event]);
+    tell(event);
+  }
 }
 
 /** Reads one connection to its end. */
 async function follow(signal: AbortSignal) {
-  const query = last ? { since: last } : {};
-  const headers: Record<string, string> = { Accept: 'text/event-stream' };
-  if (last) headers['Last-Event-ID'] = last;
+  const headers = { Accept: 'text/event-stream', 'Last-Event-ID': last };
   const one = new AbortController();
   const stop = () => {
     one.abort();
@@ -68,7 +90,7 @@ async function follow(signal: AbortSignal) {
   signal.addEventListener('abort', stop);
   let timer = setTimeout(stop, SILENCE_MS);
   try {
-    const reply = await raw('get', url('/v1/events', {}, query), {
+    const reply = await raw('get', url('/v1/events'), {
       headers,
       signal: one.signal,
       stream: true,
@@ -78,7 +100,9 @@ async function follow(signal: AbortSignal) {
       await reply.body?.cancel();
       throw new Error('not an event stream');
     }
-    const parser = new SseParser(onMessage);
+    const parser = new SseParser((m) => {
+      onMessage(m, signal);
+    });
     const text = new TextDecoder();
     const reader = reply.body.getReader();
     wait = FIRST_WAIT_MS;
@@ -116,9 +140,6 @@ async function loop({ signal }: AbortController) {
       await follow(signal);
     } catch (e) {
       if (e instanceof ApiError && e.status === 401) return;
-      // What we ask to resume after is no longer there: begin with the new.
-      if (e instanceof ApiError && last && [400, 404, 410].includes(e.status))
-        last = '';
     }
     if (over()) return;
     liveState.set('reconnecting');
@@ -151,7 +172,7 @@ export function stop() {
   document.removeEventListener('visibilitychange', onVisibility);
   run?.abort();
   run = undefined;
-  last = '';
+  last = NEWEST;
   wait = FIRST_WAIT_MS;
   recent.set([]);
   liveState.set('off');

@@ -65,6 +65,9 @@ export function ConsoleLog(props: {
     <section aria-labelledby="h-log">
       <div class="bar">
         <h2 id="h-log">Console</h2>
+        <p class="soft line" id="log-note">
+          {shown.note || (shown.cut ? 'Earlier output is not shown.' : '')}
+        </p>
         <label class="check">
           <input
             type="checkbox"
@@ -77,9 +80,6 @@ export function ConsoleLog(props: {
           Follow
         </label>
       </div>
-      <p class="soft line" id="log-note">
-        {shown.note || (shown.cut ? 'Earlier output is not shown.' : '')}
-      </p>
       <pre
         id="log-text"
         ref={box}

@@ -1,4 +1,4 @@
-// events.tsx - what happened since the page was opened, as it comes.
+// events.tsx - what happened lately, and what happens, as it comes.
 import { State } from '../components/state';
 import { Table } from '../components/table';
 import { View } from '../components/view';
@@ -31,7 +31,7 @@ export function Events() {
           caption="Events, newest first"
           items={items}
           keyOf={(e) => String(e.seq)}
-          empty="Nothing has happened since this page was opened."
+          empty="Nothing has happened yet."
           columns={[
             { title: 'When', cell: (e) => when(e.at), className: 'num' },
             { title: 'What', cell: (e) => e.kind },

@@ -130,7 +130,7 @@ export function Nodes() {
               className: 'num',
             },
             {
-              title: 'Do',
+              title: 'Actions',
               className: 'do',
               cell: (n) => <CordonButton node={n} onDone={reload} />,
             },

@@ -105,7 +105,7 @@ export function OperationTable(props: {
           className: 'num',
         },
         {
-          title: 'Do',
+          title: 'Actions',
           className: 'do',
           cell: (o) => {
             const hung = o.stuck || o.state === 'failed';

@@ -5,7 +5,6 @@ import type { Event, Operation, Page } from '../api/types';
 import { PAGE, Pager, usePaging } from '../components/pager';
 import { View } from '../components/view';
 import { useLive } from '../live/use-live';
-import { replaceQuery } from '../router';
 import { OperationTable } from './operation-table';
 
 const STUCK_MS = 10_000; // time alone makes an operation stuck: no event says so
@@ -26,9 +25,8 @@ export function useStuck() {
   return useLive(load, concernsOperations, STUCK_MS);
 }
 
-export function Operations(props: { query: Record<string, string> }) {
-  const { state = '' } = props.query;
-  const paging = usePaging(state);
+export function Operations() {
+  const paging = usePaging('');
   const { token } = paging;
   const stuck = useStuck();
   const load = useCallback(
@@ -38,10 +36,9 @@ export function Operations(props: { query: Record<string, string> }) {
         query: {
           limit: String(PAGE),
           ...(token && { page_token: token }),
-          ...(state && { filter: `state=${state}` }),
         },
       })) as Page<Operation>,
-    [token, state],
+    [token],
   );
   const all = useLive(load, concernsOperations);
   const reload = () => {
@@ -63,25 +60,7 @@ export function Operations(props: { query: Record<string, string> }) {
         />
       </section>
       <section aria-labelledby="h-all">
-        <div class="bar">
-          <h2 id="h-all">All, newest first</h2>
-          <label>
-            State{' '}
-            <select
-              id="operation-state"
-              value={state}
-              onChange={(e) => {
-                replaceQuery({ state: e.currentTarget.value });
-              }}
-            >
-              <option value="">all</option>
-              <option>running</option>
-              <option>failed</option>
-              <option>succeeded</option>
-              <option>cancelled</option>
-            </select>
-          </label>
-        </div>
+        <h2 id="h-all">All, newest first</h2>
         <OperationTable
           id="operations"
           caption="Operations"

@@ -1,6 +1,7 @@
 // sign-in.tsx - by user and password, or with a token of the API.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, Cancelled } from '../api/client';
+import { Brand } from '../components/brand';
 import { Problem } from '../components/problem';
 import { signIn, signInByToken } from '../session';
 
@@ -48,6 +49,7 @@ export function SignIn(props: { reason: string }) {
           void submit();
         }}
       >
+        <Brand />
         <h1>Sign in</h1>
         <div role="alert" id="login-error">
           {error ? (

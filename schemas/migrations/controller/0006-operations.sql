@@ -32,3 +32,7 @@ UPDATE operations SET
     seq = coalesce((SELECT seq FROM instances i WHERE i.id = resource_id), 0)
     WHERE state = 0;
 CREATE INDEX operations_running ON operations (id) WHERE state = 0;
+
+-- What was done to one resource, newest first: GET /v1/operations with
+-- filter=resource_id=ID. Both are in time order, so that an insert appends.
+CREATE INDEX operations_resource ON operations (resource_id, id);
