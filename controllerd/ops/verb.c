@@ -92,7 +92,10 @@ op_verb(struct store_instance *i, enum op_verb v, struct err *reterr)
     i->power = (int)e->power;
     i->force = e->force;
     i->paused = e->paused;
-    i->a.run += e->new_run;
+    /* A run that is over, as one that failed while it was to be stopped, is
+     * not begun again by its node; it would wait for ever. */
+    bool over = e->power == POWER_RUNNING && i->ended_run >= i->a.run;
+    i->a.run += e->new_run || over;
     i->disk_epoch += e->new_disk;
     if (e->to >= 0)
         i->a.state = e->to;

@@ -62,8 +62,8 @@ CREATE TABLE images (
 CREATE TABLE instance_labels (
     project TEXT NOT NULL,
     key TEXT NOT NULL,
-    value TEXT NOT NULL,
     instance_id TEXT NOT NULL,
+    value TEXT NOT NULL,
     PRIMARY KEY (project, key, instance_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE instance_seeds (

@@ -67,7 +67,8 @@ bill(struct ctx *x, const struct sim_obs *o, int64_t at, bool late)
         last->end_us = at;
         last->inexact |= late || o->inexact;
     }
-    if (o->state == OBSERVED_DELETED && m->wish == WISH_DELETE)
+    if (o->state == OBSERVED_DELETED &&
+        (m->wish == WISH_DELETE || m->wish == WISH_UNKNOWN))
         m->gone = true;
 }
 
@@ -130,6 +131,7 @@ begin_vm(struct ctx *x, struct sim_node *n, struct sim_vm *v)
     v->truth = (int)c->n_runs;
     struct truth *t = &c->runs[c->n_runs++];
     *t = (struct truth){.run = v->run,
+                        .again = v->restarts > 0,
                         .began = c->now_us,
                         .vcpus = v->vcpus,
                         .memory_bytes = v->memory_bytes};
@@ -244,11 +246,15 @@ pass_running(struct ctx *x, struct sim_node *n, struct sim_vm *v)
     struct cloud *c = x->c;
 
     if (v->power == POWER_RUNNING && v->vm_run >= v->want_run) {
-        if (v->paused == v->want_paused)
+        /* A newer wish is answered, though nothing is to be done. */
+        if (v->paused == v->want_paused && v->told_seq == v->want_seq)
             return false;
         v->paused = v->want_paused;
-        tell(x, n, v, v->paused ? OBSERVED_PAUSED : OBSERVED_RUNNING, v->vm_run,
-             c->now_us, NULL);
+        v->told_seq = v->want_seq;
+        if (v->paused)
+            tell(x, n, v, OBSERVED_PAUSED, v->vm_run, c->now_us, NULL);
+        else
+            tell(x, n, v, OBSERVED_RUNNING, v->vm_run, v->vm_started, NULL);
         return true;
     }
     if (v->power != POWER_DELETED && !v->force && c->chaos &&
@@ -423,10 +429,10 @@ report_body(struct cloud *c, const struct sim_node *n, bool host, size_t n_obs,
     buf_adds(out, "{");
     if (host)
         buf_addf(out,
-                 "\"host\":{\"driver\":\"sim\",\"vcpus\":2,"
+                 "\"host\":{\"driver\":\"sim\",\"vcpus\":%d,"
                  "\"memory_bytes\":%lld,\"disk_bytes\":%lld,"
                  "\"traits\":[\"kernel-boot\",\"disk-boot\"]},",
-                 2LL << 30, 64LL << 30);
+                 SIM_VCPUS, SIM_MEMORY_BYTES, 64LL << 30);
     buf_adds(out, "\"observations\":[");
     for (size_t i = 0; i < n_obs; i++) {
         const struct sim_obs *o = &n->obs[i];
@@ -628,18 +634,12 @@ agents_settle(struct ctx *x)
     return any;
 }
 
+/* What was still held was answered as the controller stopped; nobody hears. */
 void
-agents_closing(struct ctx *x)
+agents_closed(struct ctx *x)
 {
-    for (int k = 0; k < C_NODES; k++) {
-        if (!x->poll[k])
-            continue;
-        /* The controller stops: held polls are answered with what there is. */
-        if (!x->poll[k]->done)
-            waiters_notify(&x->rig.ctl, waiters_key(x->c->nodes[k].id));
-        rig_settle(&x->rig);
-        end_poll(x, k);
-    }
+    for (int k = 0; k < C_NODES; k++)
+        rig_call_free(x->poll[k]);
 }
 
 /* Of a report that was under way when the controller died only the rows know

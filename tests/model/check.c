@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 
 /* ---- rows ---- */
 
@@ -142,9 +143,14 @@ check_claims(struct ctx *x)
         struct sched_resources used = {0}, limit = {0};
         struct rows r _cleanup_(rows_end) = rows_of(
             x,
-            "SELECT coalesce(sum(vcpus), 0), coalesce(sum(memory_bytes), 0),"
-            " coalesce(sum(disk_bytes), 0) FROM instances "
-            "WHERE node_id = ?1 AND deleted_at IS NULL",
+            /* A run that may be there keeps its size; ops/size.c. */
+            "SELECT coalesce(sum(max(i.vcpus, coalesce(s.vcpus, 0))), 0), "
+            "coalesce(sum(max(i.memory_bytes, coalesce(s.memory, 0))), 0), "
+            "coalesce(sum(max(i.disk_bytes, coalesce(s.disk, 0))), 0) "
+            "FROM instances i LEFT JOIN (SELECT instance_id, max(vcpus) AS "
+            "vcpus, max(memory_bytes) AS memory, max(disk_bytes) AS disk FROM "
+            "instance_sizes GROUP BY instance_id) s ON s.instance_id = i.id "
+            "WHERE i.node_id = ?1 AND i.deleted_at IS NULL",
             id, NULL);
 
         if (!row_next(&r) ||
@@ -162,6 +168,68 @@ check_claims(struct ctx *x)
                             used.memory_bytes > limit.memory_bytes ||
                             used.disk_bytes > limit.disk_bytes))
             cloud_fail(x, "node %d is overfull", k);
+    }
+}
+
+/* Invariant 3 of tenants: what memory counts for quotas is what the rows say,
+ * and nobody got more than was allowed. */
+static void
+check_quotas(struct ctx *x)
+{
+    struct cloud *c = x->c;
+
+    for (int p = 0; p < C_PROJECTS; p++) {
+        struct api_quota_values used;
+        int64_t have = check_int(x,
+                                 "SELECT count(*) FROM instances WHERE "
+                                 "project_id = ?1 AND deleted_at IS NULL",
+                                 c->project[p], NULL);
+        int64_t tokens =
+            check_int(x, "SELECT count(*) FROM tokens WHERE project_id = ?1",
+                      c->project[p], NULL);
+
+        int64_t vcpus = check_int(x,
+                                  "SELECT coalesce(sum(vcpus), 0) FROM "
+                                  "instances WHERE project_id = ?1 AND "
+                                  "deleted_at IS NULL",
+                                  c->project[p], NULL);
+
+        quota_used(&x->rig.ctl, c->project[p], &used);
+        if (used.instances != have || used.tokens != tokens ||
+            used.vcpus != vcpus)
+            cloud_fail(x,
+                       "project %d: counted %lld instances and %lld tokens, "
+                       "the rows have %lld and %lld",
+                       p, (long long)used.instances, (long long)used.tokens,
+                       (long long)have, (long long)tokens);
+        if (have > c->ceiling[p] && !c->crashed)
+            cloud_fail(x, "project %d has %lld instances, allowed are %lld", p,
+                       (long long)have, (long long)c->ceiling[p]);
+        have = MAX(c->limit[p], have);
+        c->ceiling[p] = MIN(c->ceiling[p], have);
+    }
+}
+
+/* The same, of what the simulated node really runs. */
+static void
+check_load(struct ctx *x)
+{
+    struct cloud *c = x->c;
+
+    for (int k = 0; k < C_NODES; k++) {
+        int64_t vcpus = 0, memory_bytes = 0;
+
+        for (size_t i = 0; i < c->nodes[k].n_vms; i++) {
+            const struct sim_vm *v = &c->nodes[k].vms[i];
+
+            if (!v->runs)
+                continue;
+            vcpus += c->runs[v->truth].vcpus;
+            memory_bytes += c->runs[v->truth].memory_bytes;
+        }
+        if (vcpus > SIM_VCPUS * 4 || memory_bytes > SIM_MEMORY_BYTES)
+            cloud_fail(x, "node %d runs %lld vCPUs, %lld bytes", k,
+                       (long long)vcpus, (long long)memory_bytes);
     }
 }
 
@@ -202,6 +270,8 @@ void
 check_step(struct ctx *x)
 {
     check_claims(x);
+    check_load(x);
+    check_quotas(x);
     if (x->c->step % 8 == 0)
         check_rows(x);
     x->c->checks++;
@@ -232,7 +302,7 @@ check_instance(struct ctx *x, struct rows *r)
     if (num(r, 4)) { /* deleted_at */
         if (v && (v->runs || v->disk))
             cloud_fail(x, "%s is deleted and still on its node", id);
-        if (m && m->wish != WISH_DELETE)
+        if (m && m->wish != WISH_DELETE && m->wish != WISH_UNKNOWN)
             cloud_fail(x, "%s is deleted and nobody asked", id);
         return;
     }
@@ -321,6 +391,10 @@ check_bills(struct ctx *x)
                        (long long)t->run, t->instance, (long long)num(&r, 0),
                        (long long)num(&r, 1), (long long)t->start_us,
                        (long long)t->end_us);
+        /* A node that starts a run by itself while a resize is on its way to
+         * it may do so with either size, and says nothing of which. */
+        if (t->again && tenants_find(c, t->instance)->resized)
+            continue;
         if (num(&r, 2) != t->vcpus || num(&r, 3) != t->memory_bytes)
             cloud_fail(x, "run %lld of %s: billed another size",
                        (long long)t->run, t->instance);

@@ -30,6 +30,9 @@ enum {
 
 /* ---- nodes ---- */
 
+#define SIM_VCPUS 2
+#define SIM_MEMORY_BYTES (2LL << 30)
+
 enum sim_phase {
     SIM_NEW,
     SIM_STARTING,
@@ -103,20 +106,22 @@ struct truth {
     int64_t began, ended;     /* of the simulated VM */
     int64_t start_us, end_us; /* as the row must have it; 0 none */
     bool inexact;             /* told late or not known */
+    bool again;               /* by the policy: begun without a wish for it */
     int64_t vcpus, memory_bytes;
 };
 
 /* ---- tenants ---- */
 
-enum minst_wish { WISH_NONE, WISH_STOP, WISH_DELETE };
+enum minst_wish { WISH_NONE, WISH_STOP, WISH_DELETE, WISH_UNKNOWN };
 
 struct minst {
     char id[ID_SIZE], name[64];
     int project;
     enum minst_wish wish; /* the last that was acknowledged and stands */
     bool gone;            /* seen deleted */
-    int restart_policy;   /* as acknowledged last; -1 not known */
-    int label;            /* likewise */
+    bool resized;
+    int restart_policy; /* as acknowledged last; -1 not known */
+    int label;          /* likewise */
     char operation[ID_SIZE];
     int64_t created_us, ended_run, last_run;
 };
@@ -126,12 +131,13 @@ struct actor {
     int project; /* -1: operator */
     enum api_role role;
     bool revoked, extra;
+    bool unsure; /* whether it was revoked, nobody heard */
 };
 
 struct memo {
     bool used;
     int actor;
-    char key[40], path[300], body[700];
+    char key[40], path[300], body[2000];
     int status; /* 0: the client never heard */
     char reply[3000];
 };
@@ -139,8 +145,30 @@ struct memo {
 struct mkeypair {
     char id[ID_SIZE], name[64];
     int project;
-    bool gone;
+    bool gone, unsure;
 };
+
+/* A call that was sent and not yet answered: who asks for what. Its pointers
+ * lead into the cloud or to constants, which are the same in every process
+ * that shares it. */
+struct verb;
+struct todo {
+    const struct verb *verb;
+    struct actor *actor;
+    struct minst *inst; /* what it is about, if that is an instance */
+    struct mkeypair *keypair;
+    struct actor *token;
+    bool foreign; /* and of another tenant */
+    bool revoked; /* the token was, when the call was sent */
+    bool bad;     /* must be refused: 400 and up, field named if `pointer` */
+    const char *pointer;
+    int number;
+    char if_match[24];
+    char method[8], path[300], name[64], key[40];
+    char body[2000];
+    struct rig_call *call; /* of this process */
+};
+#define C_GROUP 6
 
 struct cloud {
     uint64_t seed, rng;
@@ -149,6 +177,9 @@ struct cloud {
     char dir[200];
     bool chaos; /* guests and networks misbehave; off while it settles */
     char project[C_PROJECTS + 1][ID_SIZE]; /* the last: default */
+    /* How many instances a project may have: its limit, or what it had when
+     * that was lowered, less what it has given up since. */
+    int64_t ceiling[C_PROJECTS], limit[C_PROJECTS];
     struct actor actors[C_ACTORS];
     size_t n_actors;
     struct minst insts[C_INSTS];
@@ -160,8 +191,11 @@ struct cloud {
     struct truth runs[C_RUNS];
     size_t n_runs;
     struct memo memos[C_MEMOS];
+    struct todo flying[C_GROUP];
+    size_t n_flying;
     int64_t n_keys, n_names;
     /* Counted for the summary. */
+    int64_t storage_errors; /* calls that failed by the storage's fault */
     int64_t calls, refused, replays, reports, restarts, checks, vm_starts;
     bool crashed; /* by the test's own doing: not every reply was heard */
     size_t n_trace;
@@ -173,9 +207,9 @@ struct ctx {
     struct cloud *c;
     struct rig rig;
     struct rig_call *poll[C_NODES]; /* held */
-    sqlite3_stmt *statements[96]; /* of check.c */
+    sqlite3_stmt *statements[96];   /* of check.c */
     size_t n_statements;
-    bool verbose;
+    bool verbose, grouped;
     bool faults; /* storage fails: 500 and 507 are honest answers */
 };
 
@@ -197,7 +231,7 @@ void cloud_trace(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
 /* Prints how to repeat it and ends the process. */
 _Noreturn void cloud_fail(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
 /* What main() says to repeat a run. */
-extern const char *cloud_repeat;
+extern char cloud_repeat[300];
 
 /* ---- building a cloud to start from (template.c) ---- */
 
@@ -224,7 +258,8 @@ bool agents_settle(struct ctx *x);
 void agents_guest(struct ctx *x);
 /* The controller is new: what was under way is settled by its rows. */
 void agents_reopened(struct ctx *x);
-void agents_closing(struct ctx *x);
+/* After rig_close(). */
+void agents_closed(struct ctx *x);
 /* A report's fate: applied as a whole or not at all. */
 void agents_applied(struct ctx *x, int node, const struct sim_obs *obs,
                     size_t n, int64_t sent_us);
@@ -233,6 +268,8 @@ void agents_applied(struct ctx *x, int node, const struct sim_obs *obs,
 
 /* One call, or a group of them that the writer finds together. */
 void tenants_step(struct ctx *x);
+/* The controller died with calls under way: their clients come again. */
+void tenants_reopened(struct ctx *x);
 struct minst *tenants_find(struct cloud *c, const char *id);
 
 /* ---- what must hold (check.c) ---- */

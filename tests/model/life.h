@@ -9,8 +9,8 @@
 
 struct life {
     struct ctx x;
-    void (*opened)(struct ctx *x); /* may be NULL */
     void (*run)(struct ctx *x);
+    bool failed; /* its storage did not let it start */
 };
 
 /* After template_copy(). */

@@ -3,15 +3,20 @@
 
 #include "tests/model/rig.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/db_checkpoint.h"
 #include "common/fs.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
+#include "controllerd/passwords.h"
 #include "controllerd/quota.h"
+#include "tests/model/vfs.h"
 
 /* ---- clock and random bytes ---- */
 
@@ -63,6 +68,47 @@ __wrap_getrandom(void *out, size_t n, unsigned flags)
 void
 __wrap_nodes_tick(struct ctl *ctl)
 {
+}
+
+/* Storage that the test breaks fills a log with what it is told of anyway. */
+bool rig_log;
+void __wrap_log_write(enum log_level level, const char *msg, const char *kv,
+                      ...) _printf_(3, 4);
+
+void
+__wrap_log_write(enum log_level level, const char *msg, const char *kv, ...)
+{
+    va_list ap;
+
+    if (!rig_log)
+        return;
+    printf("     log: %s ", msg);
+    va_start(ap, kv);
+    vprintf(kv, ap);
+    va_end(ap);
+    printf("\n");
+}
+
+/* Runs here are short: what is copied into the database after thousands of
+ * pages is copied after a few, so that storage fails in that, too. */
+int __wrap_db_checkpoint_start(struct db *writer,
+                               const struct db_checkpoint_limits *l,
+                               struct db_checkpoint **ret);
+int __real_db_checkpoint_start(struct db *writer,
+                               const struct db_checkpoint_limits *l,
+                               struct db_checkpoint **ret);
+
+int
+__wrap_db_checkpoint_start(struct db *writer,
+                           const struct db_checkpoint_limits *l,
+                           struct db_checkpoint **ret)
+{
+    struct db_checkpoint_limits few = *l;
+
+    few.start_pages = 40;
+    few.hold_pages = 90;
+    few.rest_pages = 20;
+    return __real_db_checkpoint_start(writer, &few, ret);
 }
 
 /* ---- the transport ---- */
@@ -295,6 +341,22 @@ first_resumed(struct rig *rig)
     return c;
 }
 
+/* The model is only touched by who is calm (vfs.h); the controller's threads
+ * go on while we wait for them. */
+static void
+yield(struct rig *rig)
+{
+    if (rig->running)
+        vfs_go();
+}
+
+static void
+resume(struct rig *rig)
+{
+    if (rig->running)
+        vfs_calm();
+}
+
 void
 rig_settle(struct rig *rig)
 {
@@ -302,10 +364,12 @@ rig_settle(struct rig *rig)
     struct rig_call *c;
 
     do {
+        yield(rig);
         pthread_mutex_lock(&ctl->drain_lock);
         while (ctl->submitted)
             pthread_cond_wait(&ctl->drained, &ctl->drain_lock);
         pthread_mutex_unlock(&ctl->drain_lock);
+        resume(rig);
         c = first_resumed(rig);
         if (c)
             handle(rig, c);
@@ -354,6 +418,7 @@ gate_done(struct db_job *job, int result)
 void
 rig_hold(struct rig *rig)
 {
+    yield(rig);
     rig->gate.held = true;
     rig->gate.job = (struct db_job){.run = gate_run, .done = gate_done};
     db_writer_submit(rig->ctl.writer, &rig->gate.job);
@@ -361,6 +426,7 @@ rig_hold(struct rig *rig)
     while (!rig->gate.entered)
         pthread_cond_wait(&rig->gate.cond, &rig->gate.lock);
     pthread_mutex_unlock(&rig->gate.lock);
+    resume(rig);
 }
 
 void
@@ -372,6 +438,32 @@ rig_release(struct rig *rig)
     while (rig->gate.entered)
         pthread_cond_wait(&rig->gate.cond, &rig->gate.lock);
     pthread_mutex_unlock(&rig->gate.lock);
+}
+
+/* ---- what main.c does once a minute ---- */
+
+struct expiry {
+    struct db_job job; /* first */
+    struct ctl *ctl;
+};
+
+static int
+expire_run(struct db *db, struct db_job *job)
+{
+    int r = auth_keep(((struct expiry *)job)->ctl, db);
+
+    return r < 0 ? r : store_expire(db, *rig_clock_us, 5000);
+}
+
+int
+rig_minute(struct rig *rig)
+{
+    struct expiry e = {.job.run = expire_run, .ctl = &rig->ctl};
+
+    yield(rig);
+    int r = db_writer_call(rig->ctl.writer, &e.job);
+    resume(rig);
+    return r;
 }
 
 /* ---- start and stop, as in main.c ---- */
@@ -442,6 +534,10 @@ start(struct rig *rig, struct db *db, struct err *reterr)
         r = waiters_start(ctl);
     if (r == 0)
         r = open_peek(rig, reterr);
+    if (r == 0) {
+        vfs_calm();
+        rig->running = true;
+    }
     return r;
 }
 
@@ -451,7 +547,7 @@ rig_open(struct rig *rig, const char *dir, char admin[TOKEN_TEXT_SIZE],
 {
     struct ctl *ctl = &rig->ctl;
     char *state _cleanup_(freep) = xasprintf("--state-dir=%s", dir);
-    char *argv[] = {(char *)"model", state, (char *)"--log-level=error", NULL};
+    char *argv[] = {(char *)"model", state, (char *)"--log-level=info", NULL};
     struct db *db = NULL;
 
     memset(rig, 0, sizeof(*rig));
@@ -488,9 +584,13 @@ rig_close(struct rig *rig)
 {
     struct ctl *ctl = &rig->ctl;
 
+    if (rig->running)
+        vfs_go();
+    rig->running = false;
     atomic_store(&ctl->stopping, true);
     if (ctl->waiters)
         waiters_stop(ctl);
+    passwords_stop(ctl->passwords);
     rig_settle(rig);
     for (struct rig_call *c = rig->pending, *next; c; c = next) {
         next = c->next;

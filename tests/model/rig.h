@@ -43,6 +43,7 @@ struct rig_call {
 struct rig {
     struct ctl ctl;
     pthread_mutex_t lock;
+    bool running;
     struct rig_call *pending;
     sqlite3 *peek; /* rows as they are, read by the test's own SQL */
     struct {
@@ -57,6 +58,8 @@ struct rig {
  * same for its monotonic clock. */
 extern int64_t *rig_clock_us;
 void rig_seed_random(uint64_t seed);
+/* What the controller logs is printed. */
+extern bool rig_log;
 
 /* Makes what a first start makes if there is nothing yet: admin_token gets its
  * secret then. */
@@ -75,7 +78,8 @@ void rig_send(struct rig *rig, struct rig_call *c);
 void rig_settle(struct rig *rig);
 /* Wakes the long polls whose time is over. */
 void rig_expire(struct rig *rig);
-/* Wakes all; at the end of a run. */
+/* What the daemon does once a minute. */
+int rig_minute(struct rig *rig) _must_check_;
 void rig_call_free(struct rig_call *c);
 /* NULL when there is none; free it. */
 char *rig_reply_header(const struct rig_call *c, const char *name);

@@ -144,10 +144,13 @@ build(struct ctx *x)
     add_image(x);
     for (int k = 0; k < C_NODES; k++)
         add_node(x, k);
+    for (int p = 0; p < C_PROJECTS; p++)
+        x->c->limit[p] = x->c->ceiling[p] =
+            check_int(x, "SELECT instances FROM quotas WHERE project_id = ?1",
+                      x->c->project[p], NULL);
     /* Every node is up and has said how large it is. */
     if (!agents_settle(x))
         cloud_fail(x, "the nodes said nothing");
-    agents_closing(x);
 }
 
 void
@@ -164,6 +167,7 @@ cloud_build(struct cloud *c)
     memcpy(c->project[C_PROJECTS], x.rig.ctl.default_project, ID_SIZE);
     build(&x);
     rig_close(&x.rig);
+    agents_closed(&x);
 }
 
 static void *

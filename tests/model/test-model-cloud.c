@@ -6,10 +6,12 @@
  * of order; agents and the controller come and go; time passes. After each
  * step the cheap checks run, after each run all of them (check.c).
  *
- *   test-model-cloud [--seeds N] [--first S] [--steps N] [--jobs N] [--verbose]
+ *   test-model-cloud [--seeds N] [--first S] [--steps N] [--seconds N]
+ *                    [--jobs N] [--verbose]
  *
  * A seed makes one run, always the same; MODEL_SEEDS in the environment is
- * the default of --seeds. */
+ * the default of --seeds. After --seconds no further one is begun: a busy
+ * machine does fewer, and the last line says how many. */
 #include <config.h>
 
 #include "tests/model/life.h"
@@ -26,11 +28,13 @@
 
 #define SEEDS 2000
 #define STEPS 120
+#define SECONDS 100
 #define JOBS_MAX 16
 
 struct options {
     uint64_t first, seeds;
-    int steps, jobs;
+    int steps, jobs, seconds;
+    time_t end;
     bool verbose;
 };
 
@@ -38,6 +42,8 @@ struct sums {
     _Atomic int64_t seeds, calls, refused, replays, reports, restarts, starts,
         checks;
 };
+
+static const char *program;
 
 static void
 live(struct ctx *x)
@@ -60,6 +66,9 @@ static void
 run_seed(const struct template *t, struct cloud *c, const struct options *o,
          uint64_t seed, const char *dir, struct sums *sums)
 {
+    snprintf(cloud_repeat, sizeof(cloud_repeat),
+             "%s --first %llu --seeds 1 --steps %d", program,
+             (unsigned long long)seed, o->steps);
     template_copy(t, c, dir);
     cloud_begin(c, seed, o->steps);
     while (c->steps) {
@@ -77,6 +86,15 @@ run_seed(const struct template *t, struct cloud *c, const struct options *o,
     sums->checks += c->checks;
 }
 
+static time_t
+now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
 static void
 worker(const struct options *o, int job, const char *base, struct sums *sums)
 {
@@ -90,7 +108,8 @@ worker(const struct options *o, int job, const char *base, struct sums *sums)
         _exit(1);
     }
     template_make(&t, dir);
-    for (uint64_t k = (uint64_t)job; k < o->seeds; k += (uint64_t)o->jobs)
+    for (uint64_t k = (uint64_t)job; k < o->seeds && now_s() < o->end;
+         k += (uint64_t)o->jobs)
         run_seed(&t, c, o, o->first + k, dir, sums);
     free(t.cloud);
     buf_release(&t.db);
@@ -134,6 +153,7 @@ parse(int argc, char **argv, struct options *o)
         {"seeds", required_argument, NULL, 'n'},
         {"first", required_argument, NULL, 'f'},
         {"steps", required_argument, NULL, 's'},
+        {"seconds", required_argument, NULL, 't'},
         {"jobs", required_argument, NULL, 'j'},
         {"verbose", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
@@ -141,8 +161,11 @@ parse(int argc, char **argv, struct options *o)
     const char *seeds = getenv("MODEL_SEEDS");
     int c;
 
-    *o =
-        (struct options){.first = 1, .seeds = SEEDS, .steps = STEPS, .jobs = 2};
+    *o = (struct options){.first = 1,
+                          .seeds = SEEDS,
+                          .steps = STEPS,
+                          .seconds = SECONDS,
+                          .jobs = 2};
     if (seeds)
         o->seeds = strtoull(seeds, NULL, 10);
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -152,6 +175,8 @@ parse(int argc, char **argv, struct options *o)
             o->first = strtoull(optarg, NULL, 10);
         else if (c == 's')
             o->steps = (int)strtol(optarg, NULL, 10);
+        else if (c == 't')
+            o->seconds = (int)strtol(optarg, NULL, 10);
         else if (c == 'j')
             o->jobs = (int)strtol(optarg, NULL, 10);
         else if (c == 'v')
@@ -160,6 +185,7 @@ parse(int argc, char **argv, struct options *o)
             return -EINVAL;
     }
     o->jobs = MIN(o->jobs, JOBS_MAX);
+    o->end = now_s() + o->seconds;
     if (o->verbose || o->seeds < (uint64_t)o->jobs)
         o->jobs = 1;
     return o->steps > 0 && o->jobs > 0 ? 0 : -EINVAL;
@@ -175,7 +201,9 @@ main(int argc, char **argv)
 
     if (parse(argc, argv, &o) < 0)
         return 2;
-    cloud_repeat = argv[0];
+    program = argv[0];
+    rig_log = o.verbose;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     vfs_register();
     char *dir = mkdtemp(base) ? base : mkdtemp(other);
     struct sums *sums = mmap(NULL, sizeof(*sums), PROT_READ | PROT_WRITE,

@@ -51,7 +51,7 @@ struct file {
 
 static sqlite3_vfs *real_vfs;
 static struct vfs_plan plan;
-static _Atomic int64_t count;
+static _Atomic int64_t count, syncs;
 static _Atomic bool struck;
 static _Atomic int last_errno;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -187,6 +187,32 @@ apply(struct shadow *s, enum luck luck)
 
 /* ---- faults ---- */
 
+static pthread_mutex_t calm_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool calm;
+
+void
+vfs_calm(void)
+{
+    pthread_mutex_lock(&calm_lock);
+    calm = true;
+}
+
+void
+vfs_go(void)
+{
+    calm = false;
+    pthread_mutex_unlock(&calm_lock);
+}
+
+/* An end of the process waits until nobody writes. */
+static _Noreturn void
+end_process(void)
+{
+    if (!calm)
+        pthread_mutex_lock(&calm_lock);
+    _exit(VFS_EXIT);
+}
+
 /* lock is held, and stays so. */
 static _Noreturn void
 power_fails(void)
@@ -215,7 +241,7 @@ power_fails(void)
 static bool
 strikes(const struct file *f)
 {
-    if (!f->counted || plan.fault == VFS_NONE) {
+    if (!f->counted || plan.fault == VFS_NONE || plan.fault == VFS_KILL) {
         atomic_fetch_add(&count, f->counted);
         return false;
     }
@@ -223,9 +249,9 @@ strikes(const struct file *f)
     if (k < plan.at || k > plan.at + plan.more)
         return false;
     atomic_store(&struck, true);
-    if (plan.fault == VFS_KILL)
-        _exit(VFS_EXIT);
     if (plan.fault == VFS_POWER) {
+        if (!calm)
+            pthread_mutex_lock(&calm_lock);
         pthread_mutex_lock(&lock);
         power_fails();
     }
@@ -299,6 +325,8 @@ f_sync(sqlite3_file *f, int flags)
         x->shadow->exists = true;
         pthread_mutex_unlock(&lock);
     }
+    if (atomic_fetch_add(&syncs, 1) + 1 == plan.at && plan.fault == VFS_KILL)
+        end_process();
     return SQLITE_OK;
 }
 
@@ -460,6 +488,7 @@ vfs_set(const struct vfs_plan *p)
     plan = *p;
     rng = p->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     atomic_store(&count, 0);
+    atomic_store(&syncs, 0);
     atomic_store(&struck, false);
     pthread_mutex_unlock(&lock);
 }
@@ -468,6 +497,12 @@ int64_t
 vfs_count(void)
 {
     return atomic_load(&count);
+}
+
+int64_t
+vfs_syncs(void)
+{
+    return atomic_load(&syncs);
 }
 
 bool

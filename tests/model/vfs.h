@@ -31,9 +31,14 @@ struct vfs_plan {
 #define VFS_EXIT 99 /* the exit status of such an end */
 
 void vfs_register(void);
+/* Between these no other thread's operation ends the process: the caller
+ * writes down what the next process will go by. The reverse as well. */
+void vfs_calm(void);
+void vfs_go(void);
 /* From now on; the count starts anew. */
 void vfs_set(const struct vfs_plan *plan);
 int64_t vfs_count(void);
+int64_t vfs_syncs(void);
 /* The fault has struck. */
 bool vfs_struck(void);
 

@@ -60,11 +60,13 @@ END;
 
 -- The labels of live instances once more, to find them by: kept by the
 -- triggers alone, so that they cannot drift from instances.labels.
+-- The key's columns come first: SQLite 3.40 takes a column between them for
+-- NULL when it checks a table without rowid.
 CREATE TABLE instance_labels (
     project TEXT NOT NULL,
     key TEXT NOT NULL,
-    value TEXT NOT NULL,
     instance_id TEXT NOT NULL,
+    value TEXT NOT NULL,
     PRIMARY KEY (project, key, instance_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX instance_labels_value
