@@ -69,6 +69,10 @@ struct http_config {
     const char *cert_pem, *key_pem, *client_ca_pem;
     unsigned threads;
     unsigned max_connections;
+    /* Of one address: connections at a time, 0 for half of all; new ones, and
+     * refused requests, per second, 0 for no limit. */
+    unsigned max_per_address;
+    unsigned per_second;
     unsigned idle_timeout_s; /* silence of a client in the middle of things */
     const struct http_ops *ops;
     void *arg;

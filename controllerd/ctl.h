@@ -24,8 +24,9 @@
 struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
         *dashboard_dir;
-    int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
-        request_timeout_us;
+    int64_t threads, max_connections, connections_per_address,
+        connections_per_second;
+    int64_t idle_timeout_us, node_lapse_us, request_timeout_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t print_openapi, print_reference;

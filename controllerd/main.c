@@ -179,6 +179,8 @@ start_http(struct ctl *ctl, struct err *reterr)
         .client_ca_pem = pki_ca_pem(ctl->ca),
         .threads = (unsigned)ctl->cfg.threads,
         .max_connections = (unsigned)ctl->cfg.max_connections,
+        .max_per_address = (unsigned)ctl->cfg.connections_per_address,
+        .per_second = (unsigned)ctl->cfg.connections_per_second,
         .idle_timeout_s = (unsigned)(ctl->cfg.idle_timeout_us / US_PER_S),
         .ops = &ctl_http_ops,
         .arg = ctl,
