@@ -32,6 +32,8 @@ whom(const struct api_route *r, struct buf *out)
         buf_adds(out, "Needs no authentication.");
     else if (r->auth == AUTH_NODE)
         buf_adds(out, "Needs a node's client certificate.");
+    else if (r->role == ROLE_NONE)
+        buf_adds(out, "Needs a token or session, whatever its role.");
     else
         buf_addf(out, "Needs the role %s%s%s.", api_role_names[r->role],
                  r->role == ROLE_OPERATOR ? "" : " or above",

@@ -16,6 +16,9 @@
 #include "api/routes.h"
 #include "common/db_writer.h"
 #include "common/pki.h"
+#include "controllerd/auth_cache.h"
+#include "controllerd/guess.h"
+#include "controllerd/passwords.h"
 #include "controllerd/store/store.h"
 #include "scheduler/sched.h"
 
@@ -26,13 +29,13 @@ struct ctl_config {
         *dashboard_dir;
     int64_t threads, max_connections, connections_per_address,
         connections_per_second;
-    int64_t idle_timeout_us, node_lapse_us, request_timeout_us;
+    int64_t idle_timeout_us, node_lapse_us, request_timeout_us, stuck_after_us,
+        session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t print_openapi, print_reference;
 };
 
-struct auth;
 struct waiters;
 struct nodes;
 struct consoles;
@@ -43,7 +46,9 @@ struct ctl {
     struct pki_ca *ca;
     struct http_server *http;
     struct db_writer *writer;
-    struct auth *auth;
+    struct auth_cache *auth;
+    struct guess *guess;
+    struct passwords *passwords;
     struct waiters *waiters;
     struct nodes *nodes;
     struct consoles *consoles;
@@ -59,14 +64,6 @@ struct ctl {
     pthread_cond_t drained;
     int64_t active, submitted;
     int64_t started_mono_us;
-};
-
-/* Who calls. */
-struct principal {
-    char token_id[ID_SIZE], token_name[64];
-    char project_id[ID_SIZE]; /* "" for operators */
-    enum api_role role;
-    char node_id[ID_SIZE]; /* of an agent */
 };
 
 struct call;
@@ -111,6 +108,8 @@ struct call {
     char request_id[REQUEST_ID_SIZE];
     void *in; /* decoded body */
     struct err err;
+    int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
+    bool handled;          /* the handler was called before */
     /* The writer's job. */
     struct db_job job;
     bool submitted;
@@ -172,6 +171,12 @@ const char *call_acting_project(const struct call *c);
 /* ?project= of operators resolved to an id; for tenants their own. */
 int call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
                         const char **ret);
+/* By name or id; 404 also for what belongs to another (h_tenants.c). */
+int call_get_project(struct call *c, struct db *db, const char *ref,
+                     struct api_project *ret) _must_check_;
+/* Inside a write that takes an operator's credential away: -EBUSY when none
+ * is left (h_users.c). */
+int call_check_operators(struct call *c, struct db *db) _must_check_;
 int not_found(struct call *c, const char *what, const char *ref);
 /* Turns a store error into c->err. */
 int store_error(struct call *c, struct db *db, int r);
@@ -199,19 +204,44 @@ uint64_t waiters_version(struct ctl *ctl, uint64_t key);
 int waiters_wait(struct call *c, uint64_t key, uint64_t version);
 void waiters_notify(struct ctl *ctl, uint64_t key);
 
-/* ---- authentication (auth.c) ---- */
+/* ---- authentication (auth.c, auth_cache.h) ---- */
+
+/* Two threads that hash passwords, 64 MiB each while they do. */
+#define PASSWORD_THREADS 2
+#define PASSWORD_QUEUE 64
+/* RFC 6265bis section 4.1.3.2: a __Host- cookie is this server's alone. */
+#define SESSION_COOKIE "__Host-virga"
 
 int auth_start(struct ctl *ctl, struct db *db, struct err *reterr) _must_check_;
 void auth_stop(struct ctl *ctl);
+/* Who calls, into c->who, and whether they may. */
 int auth_token(struct call *c) _must_check_;
+/* The same caller as they are now: before what waited goes on. */
+int auth_again(struct call *c) _must_check_;
 int auth_node(struct call *c) _must_check_;
-/* Keep the cache equal to the rows; called after commits. */
-void auth_add(struct ctl *ctl, const struct store_token *t);
-void auth_remove(struct ctl *ctl, const char *token_id);
-void auth_remove_project(struct ctl *ctl, const char *project_id);
-/* "vt1.<secret>"; hash is what is stored. */
+/* Whether the page that asks is this server's own. */
+bool auth_same_origin(struct call *c);
+/* Once a minute, on the writer: rows of when sessions were used. */
+int auth_keep(struct ctl *ctl, struct db *db) _must_check_;
+/* "vt1.<secret>" of a token, "vs1.<secret>" of a session; hash is what is
+ * stored. */
 #define TOKEN_TEXT_SIZE 80
 void auth_new_secret(char text[TOKEN_TEXT_SIZE], unsigned char hash[HASH_LEN]);
+void auth_new_session(char text[TOKEN_TEXT_SIZE], unsigned char hash[HASH_LEN]);
+/* What a change by cookie has to send; of the call: -ENOENT when it did not
+ * come by cookie. */
+void auth_csrf(const char *secret, char out[HASH_HEX_SIZE]);
+int auth_whoami_csrf(struct call *c, char out[HASH_HEX_SIZE]) _must_check_;
+
+/* ---- passwords of a call (call_password.c) ---- */
+
+/* Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
+ * the handler runs again, call_password_done() gives 0 or an error. Takes the
+ * texts. hash: to check against; may be NULL without check. */
+int call_password(struct call *c, char **check, const char *hash, char **make);
+int call_password_done(struct call *c, struct password_job **ret) _must_check_;
+/* Sets c->work; frees what was there. */
+void call_work(struct call *c, void *work, void (*fn)(void *work));
 
 /* ---- nodes at run time (nodes.c) ---- */
 
@@ -225,6 +255,10 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* The node has all wishes up to seq; and whether it said so, as far as this
+ * process has heard. */
+void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
+bool nodes_told(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_up(struct ctl *ctl, const char *node_id);
 /* Long polls of agents without the database: nodes_settled() notes that a look
  * at the rows, made after `version` of the node's waiters_key() was read,
@@ -284,7 +318,7 @@ int image_check(enum api_part part, enum api_format format, int fd,
                 int64_t size_bytes, int64_t *ret_virtual_bytes,
                 struct err *reterr) _must_check_;
 
-/* ---- instance life (ops/) ---- */
+/* ---- instance life (ops/; more in ops/ops.h) ---- */
 
 /* The next change number; also counts the instance's generation up. */
 void op_change(struct ctl *ctl, struct store_instance *i);
@@ -305,13 +339,13 @@ struct observed {
     struct codec_list released; /* struct released, below */
     bool wake_node;             /* its desired state changed */
 };
-struct released {
+struct released { /* room; may be none */
     char node_id[ID_SIZE];
     struct sched_resources r;
 };
 void observed_free(void *p);
 /* Applies a node's observations above node->observed_seq, in order: states,
- * usage, operations. The caller stores the node's row. */
+ * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
                const struct api_report *rp, struct observed *ret) _must_check_;
 

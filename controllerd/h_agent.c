@@ -206,6 +206,7 @@ h_agent_desired(struct call *c, struct db *db)
         query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
     nodes_seen(c->ctl, node);
+    nodes_tell(c->ctl, node, since ? since : after);
     int64_t now = clock_mono_us();
     if (!c->deadline_us)
         c->deadline_us = now + wait_us;
@@ -254,7 +255,7 @@ h_agent_heartbeat(struct call *c)
     const struct api_report *in = c->in;
 
     nodes_seen(c->ctl, c->who.node_id);
-    if (in->host || in->observations.n || in->quarantined.n)
+    if (in->host || in->observations.n || in->quarantined.n || in->progress.n)
         return CALL_WRITE;
     reply_ack(c, 0);
     return 0;

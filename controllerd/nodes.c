@@ -29,6 +29,7 @@ struct node {
     char id[ID_SIZE];
     char *fingerprints; /* of the certificates that are good, with commas */
     int64_t seen_us;    /* monotonic; 0 never */
+    int64_t told_seq;   /* it has all wishes up to here */
     bool up;
     /* nodes_settled(); seq 0: nothing was noted yet */
     int64_t settled_seq;
@@ -133,6 +134,30 @@ nodes_seen(struct ctl *ctl, const char *node_id)
         }
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+void
+nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    if (n)
+        n->told_seq = seq;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+bool
+nodes_told(struct ctl *ctl, const char *node_id, int64_t seq)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    bool told = n && n->told_seq >= seq;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return told;
 }
 
 bool

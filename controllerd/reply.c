@@ -77,6 +77,8 @@ http_status_of(int number, const char *code)
         {"token_required", 401},
         {"bad_token", 401},
         {"token_expired", 401},
+        {"bad_credentials", 401},
+        {"too_many_attempts", 429},
         {"node_unreachable", 503},
         {"shutting_down", 503},
         {"method_not_allowed", 405},
@@ -180,8 +182,9 @@ reply_problem(struct call *c, int number, const struct err *e)
     buf_addc(&rq->reply, '\n');
     rq->content_type = "application/problem+json";
     rq->status = status;
-    if (status == 503)
-        http_add_header(rq, "Retry-After", "1");
+    if (status == 503 || status == 429)
+        http_add_header(rq, "Retry-After", "%lld",
+                        (long long)MAX(c->retry_after_s, INT64_C(1)));
     if (status == 401)
         http_add_header(rq, "WWW-Authenticate", "Bearer");
     if (status == 405)

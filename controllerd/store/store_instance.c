@@ -18,6 +18,12 @@ enum {
     LIST_LABEL_KEY,
     LIST_LABEL_ALL,
     UPDATE,
+    RESHAPE,
+    SIZE_INSERT,
+    SIZE_OF_RUN,
+    SIZE_MAX_OF,
+    SIZE_EXTEND,
+    SIZE_DELETE,
     MAX_SEQ,
     EACH_CLAIM,
     DESIRED,
@@ -30,7 +36,7 @@ enum {
     "seq, generation, state, stop_reason, fault_code, fault_message, "         \
     "operation_id, request_id, created_at, started_at, restart_policy, "       \
     "restart_count, last_end_reason, " STORE_LIMITS ", labels, keypairs, "     \
-    "locked, delete_protection"
+    "locked, delete_protection, paused, disk_epoch"
 /* Behind an index of labels, in the order of the ids. */
 #define LABELLED                                                               \
     "SELECT " COLUMNS " FROM instance_labels l CROSS JOIN instances i "        \
@@ -39,7 +45,7 @@ enum {
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO instances (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_ID] = "SELECT " COLUMNS " FROM instances WHERE id = ?2 AND "
                "(?1 IS NULL OR project_id = ?1) AND deleted_at IS NULL",
     [GET_NAME] = "SELECT " COLUMNS " FROM instances WHERE project_id = ? AND "
@@ -67,16 +73,43 @@ static const char *const sql[] = {
         "?5, seq = ?6, generation = ?7, state = ?8, stop_reason = ?9, "
         "fault_code = ?10, fault_message = ?11, operation_id = ?12, "
         "request_id = ?13, started_at = ?14, deleted_at = ?15, "
-        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18 "
+        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18, "
+        "paused = ?19, disk_epoch = ?20, locked = ?21, delete_protection = "
+        "?22 WHERE id = ?1",
+    [RESHAPE] =
+        "UPDATE instances SET name = ?2, flavor_id = ?3, flavor_name = ?4, "
+        "image_id = ?5, image_name = ?6, vcpus = ?7, memory_bytes = ?8, "
+        "disk_bytes = ?9, cpu_shares = ?10, cpu_limit_percent = ?11, "
+        "cpu_reservation_percent = ?12, disk_iops = ?13, "
+        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15 "
         "WHERE id = ?1",
+    [SIZE_INSERT] = "INSERT INTO instance_sizes (instance_id, run, vcpus, "
+                    "memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
+    [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
+                    "instance_sizes WHERE instance_id = ? AND run >= ? "
+                    "ORDER BY run LIMIT 1",
+    [SIZE_MAX_OF] =
+        "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
+        "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
+        "FROM instance_sizes WHERE instance_id = ?",
+    [SIZE_EXTEND] = "UPDATE instance_sizes SET run = ?2 WHERE instance_id = "
+                    "?1 AND run = (SELECT max(run) FROM instance_sizes WHERE "
+                    "instance_id = ?1)",
+    [SIZE_DELETE] = "DELETE FROM instance_sizes WHERE instance_id = ? AND "
+                    "run <= ?",
     [MAX_SEQ] = "SELECT coalesce(max(seq), 0) FROM instances",
-    [EACH_CLAIM] = "SELECT node_id, vcpus, memory_bytes, disk_bytes "
-                   "FROM instances WHERE deleted_at IS NULL",
+    [EACH_CLAIM] =
+        "SELECT i.node_id, max(i.vcpus, coalesce(s.v, 0)), "
+        "max(i.memory_bytes, coalesce(s.m, 0)), "
+        "max(i.disk_bytes, coalesce(s.d, 0)) FROM instances i LEFT JOIN "
+        "(SELECT instance_id, max(vcpus) AS v, max(memory_bytes) AS m, "
+        "max(disk_bytes) AS d FROM instance_sizes GROUP BY instance_id) s "
+        "ON s.instance_id = i.id WHERE i.deleted_at IS NULL",
     [DESIRED] =
         "SELECT i.id, i.project_id, i.name, i.seq, i.run, i.power, i.force, "
         "i.vcpus, i.memory_bytes, i.disk_bytes, i.request_id, i.image_id, "
-        "m.cmdline, i.restart_policy, " STORE_LIMITS ", s.user_data, s.keys "
-        "FROM instances i "
+        "m.cmdline, i.restart_policy, " STORE_LIMITS ", s.user_data, s.keys, "
+        "i.paused, i.disk_epoch FROM instances i "
         "LEFT JOIN images m ON "
         "m.id = i.image_id "
         "LEFT JOIN instance_seeds s ON s.instance_id = i.id "
@@ -149,7 +182,7 @@ store_instance_insert(struct db *db, const struct store_instance *i)
     char *keypairs _cleanup_(freep) = store_join(&a->keypairs, ',');
 
     return store_changed(db_run(
-        db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiiissii", a->id,
+        db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiiissiiii", a->id,
         a->project_id, a->name, a->flavor_id, a->flavor, a->image_id, a->image,
         a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
         (int64_t)i->force, a->run, i->ended_run, i->seq, a->generation,
@@ -157,7 +190,8 @@ store_instance_insert(struct db *db, const struct store_instance *i)
         f ? f->message : NULL, a->operation_id, i->request_id, a->created_at,
         a->started_at, (int64_t)a->restart_policy, a->restart_count,
         a->last_end_reason, STORE_LIMITS_OF(&a->limits), labels, keypairs,
-        (int64_t)a->locked, (int64_t)a->delete_protection));
+        (int64_t)a->locked, (int64_t)a->delete_protection, (int64_t)i->paused,
+        i->disk_epoch));
 }
 
 static void
@@ -214,6 +248,8 @@ store_instance_get(struct db *db, const char *project,
         ret->ended_run = db_int(db, st, 14);
         ret->seq = db_int(db, st, 15);
         ret->request_id = store_text(db, st, 22);
+        ret->paused = db_int(db, st, 38);
+        ret->disk_epoch = db_int(db, st, 39);
     }
     db_reset(db, st);
     return r;
@@ -306,13 +342,79 @@ store_instance_update(struct db *db, const struct store_instance *i,
     return store_changed(db_run(
         db, S(UPDATE),
         "siiiiiiisssss"
-        "zziis",
+        "zziisiiii",
         a->id, (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
         i->seq, a->generation, (int64_t)a->state, a->stop_reason,
         f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
         i->request_id, a->started_at, deleted_at, (int64_t)a->restart_policy,
-        a->restart_count, a->last_end_reason));
+        a->restart_count, a->last_end_reason, (int64_t)i->paused, i->disk_epoch,
+        (int64_t)a->locked, (int64_t)a->delete_protection));
 }
+
+int
+store_instance_reshape(struct db *db, const struct store_instance *i)
+{
+    const struct api_instance *a = &i->a;
+
+    return store_changed(db_run(db, S(RESHAPE), "ssssssiiiiiiiii", a->id,
+                                a->name, a->flavor_id, a->flavor, a->image_id,
+                                a->image, a->vcpus, a->memory_bytes,
+                                a->disk_bytes, STORE_LIMITS_OF(&a->limits)));
+}
+
+/* ---- sizes of runs before the present one ---- */
+
+int
+store_size_insert(struct db *db, const char *instance_id,
+                  const struct store_size *s)
+{
+    return store_changed(db_run(db, S(SIZE_INSERT), "siiii", instance_id,
+                                s->run, s->vcpus, s->memory_bytes,
+                                s->disk_bytes));
+}
+
+static int
+get_size(struct db *db, unsigned st, int r, struct store_size *ret)
+{
+    if (r == 0)
+        *ret = (struct store_size){db_int(db, st, 0), db_int(db, st, 1),
+                                   db_int(db, st, 2), db_int(db, st, 3)};
+    db_reset(db, st);
+    return r;
+}
+
+int
+store_size_of_run(struct db *db, const char *instance_id, int64_t run,
+                  struct store_size *ret)
+{
+    unsigned st = S(SIZE_OF_RUN);
+
+    return get_size(db, st, db_get(db, st, "si", instance_id, run), ret);
+}
+
+int
+store_size_max(struct db *db, const char *instance_id, struct store_size *ret)
+{
+    unsigned st = S(SIZE_MAX_OF);
+
+    return get_size(db, st, db_get(db, st, "s", instance_id), ret);
+}
+
+int
+store_size_extend(struct db *db, const char *instance_id, int64_t run)
+{
+    return store_changed(db_run(db, S(SIZE_EXTEND), "si", instance_id, run));
+}
+
+int
+store_size_delete(struct db *db, const char *instance_id, int64_t run)
+{
+    int r = db_run(db, S(SIZE_DELETE), "si", instance_id, run);
+
+    return r < 0 ? r : 0;
+}
+
+/* ---- for nodes ---- */
 
 int
 store_instance_max_seq(struct db *db, int64_t *ret)
@@ -400,6 +502,8 @@ store_desired_list(struct db *db, const char *node, int64_t after, int limit,
         d->request_id = store_text(db, st, 10);
         d->restart_policy = (int)db_int(db, st, 13);
         store_limits(db, st, 14, &d->limits);
+        d->paused = db_int(db, st, 22);
+        d->disk_epoch = db_int(db, st, 23);
         if (d->power != POWER_DELETED) {
             d->user_data = store_text(db, st, 20);
             store_split(db_text(db, st, 21), '\n', &d->keys);

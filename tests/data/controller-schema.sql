@@ -71,6 +71,14 @@ CREATE TABLE instance_seeds (
     user_data TEXT,
     keys TEXT
 ) STRICT;
+CREATE TABLE instance_sizes (
+    instance_id TEXT NOT NULL REFERENCES instances (id),
+    run INTEGER NOT NULL,
+    vcpus INTEGER NOT NULL,
+    memory_bytes INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, run)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE instances (
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL REFERENCES projects (id),
@@ -98,7 +106,7 @@ CREATE TABLE instances (
     created_at INTEGER NOT NULL,
     started_at INTEGER,
     deleted_at INTEGER
-, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0, labels TEXT, keypairs TEXT, locked INTEGER NOT NULL DEFAULT 0, delete_protection INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+, restart_policy INTEGER NOT NULL DEFAULT 1, restart_count INTEGER NOT NULL DEFAULT 0, last_end_reason TEXT, cpu_shares INTEGER NOT NULL DEFAULT 100, cpu_limit_percent INTEGER NOT NULL DEFAULT 0, cpu_reservation_percent INTEGER NOT NULL DEFAULT 0, disk_iops INTEGER NOT NULL DEFAULT 0, disk_bytes_per_second INTEGER NOT NULL DEFAULT 0, net_bytes_per_second INTEGER NOT NULL DEFAULT 0, labels TEXT, keypairs TEXT, locked INTEGER NOT NULL DEFAULT 0, delete_protection INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, disk_epoch INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE join_tokens (
     id TEXT PRIMARY KEY,
     hash BLOB NOT NULL,
@@ -116,6 +124,12 @@ CREATE TABLE keypairs (
     generation INTEGER NOT NULL DEFAULT 1,
     created_at INTEGER NOT NULL,
     UNIQUE (project_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE memberships (
+    project_id TEXT NOT NULL REFERENCES projects (id),
+    user_id TEXT NOT NULL REFERENCES users (id),
+    role INTEGER NOT NULL,
+    PRIMARY KEY (project_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (
     id TEXT PRIMARY KEY,
@@ -148,7 +162,7 @@ CREATE TABLE operations (
     request_id TEXT,
     created_at INTEGER NOT NULL,
     finished_at INTEGER
-) STRICT, WITHOUT ROWID;
+, reason TEXT, attempt INTEGER NOT NULL DEFAULT 1, generation INTEGER NOT NULL DEFAULT 1, updated_at INTEGER NOT NULL DEFAULT 0, can_cancel INTEGER NOT NULL DEFAULT 0, node_id TEXT, seq INTEGER NOT NULL DEFAULT 0, undo TEXT, undone_by TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE projects (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -167,6 +181,18 @@ CREATE TABLE quotas (
     images INTEGER NOT NULL,
     tokens INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    project_id TEXT REFERENCES projects (id),
+    hash BLOB NOT NULL UNIQUE,
+    cookie INTEGER NOT NULL,
+    remote TEXT NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE tokens (
     id TEXT PRIMARY KEY,
     project_id TEXT REFERENCES projects (id),
@@ -175,7 +201,7 @@ CREATE TABLE tokens (
     hash BLOB NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     expires_at INTEGER
-, generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
 CREATE TABLE usage_intervals (
     instance_id TEXT NOT NULL REFERENCES instances (id),
     run INTEGER NOT NULL,
@@ -186,6 +212,17 @@ CREATE TABLE usage_intervals (
     memory_bytes INTEGER NOT NULL,
     disk_bytes INTEGER NOT NULL,
     PRIMARY KEY (instance_id, run)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE users (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    password TEXT NOT NULL,
+    home_id TEXT REFERENCES projects (id),
+    operator INTEGER NOT NULL,
+    disabled INTEGER NOT NULL DEFAULT 0,
+    generation INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL,
+    last_login_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX images_public ON images (name) WHERE public = 1;
@@ -200,6 +237,12 @@ CREATE UNIQUE INDEX instances_name ON instances (project_id, name)
 CREATE INDEX instances_node ON instances (node_id, seq)
     WHERE deleted_at IS NULL;
 CREATE INDEX keypairs_project ON keypairs (project_id, id);
+CREATE INDEX memberships_user ON memberships (user_id, project_id);
 CREATE INDEX operations_project ON operations (project_id, id);
+CREATE INDEX operations_running ON operations (id) WHERE state = 0;
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+CREATE INDEX sessions_project ON sessions (project_id);
+CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
+CREATE INDEX users_home ON users (home_id);

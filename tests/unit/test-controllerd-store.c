@@ -404,28 +404,44 @@ page__of_operations_is_newest_first(void **state)
 
     for (int i = 1; i <= 5; i++) {
         snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-%012d", i);
-        struct api_operation o = {.id = id,
-                                  .project_id = i == 3 ? P2 : P1,
-                                  .kind = (char *)"k",
-                                  .resource_type = (char *)"t",
-                                  .resource_id = P1,
-                                  .created_at = T0};
+        struct store_operation o = {
+            .a = {.id = id,
+                  .project_id = i == 3 ? P2 : P1,
+                  .kind = (char *)"k",
+                  .resource_type = (char *)"t",
+                  .resource_id = P1,
+                  .state = i % 2 ? OP_RUNNING : OP_FAILED,
+                  .created_at = T0}};
         assert_int_equal(store_operation_insert(DB, &o), 0);
     }
     assert_int_equal(store_operation_list(DB, P1, "", 2, &l), 0);
     assert_int_equal(l.n, 2);
-    assert_string_equal(((struct api_operation *)l.items)[0].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
                         "000000000005");
-    assert_string_equal(((struct api_operation *)l.items)[1].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[1].a.id + 24,
                         "000000000004");
-    codec_list_clear(&table_operation, &l);
+    store_operations_clear(&l);
     assert_int_equal(store_operation_list(
                          DB, P1, "0197b3a0-0000-7000-8000-000000000004", 9, &l),
                      0);
     assert_int_equal(l.n, 2);
-    assert_string_equal(((struct api_operation *)l.items)[0].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
                         "000000000002");
-    codec_list_clear(&table_operation, &l);
+    store_operations_clear(&l);
+
+    /* Those that run alone, of one project or of all. */
+    assert_int_equal(store_operation_list_running(DB, NULL, "", 2, &l), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(((struct store_operation *)l.items)[1].a.id + 24,
+                        "000000000003");
+    store_operations_clear(&l);
+    assert_int_equal(store_operation_list_running(
+                         DB, P1, "0197b3a0-0000-7000-8000-000000000005", 9, &l),
+                     0);
+    assert_int_equal(l.n, 1);
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
+                        "000000000001");
+    store_operations_clear(&l);
 }
 
 static void
