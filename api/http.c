@@ -73,6 +73,7 @@ struct request {
     struct http_req rq; /* first: http_req * is request * */
     struct http_server *s;
     struct MHD_Connection *c;
+    struct request *held_next;
     char remote[INET6_ADDRSTRLEN];
     char *path;
     uint64_t dropped; /* bytes of a body over the cap */
@@ -163,10 +164,43 @@ http_suspend(struct http_req *rq)
     MHD_suspend_connection(of(rq)->c);
 }
 
+static _Thread_local struct {
+    bool on;
+    struct request *first;
+} held;
+
 void
 http_resume(struct http_req *rq)
 {
-    MHD_resume_connection(of(rq)->c);
+    struct request *r = of(rq);
+
+    if (!held.on) {
+        MHD_resume_connection(r->c);
+        return;
+    }
+    r->held_next = held.first;
+    held.first = r;
+}
+
+void
+http_resume_hold(void)
+{
+    held.on = true;
+}
+
+void
+http_resume_held(void)
+{
+    struct request *r = held.first;
+
+    held.first = NULL;
+    held.on = false;
+    while (r) {
+        struct request *next = r->held_next; /* r may end at once */
+
+        MHD_resume_connection(r->c);
+        r = next;
+    }
 }
 
 void

@@ -208,6 +208,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     else
         db_close(db);
     if (r == 0)
+        db_writer_around(ctl->writer, http_resume_hold, http_resume_held);
+    if (r == 0)
         r = consoles_start(ctl, reterr);
     if (r == 0)
         r = waiters_start(ctl);
