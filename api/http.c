@@ -19,6 +19,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "api/http_accept.h"
 #include "api/http_limit.h"
 #include "api/ws.h"
 #include "common/clock.h"
@@ -61,6 +62,7 @@ struct http_server {
     char *cert, *key, *ca;
     int64_t request_us; /* longest time for a request to come in */
     struct http_limit *limit;
+    struct http_accept *accept;
     pthread_t reaper;
     bool has_reaper;
     pthread_mutex_t lock;
@@ -217,17 +219,6 @@ http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
 
 /* ---- who may come, and for how long ---- */
 
-static enum MHD_Result
-on_accept(void *cls, const struct sockaddr *addr, socklen_t len)
-{
-    struct http_server *s = cls;
-
-    if (http_limit_take(s->limit, addr, HTTP_COST_CONNECTION, clock_mono_us()))
-        return MHD_YES;
-    COUNT(http_connection_refused);
-    return MHD_NO;
-}
-
 /* Whether the client of a refused request has had too many of them. */
 static bool
 tires(struct request *r)
@@ -248,7 +239,6 @@ on_connection(void *cls, struct MHD_Connection *c, void **context,
 {
     struct http_server *s = cls;
     struct conn *k = *context;
-    int one = 1;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *i =
@@ -257,10 +247,6 @@ on_connection(void *cls, struct MHD_Connection *c, void **context,
         k = xnew(struct conn);
         k->fd = i ? i->connect_fd : -1;
         k->until_us = clock_mono_us() + s->request_us;
-        /* Else the second small packet of the handshake waits for the client
-         * to acknowledge the first one, which it does not hurry to do. */
-        if (setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
-            COUNT(http_nodelay_failed);
         pthread_mutex_lock(&s->lock);
         k->next = s->conns;
         if (k->next)
@@ -757,12 +743,11 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     s->d = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | (s->cert ? MHD_USE_TLS : 0) |
             MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-            MHD_USE_ERROR_LOG,
-        (uint16_t)port, on_accept, s, on_access, s, /* options: */
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, cfg->threads, MHD_OPTION_ARRAY, tls,
-        MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+            MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
+        0, NULL, NULL, on_access, s, /* options: */
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_THREAD_POOL_SIZE,
+        cfg->threads, MHD_OPTION_ARRAY, tls, MHD_OPTION_CONNECTION_LIMIT,
+        cfg->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         cfg->max_per_address ? cfg->max_per_address
                              : MAX(cfg->max_connections / 2, 1u),
         MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
@@ -775,7 +760,12 @@ http_start(const struct http_config *cfg, struct http_server **ret,
         return err_set(reterr, -EIO, "http_start",
                        "the HTTP server cannot start on %s", cfg->listen);
     }
-    fd = -1; /* the daemon's now */
+    r = http_accept_start(TAKE_FD(fd), s->d, s->limit, &s->accept);
+    if (r < 0) {
+        MHD_stop_daemon(s->d);
+        server_free(s);
+        return err_errno(reterr, r, "cannot start the HTTP server's thread");
+    }
     *ret = s;
     return 0;
 }
@@ -789,10 +779,8 @@ http_port(const struct http_server *s)
 void
 http_quiesce(struct http_server *s)
 {
-    int fd = MHD_quiesce_daemon(s->d);
-
-    if (fd >= 0)
-        close(fd);
+    http_accept_stop(s->accept);
+    s->accept = NULL;
 }
 
 void
@@ -800,6 +788,7 @@ http_stop(struct http_server *s)
 {
     if (!s)
         return;
+    http_quiesce(s);
     MHD_stop_daemon(s->d);
     server_free(s);
 }

@@ -20,7 +20,7 @@ const struct conf_key ctl_config_keys[] = {
       .doc = "address and port of the API"),
     K("server-names", STRING, server_names, .dflt = "",
       .doc = "further names and addresses of this server, with commas"),
-    K("threads", INT, threads, .min = 2, .max = 64, .dflt = "8",
+    K("threads", INT, threads, .min = 2, .max = 64, .dflt = "32",
       .doc = "HTTP threads"),
     K("max-connections", INT, max_connections, .min = 16, .max = 100000,
       .dflt = "10000", .doc = "connections at most"),
@@ -28,7 +28,7 @@ const struct conf_key ctl_config_keys[] = {
       .max = 100000, .dflt = "0",
       .doc = "of those from one address; 0 is half"),
     K("connections-per-second", INT, connections_per_second, .min = 0,
-      .max = 100000, .dflt = "200",
+      .max = 100000, .dflt = "300",
       .doc = "new connections and refused requests of one address; 0 is no "
              "limit"),
     K("idle-timeout", DURATION, idle_timeout_us, .min = US_PER_S,

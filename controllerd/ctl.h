@@ -39,6 +39,7 @@ struct ctl_config {
 struct waiters;
 struct nodes;
 struct consoles;
+struct reader;
 
 struct ctl {
     struct ctl_config cfg;
@@ -63,6 +64,7 @@ struct ctl {
     pthread_mutex_t drain_lock;
     pthread_cond_t drained;
     int64_t active, submitted;
+    struct reader *readers; /* drain_lock; connections that nobody uses now */
     int64_t started_mono_us;
 };
 
@@ -138,6 +140,8 @@ extern const struct http_ops ctl_http_ops;
  * every request answered; a client that does not take or finish its own is
  * given up after limit_us. */
 void dispatch_drain(struct ctl *ctl, int64_t limit_us);
+/* Once no request runs any more. */
+void dispatch_close(struct ctl *ctl);
 
 /* ---- replies (reply.c) ---- */
 

@@ -230,6 +230,7 @@ stop(struct ctl *ctl)
     consoles_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
+    dispatch_close(ctl);
     db_writer_stop(ctl->writer);
 }
 

@@ -499,6 +499,7 @@ rig_close(struct rig *rig)
     db_writer_stop(ctl->writer);
     nodes_stop(ctl);
     auth_stop(ctl);
+    dispatch_close(ctl);
     free(ctl->waiters);
     free(ctl->db_path);
     free(ctl->image_dir);
