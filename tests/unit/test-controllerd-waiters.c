@@ -9,7 +9,7 @@
 
 #include "common/clock.h"
 #include "controllerd/handlers.h"
-#include "store-fixture.h"
+#include "tests/unit/store-fixture.h"
 
 #define NODES 3
 #define CHANGES 400
