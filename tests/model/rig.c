@@ -498,6 +498,7 @@ rig_close(struct rig *rig)
     sqlite3_close(rig->peek);
     db_writer_stop(ctl->writer);
     nodes_stop(ctl);
+    passwords_stop(ctl->passwords);
     auth_stop(ctl);
     dispatch_close(ctl);
     free(ctl->waiters);
