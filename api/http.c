@@ -19,6 +19,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "api/http_accept.h"
+#include "api/http_limit.h"
 #include "api/ws.h"
 #include "common/clock.h"
 #include "common/count.h"
@@ -32,18 +34,21 @@
 #define CONNECTION_MEMORY 10240
 
 #define REAP_MS 250
+/* A client that takes its reply more slowly than this is given up. */
+#define REPLY_BYTES_PER_S 16384
 
 /* How long an outcome of checking a client's certificate holds: it costs more
  * than all else of a small request. Only its end of validity can come in
  * between; whether the cloud still wants it is the owner's to ask each time. */
 #define PEER_US (60 * US_PER_S)
 
-/* A connection, for the time limit on requests that come in drop by drop:
- * the library's own limit is on silence only. */
+/* A connection, for the time limits on requests that come in drop by drop and
+ * replies that are taken so: the library's own limit is on silence only. */
 struct conn {
     struct conn *prev, *next;
     int fd;
-    int64_t since_us; /* since when the request may come; 0: it is here */
+    /* When the request must be here, or the reply taken; 0: no such time. */
+    int64_t until_us;
     /* The peer that was found good, and when; the HTTP thread's. */
     int64_t peer_us;
     char peer_cn[64], peer_fingerprint[HASH_HEX_SIZE];
@@ -56,6 +61,8 @@ struct http_server {
     void *arg;
     char *cert, *key, *ca;
     int64_t request_us; /* longest time for a request to come in */
+    struct http_limit *limit;
+    struct http_accept *accept;
     pthread_t reaper;
     bool has_reaper;
     pthread_mutex_t lock;
@@ -68,6 +75,7 @@ struct request {
     struct http_req rq; /* first: http_req * is request * */
     struct http_server *s;
     struct MHD_Connection *c;
+    struct request *held_next;
     char remote[INET6_ADDRSTRLEN];
     char *path;
     uint64_t dropped; /* bytes of a body over the cap */
@@ -158,10 +166,43 @@ http_suspend(struct http_req *rq)
     MHD_suspend_connection(of(rq)->c);
 }
 
+static _Thread_local struct {
+    bool on;
+    struct request *first;
+} held;
+
 void
 http_resume(struct http_req *rq)
 {
-    MHD_resume_connection(of(rq)->c);
+    struct request *r = of(rq);
+
+    if (!held.on) {
+        MHD_resume_connection(r->c);
+        return;
+    }
+    r->held_next = held.first;
+    held.first = r;
+}
+
+void
+http_resume_hold(void)
+{
+    held.on = true;
+}
+
+void
+http_resume_held(void)
+{
+    struct request *r = held.first;
+
+    held.first = NULL;
+    held.on = false;
+    while (r) {
+        struct request *next = r->held_next; /* r may end at once */
+
+        MHD_resume_connection(r->c);
+        r = next;
+    }
 }
 
 void
@@ -176,7 +217,21 @@ http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
     buf_addc(&rq->headers, '\n');
 }
 
-/* ---- requests that never end ---- */
+/* ---- who may come, and for how long ---- */
+
+/* Whether the client of a refused request has had too many of them. */
+static bool
+tires(struct request *r)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(r->c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    if (!i || http_limit_take(r->s->limit, i->client_addr, HTTP_COST_REFUSAL,
+                              clock_mono_us()))
+        return false;
+    COUNT(http_refusals_limited);
+    return true;
+}
 
 static void
 on_connection(void *cls, struct MHD_Connection *c, void **context,
@@ -191,7 +246,7 @@ on_connection(void *cls, struct MHD_Connection *c, void **context,
 
         k = xnew(struct conn);
         k->fd = i ? i->connect_fd : -1;
-        k->since_us = clock_mono_us();
+        k->until_us = clock_mono_us() + s->request_us;
         pthread_mutex_lock(&s->lock);
         k->next = s->conns;
         if (k->next)
@@ -214,16 +269,16 @@ on_connection(void *cls, struct MHD_Connection *c, void **context,
     *context = NULL;
 }
 
-/* The request is here (0), or the next one may come from now on. */
+/* What is under way must be over by then; 0: it may take its time. */
 static void
-set_since(struct http_server *s, struct MHD_Connection *c, int64_t us)
+set_until(struct http_server *s, struct MHD_Connection *c, int64_t us)
 {
     struct conn *k = conn_of(c);
 
     if (!k)
         return;
     pthread_mutex_lock(&s->lock);
-    k->since_us = us;
+    k->until_us = us;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -238,10 +293,10 @@ reaper_main(void *arg)
         int64_t now = clock_mono_us();
 
         for (struct conn *k = s->conns; k; k = k->next) {
-            if (!k->since_us || now - k->since_us < s->request_us)
+            if (!k->until_us || now < k->until_us)
                 continue;
             /* The library finds it closed, and closes it. */
-            k->since_us = 0;
+            k->until_us = 0;
             COUNT(http_request_too_slow);
             if (shutdown(k->fd, SHUT_RDWR) < 0)
                 COUNT(http_shutdown_failed);
@@ -287,6 +342,7 @@ server_free(struct http_server *s)
         pthread_join(s->reaper, NULL);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
+    http_limit_free(s->limit);
     free(s->cert);
     free(s->key);
     free(s->ca);
@@ -353,6 +409,7 @@ queue_reply(struct request *r)
 {
     struct http_req *rq = &r->rq;
     struct MHD_Response *resp;
+    uint64_t size = rq->reply_fd >= 0 ? rq->reply_size : rq->reply.len;
 
     /* While the server stops, the library forgets the response it was given
      * and asks again; the contents went with the first one. */
@@ -385,8 +442,14 @@ queue_reply(struct request *r)
         *colon = '\0';
         MHD_add_response_header(resp, line, colon + 2);
     }
+    if (rq->status >= 400 && rq->status < 500 && tires(r))
+        rq->close = true;
     if (rq->close)
         MHD_add_response_header(resp, "Connection", "close");
+    if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
+        set_until(r->s, r->c,
+                  clock_mono_us() + r->s->request_us +
+                      (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
     enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
     MHD_destroy_response(resp);
     return q;
@@ -444,7 +507,7 @@ first_call(struct request *r)
 
     r->s->ops->begin(&r->rq, r->s->arg);
     if (r->rq.stream)
-        set_since(r->s, r->c, 0); /* takes its time, from a known sender */
+        set_until(r->s, r->c, 0); /* takes its time, from a known sender */
     r->refused = r->rq.status != 0;
     if (r->refused) {
         /* Refused before its body came: with a body under way the connection
@@ -505,7 +568,7 @@ on_access(void *cls, struct MHD_Connection *c, const char *url,
     }
     if (*upload_data_size)
         return body_part(r, upload_data, upload_data_size);
-    set_since(s, c, 0);
+    set_until(s, c, 0);
     if (r->refused)
         return queue_reply(r); /* its body is drained */
     if (r->too_big) {
@@ -532,7 +595,7 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
     buf_release(&r->rq.reply);
     buf_release(&r->rq.headers);
     if (!r->upgrade)
-        set_since(s, c, clock_mono_us());
+        set_until(s, c, clock_mono_us() + s->request_us);
     free(r->path);
     free(r);
     *con_cls = NULL;
@@ -661,6 +724,7 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     s->ca = xstrdup(cfg->client_ca_pem);
     /* A kept-alive connection may be idle for the one half before. */
     s->request_us = 2 * (int64_t)cfg->idle_timeout_s * US_PER_S;
+    s->limit = http_limit_new(cfg->per_second);
     r = reaper_start(s);
     if (r < 0) {
         server_free(s);
@@ -679,11 +743,13 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     s->d = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | (s->cert ? MHD_USE_TLS : 0) |
             MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-            MHD_USE_ERROR_LOG,
-        (uint16_t)port, NULL, NULL, on_access, s, /* options: */
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, cfg->threads, MHD_OPTION_ARRAY, tls,
-        MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
+            MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
+        0, NULL, NULL, on_access, s, /* options: */
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_THREAD_POOL_SIZE,
+        cfg->threads, MHD_OPTION_ARRAY, tls, MHD_OPTION_CONNECTION_LIMIT,
+        cfg->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        cfg->max_per_address ? cfg->max_per_address
+                             : MAX(cfg->max_connections / 2, 1u),
         MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
@@ -694,7 +760,12 @@ http_start(const struct http_config *cfg, struct http_server **ret,
         return err_set(reterr, -EIO, "http_start",
                        "the HTTP server cannot start on %s", cfg->listen);
     }
-    fd = -1; /* the daemon's now */
+    r = http_accept_start(TAKE_FD(fd), s->d, s->limit, &s->accept);
+    if (r < 0) {
+        MHD_stop_daemon(s->d);
+        server_free(s);
+        return err_errno(reterr, r, "cannot start the HTTP server's thread");
+    }
     *ret = s;
     return 0;
 }
@@ -708,10 +779,8 @@ http_port(const struct http_server *s)
 void
 http_quiesce(struct http_server *s)
 {
-    int fd = MHD_quiesce_daemon(s->d);
-
-    if (fd >= 0)
-        close(fd);
+    http_accept_stop(s->accept);
+    s->accept = NULL;
 }
 
 void
@@ -719,6 +788,7 @@ http_stop(struct http_server *s)
 {
     if (!s)
         return;
+    http_quiesce(s);
     MHD_stop_daemon(s->d);
     server_free(s);
 }

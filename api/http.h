@@ -69,6 +69,10 @@ struct http_config {
     const char *cert_pem, *key_pem, *client_ca_pem;
     unsigned threads;
     unsigned max_connections;
+    /* Of one address: connections at a time, 0 for half of all; new ones, and
+     * refused requests, per second, 0 for no limit. */
+    unsigned max_per_address;
+    unsigned per_second;
     unsigned idle_timeout_s; /* silence of a client in the middle of things */
     const struct http_ops *ops;
     void *arg;
@@ -96,6 +100,11 @@ int http_peer(struct http_req *rq, char cn[64], char fingerprint[HASH_HEX_SIZE],
 /* Inside handle(), before anything that might resume. */
 void http_suspend(struct http_req *rq);
 void http_resume(struct http_req *rq);
+/* Between these two http_resume() of this thread only notes the requests; they
+ * are resumed together at the end. The library looks through all suspended
+ * connections of a thread whenever one is resumed: so it does once for many. */
+void http_resume_hold(void);
+void http_resume_held(void);
 
 void http_add_header(struct http_req *rq, const char *name, const char *fmt,
                      ...) _printf_(3, 4);

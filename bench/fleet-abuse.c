@@ -155,6 +155,17 @@ abuse_main(void *arg)
     return NULL;
 }
 
+/* A flood comes from one client; who only holds connections has gathered many
+ * addresses, since one gets no more than its share. */
+static uint32_t
+address_of(enum abuse_kind kind, int i)
+{
+    return kind == ABUSE_IDLE || kind == ABUSE_SLOW_HEAD ||
+                   kind == ABUSE_SLOW_BODY
+               ? 0x7f000003u + (uint32_t)i % 100
+               : 0x7f000002u;
+}
+
 struct abuse *
 abuse_start(const struct sockaddr_in *to, const char *bearer,
             enum abuse_kind kind, int connections)
@@ -172,7 +183,7 @@ abuse_start(const struct sockaddr_in *to, const char *bearer,
         a->list[i] = (struct abuser){.w = {.fd = -1,
                                            .ready = ready,
                                            .done = done,
-                                           .from_ip = 0x7f000002},
+                                           .from_ip = address_of(kind, i)},
                                      .a = a};
     if (pthread_create(&a->thread, NULL, abuse_main, a) != 0)
         abort();

@@ -42,5 +42,6 @@ if ! "$build/bench/bench-fleet" -p "$controller" "$@"; then
 fi
 du -k "$T/c/controller.db" "$T/c/controller.db-wal" |
     awk '{printf "{\"bench\":\"file.%s\",\"kib\":%d}\n", $2 ~ /wal/ ? "wal" : "database", $1}'
-curl -s --cacert "$VIRGA_CA" "$VIRGA_URL/metrics" |
+curl -s --cacert "$VIRGA_CA" -H "Authorization: Bearer $VIRGA_TOKEN" \
+    "$VIRGA_URL/metrics" |
     awk -F'[" ]' '/^virga_events_total/ {printf "{\"bench\":\"counter.%s\",\"value\":%d}\n", $2, $NF}'

@@ -21,6 +21,7 @@ struct db_writer {
     pthread_t thread;
     struct db *db; /* the writer's thread only */
     struct db_checkpoint *checkpoint;
+    void (*before)(void), (*after)(void);
 };
 
 static struct db_job *
@@ -122,6 +123,8 @@ run_batch(struct db_writer *w, struct db_job *batch)
         if (db_in_transaction(db) && db_exec(db, "ROLLBACK", NULL) < 0)
             COUNT(db_rollback_failed);
     }
+    if (w->before)
+        w->before();
     while (batch) {
         struct db_job *next = batch->next;
 
@@ -130,6 +133,8 @@ run_batch(struct db_writer *w, struct db_job *batch)
                     commit < 0 && batch->result >= 0 ? commit : batch->result);
         batch = next;
     }
+    if (w->after)
+        w->after();
 }
 
 static void *
@@ -190,6 +195,13 @@ db_writer_stop(struct db_writer *w)
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     free(w);
+}
+
+void
+db_writer_around(struct db_writer *w, void (*before)(void), void (*after)(void))
+{
+    w->before = before;
+    w->after = after;
 }
 
 void

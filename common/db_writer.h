@@ -33,6 +33,12 @@ int db_writer_start(struct db *db, struct db_writer **ret) _must_check_;
  * the same time. */
 void db_writer_stop(struct db_writer *w);
 
+/* For those whose done() can do better for many at once: called on the
+ * writer's thread before the first and after the last done() of each commit.
+ * To be set before the first job. */
+void db_writer_around(struct db_writer *w, void (*before)(void),
+                      void (*after)(void));
+
 void db_writer_submit(struct db_writer *w, struct db_job *job);
 /* Submits and waits; done() is not used. Not from the writer's thread. */
 int db_writer_call(struct db_writer *w, struct db_job *job) _must_check_;

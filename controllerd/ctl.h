@@ -27,8 +27,10 @@
 struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
         *dashboard_dir, *project_quota, *restore;
-    int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
-        request_timeout_us, stuck_after_us, session_ttl_us;
+    int64_t threads, max_connections, connections_per_address,
+        connections_per_second;
+    int64_t idle_timeout_us, node_lapse_us, request_timeout_us, stuck_after_us,
+        session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t print_openapi, print_reference;
@@ -39,6 +41,7 @@ struct waiters;
 struct nodes;
 struct quotas;
 struct consoles;
+struct reader;
 
 struct ctl {
     struct ctl_config cfg;
@@ -65,6 +68,7 @@ struct ctl {
     pthread_mutex_t drain_lock;
     pthread_cond_t drained;
     int64_t active, submitted;
+    struct reader *readers; /* drain_lock; connections that nobody uses now */
     int64_t started_mono_us;
 };
 
@@ -147,6 +151,8 @@ extern const struct http_ops ctl_http_ops;
  * every request answered; a client that does not take or finish its own is
  * given up after limit_us. */
 void dispatch_drain(struct ctl *ctl, int64_t limit_us);
+/* Once no request runs any more. */
+void dispatch_close(struct ctl *ctl);
 
 /* ---- replies (reply.c) ---- */
 

@@ -23,33 +23,67 @@
 
 #define KEY_MAX 128
 
-/* ---- a reader's connection for each HTTP thread ---- */
+/* ---- readers' connections ---- */
 
-static pthread_key_t reader_key;
-static pthread_once_t reader_once = PTHREAD_ONCE_INIT;
-
-static void
-reader_close(void *db)
-{
-    db_close(db);
-}
-
-static void
-reader_init(void)
-{
-    pthread_key_create(&reader_key, reader_close);
-}
-
-static struct db *
-reader(struct call *c)
-{
+/* There are more HTTP threads than ever read at the same time, and each
+ * connection takes memory: they share those that were needed so far, the one
+ * used last first. */
+struct reader {
     struct db *db;
+    struct reader *next;
+};
 
-    pthread_once(&reader_once, reader_init);
-    db = pthread_getspecific(reader_key);
-    if (!db && store_open(c->ctl->db_path, false, &db, &c->err) == 0)
-        pthread_setspecific(reader_key, db);
-    return db;
+static struct reader *
+reader_take(struct call *c)
+{
+    struct ctl *ctl = c->ctl;
+
+    pthread_mutex_lock(&ctl->drain_lock);
+    struct reader *r = ctl->readers;
+    if (r)
+        ctl->readers = r->next;
+    pthread_mutex_unlock(&ctl->drain_lock);
+    if (r)
+        return r;
+    r = xnew(struct reader);
+    if (store_open(ctl->db_path, false, &r->db, &c->err) < 0)
+        freep(&r);
+    return r;
+}
+
+static void
+reader_give(struct ctl *ctl, struct reader *r)
+{
+    pthread_mutex_lock(&ctl->drain_lock);
+    r->next = ctl->readers;
+    ctl->readers = r;
+    pthread_mutex_unlock(&ctl->drain_lock);
+}
+
+void
+dispatch_close(struct ctl *ctl)
+{
+    while (ctl->readers) {
+        struct reader *r = ctl->readers;
+
+        ctl->readers = r->next;
+        db_close(r->db);
+        free(r);
+    }
+}
+
+/* Runs fn with a reader's connection. */
+static int
+with_reader(struct call *c, int (*fn)(struct call *c, struct db *db))
+{
+    struct ctl *ctl = c->ctl; /* a call that waits may end before we do */
+    struct reader *r = reader_take(c);
+
+    if (!r)
+        return c->err.number;
+    int result = fn(c, r->db);
+    reader_give(ctl, r);
+    return result;
 }
 
 /* ---- what is under way ---- */
@@ -195,9 +229,7 @@ on_begin(struct http_req *rq, void *arg)
     if (r == 0)
         r = check_request(c);
     if (r == 0 && c->h->stream_begin) {
-        struct db *db = reader(c);
-
-        r = db ? c->h->stream_begin(c, db) : c->err.number;
+        r = with_reader(c, c->h->stream_begin);
         rq->stream = r == 0;
     }
     if (r < 0)
@@ -450,7 +482,6 @@ static enum http_next
 on_handle(struct http_req *rq, void *arg)
 {
     struct call *c = rq->user;
-    struct db *db;
     int r;
 
     if (rq->status == 413) {
@@ -470,7 +501,7 @@ on_handle(struct http_req *rq, void *arg)
         if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
             r = start_write(c);
         else if (r == CALL_WRITE || r == CALL_READ)
-            r = (db = reader(c)) ? c->h->read(c, db) : c->err.number;
+            r = with_reader(c, c->h->read);
         if (r == CALL_WAIT)
             return HTTP_WAIT;
     }

@@ -23,6 +23,45 @@ h_healthz(struct call *c)
     return 0;
 }
 
+/* Whoever asks costs no write: a probe is made once a second at most, by the
+ * first that asks, and the others get the outcome of the last one. */
+#define PROBE_US US_PER_S
+
+static _Atomic int64_t next_probe_us;
+static _Atomic int last_probe = -EINPROGRESS; /* none came to its end */
+
+int
+h_readyz_recent(struct call *c)
+{
+    int64_t now = clock_mono_us(), next = atomic_load(&next_probe_us);
+    int last = atomic_load(&last_probe);
+
+    if (last == -EINPROGRESS || atomic_load(&c->ctl->stopping))
+        return CALL_WRITE;
+    if (now >= next &&
+        atomic_compare_exchange_strong(&next_probe_us, &next, now + PROBE_US))
+        return CALL_WRITE;
+    if (last < 0)
+        return err_set(&c->err, -EAGAIN, "not_ready",
+                       "the controller cannot write: %s",
+                       strerrordesc_np(-last));
+    reply_text(c, "text/plain; charset=utf-8", "ok\n");
+    return 0;
+}
+
+void
+h_readyz_committed(struct call *c)
+{
+    atomic_store(&last_probe, 0);
+}
+
+/* It found its place, but did not reach the disk. */
+void
+h_readyz_undo(struct call *c)
+{
+    atomic_store(&last_probe, -ENOSPC);
+}
+
 int
 h_readyz(struct call *c, struct db *db)
 {
@@ -35,6 +74,8 @@ h_readyz(struct call *c, struct db *db)
         r = -ENOSPC;
     if (r == 0)
         r = store_probe(db);
+    if (r < 0)
+        atomic_store(&last_probe, r);
     if (r == -ENOSPC)
         return err_set(&c->err, -EAGAIN, "not_ready",
                        "the controller's disk is full");

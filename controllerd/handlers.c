@@ -11,7 +11,10 @@ h_todo(struct call *c)
 
 const struct handler handlers[N_ROUTES] = {
     [ROUTE_HEALTHZ] = {.plain = h_healthz},
-    [ROUTE_READYZ] = {.write = h_readyz},
+    [ROUTE_READYZ] = {.plain = h_readyz_recent,
+                      .write = h_readyz,
+                      .undo = h_readyz_undo,
+                      .committed = h_readyz_committed},
     [ROUTE_METRICS] = {.plain = h_metrics},
     [ROUTE_OPENAPI] = {.plain = h_openapi},
     [ROUTE_CA] = {.plain = h_ca},

@@ -8,7 +8,10 @@
 
 /* h_service.c */
 int h_healthz(struct call *c);
+int h_readyz_recent(struct call *c);
 int h_readyz(struct call *c, struct db *db);
+void h_readyz_undo(struct call *c);
+void h_readyz_committed(struct call *c);
 int h_metrics(struct call *c);
 int h_openapi(struct call *c);
 int h_ca(struct call *c);

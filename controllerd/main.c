@@ -192,6 +192,8 @@ start_http(struct ctl *ctl, struct err *reterr)
         .client_ca_pem = pki_ca_pem(ctl->ca),
         .threads = (unsigned)ctl->cfg.threads,
         .max_connections = (unsigned)ctl->cfg.max_connections,
+        .max_per_address = (unsigned)ctl->cfg.connections_per_address,
+        .per_second = (unsigned)ctl->cfg.connections_per_second,
         .idle_timeout_s = (unsigned)(ctl->cfg.idle_timeout_us / US_PER_S),
         .ops = &ctl_http_ops,
         .arg = ctl,
@@ -213,6 +215,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     else
         db_close(db);
     if (r == 0)
+        db_writer_around(ctl->writer, http_resume_hold, http_resume_held);
+    if (r == 0)
         r = consoles_start(ctl, reterr);
     if (r == 0)
         r = waiters_start(ctl);
@@ -233,6 +237,7 @@ stop(struct ctl *ctl)
     consoles_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
+    dispatch_close(ctl);
     db_writer_stop(ctl->writer);
 }
 

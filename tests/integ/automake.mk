@@ -27,3 +27,4 @@ include $(top_srcdir)/tests/integ/create.mk
 include $(top_srcdir)/tests/integ/identity.mk
 include $(top_srcdir)/tests/integ/openapi.mk
 include $(top_srcdir)/tests/integ/life.mk
+include $(top_srcdir)/tests/integ/abuse.mk

@@ -603,6 +603,7 @@ rig_close(struct rig *rig)
     nodes_stop(ctl);
     quota_stop(ctl);
     auth_stop(ctl);
+    dispatch_close(ctl);
     free(ctl->waiters);
     free(ctl->db_path);
     free(ctl->image_dir);

@@ -1,0 +1,119 @@
+/* http_accept.c - new connections; see http_accept.h. */
+#include <config.h>
+
+#include "api/http_accept.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "common/count.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define RETRY_MS 100
+
+struct http_accept {
+    int fd, stop;
+    struct MHD_Daemon *d;
+    struct http_limit *limit;
+    pthread_t thread;
+};
+
+/* A connection, or whatever keeps us from having one: true when there may be
+ * more at once. */
+static bool
+accept_one(struct http_accept *a, int *wait_ms)
+{
+    struct sockaddr_storage ss;
+    struct sockaddr *addr = (struct sockaddr *)&ss;
+    socklen_t len = sizeof(ss);
+    int one = 1;
+    int fd _cleanup_(closep) =
+        accept4(a->fd, addr, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                   errno == ENOMEM)) {
+        /* It stays readable: look again when others may have gone. */
+        COUNT(http_accept_no_room);
+        log_limited(LOG_LEVEL_WARN, "cannot accept a connection",
+                    "error=\"%s\" trying again in=100ms",
+                    strerrordesc_np(errno));
+        *wait_ms = RETRY_MS;
+        return false;
+    }
+    if (fd < 0) /* ECONNABORTED and the like concern that client alone */
+        return errno != EAGAIN;
+    if (!http_limit_take(a->limit, addr, HTTP_COST_CONNECTION,
+                         clock_mono_us())) {
+        COUNT(http_connection_refused);
+        return true;
+    }
+    /* Else the second small packet of the handshake waits for the client to
+     * acknowledge the first one, which it does not hurry to do. */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
+        COUNT(http_nodelay_failed);
+    if (MHD_add_connection(a->d, TAKE_FD(fd), addr, len) == MHD_NO)
+        COUNT(http_connection_refused);
+    return true;
+}
+
+static void *
+accept_main(void *arg)
+{
+    struct http_accept *a = arg;
+    struct pollfd p[] = {{.fd = a->stop, .events = POLLIN},
+                         {.fd = a->fd, .events = POLLIN}};
+
+    for (;;) {
+        int wait_ms = -1;
+
+        while (accept_one(a, &wait_ms))
+            if (poll(p, 1, 0) > 0)
+                return NULL;
+        int n = poll(p, wait_ms < 0 ? 2 : 1, wait_ms);
+        if (n > 0 && p[0].revents)
+            return NULL;
+    }
+}
+
+int
+http_accept_start(int fd, struct MHD_Daemon *d, struct http_limit *limit,
+                  struct http_accept **ret)
+{
+    struct http_accept *a = xnew(struct http_accept);
+
+    a->d = d;
+    a->limit = limit;
+    a->fd = fd;
+    a->stop = eventfd(0, EFD_CLOEXEC);
+    int r = a->stop < 0 ? -errno
+                        : -pthread_create(&a->thread, NULL, accept_main, a);
+    if (r < 0) {
+        closep(&a->stop);
+        close(fd);
+        free(a);
+        return r;
+    }
+    pthread_setname_np(a->thread, "http-accept");
+    *ret = a;
+    return 0;
+}
+
+void
+http_accept_stop(struct http_accept *a)
+{
+    if (!a)
+        return;
+    if (eventfd_write(a->stop, 1) < 0)
+        abort(); /* a counter of one cannot be full */
+    pthread_join(a->thread, NULL);
+    close(a->stop);
+    close(a->fd);
+    free(a);
+}
