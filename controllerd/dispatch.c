@@ -19,6 +19,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 
 #define KEY_MAX 128
 
@@ -268,9 +269,16 @@ reply_is_secret(const struct call *c)
 }
 
 static int
-job_run(struct db *db, struct db_job *job)
+run_write(struct call *c, struct db *db)
 {
-    struct call *c = call_of(job);
+    int r = call_resolve_acting(c, db);
+
+    return r < 0 ? r : c->h->write(c, db);
+}
+
+static int
+run_once(struct call *c, struct db *db)
+{
     const char *key = http_header(c->rq, "Idempotency-Key");
     struct store_reply old = {0};
     unsigned char hash[HASH_LEN];
@@ -280,16 +288,19 @@ job_run(struct db *db, struct db_job *job)
     if (r < 0)
         return r;
     if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.key_owner[0])
-        return c->h->write(c, db);
+        return run_write(c, db);
     struct hash *h = hash_begin();
+    const char *project = http_query(c->rq, "project");
     hash_add(h, c->rq->path, strlen(c->rq->path) + 1);
+    if (project)
+        hash_add(h, project, strlen(project) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
     hash_end(h, hash);
     r = store_reply_get(db, c->who.key_owner, key, &old);
     if (r == 0)
         r = replay(c, &old, hash);
     else if (r == -ENOENT)
-        r = c->h->write(c, db);
+        r = run_write(c, db);
     else
         return store_error(c, db, r);
     store_reply_release(&old);
@@ -310,6 +321,17 @@ job_run(struct db *db, struct db_job *job)
     return 0;
 }
 
+static int
+job_run(struct db *db, struct db_job *job)
+{
+    struct call *c = call_of(job);
+    int r = run_once(c, db);
+
+    if (r < 0)
+        quota_undo(c);
+    return r;
+}
+
 static void
 job_undo(struct db_job *job)
 {
@@ -317,6 +339,7 @@ job_undo(struct db_job *job)
 
     if (c->h && c->h->undo)
         c->h->undo(c);
+    quota_undo(c);
 }
 
 static void
@@ -326,6 +349,7 @@ job_done(struct db_job *job, int result)
 
     c->result = result;
     if (result >= 0 && c->h) {
+        quota_committed(c);
         if (c->h->committed)
             c->h->committed(c);
         if (c->notify_node[0])
@@ -361,7 +385,7 @@ finish_stream(void *arg)
     struct call *c = arg;
     int r = c->h->stream_finish(c);
 
-    if (r == 0) {
+    if (r == 0 && c->h->write) {
         submit(c);
     } else {
         struct ctl *ctl = c->ctl;
@@ -443,9 +467,9 @@ on_handle(struct http_req *rq, void *arg)
     if (r >= 0 && !c->submitted) {
         c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
-        if (r == CALL_WRITE && c->h->write)
+        if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
             r = start_write(c);
-        else if (r == CALL_WRITE)
+        else if (r == CALL_WRITE || r == CALL_READ)
             r = (db = reader(c)) ? c->h->read(c, db) : c->err.number;
         if (r == CALL_WAIT)
             return HTTP_WAIT;
@@ -473,6 +497,7 @@ on_end(struct http_req *rq, void *arg)
     nodes_drop(c);
     if (c->work && c->work_free)
         c->work_free(c->work);
+    codec_list_clear(&table_quota_fault, &c->quota_faults);
     err_release(&c->err);
     count_active(c->ctl, -1, 0);
     free(c);
