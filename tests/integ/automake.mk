@@ -26,3 +26,4 @@ include $(top_srcdir)/tests/integ/e2e.mk
 include $(top_srcdir)/tests/integ/create.mk
 include $(top_srcdir)/tests/integ/openapi.mk
 include $(top_srcdir)/tests/integ/life.mk
+include $(top_srcdir)/tests/integ/guest-life.mk
