@@ -28,3 +28,4 @@ include $(top_srcdir)/tests/integ/identity.mk
 include $(top_srcdir)/tests/integ/openapi.mk
 include $(top_srcdir)/tests/integ/life.mk
 include $(top_srcdir)/tests/integ/abuse.mk
+include $(top_srcdir)/tests/integ/guest-life.mk

@@ -657,13 +657,22 @@ core__failing_pause_is_tried_until_it_holds(void **state)
     int64_t seq = 0;
 
     id_new(id);
-    node_open(n, "pause_fail_permille=700");
+    node_open(n, "pause_fail_permille=1000");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
     also.paused = true;
     want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 1, &l); /* it was tried, and nothing is told */
+    node_close(n);
+    node_open(n, NULL);
     struct api_observation *o = observed(n, 2, &l);
     is(&o[1], OBSERVED_PAUSED, 1, NULL);
+    node_close(n);
+    node_open(n, "pause_fail_permille=1000");
     also.paused = false;
     want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 2, &l);
+    node_close(n);
+    node_open(n, NULL);
     o = observed(n, 3, &l);
     is(&o[2], OBSERVED_RUNNING, 1, NULL);
     codec_list_clear(&table_observation, &l);
