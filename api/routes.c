@@ -44,6 +44,8 @@ static const struct api_query q_create[] = {
 static const struct api_query q_events[] = {
     {"since", "events after this seq [JSON: 0; a stream: those to come]; a "
               "stream takes the header Last-Event-ID as well"},
+    {"page_token",
+     "JSON: next_page_token of the page before, instead of since"},
     {"limit", "JSON: events on a page, 1 to 1000 [100]"},
     {"wait", "JSON: hold the answer until there is one, 0s to 60s"},
     {"kinds", "of these kinds only, with commas, such as instance.*"},

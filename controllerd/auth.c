@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 struct entry {
     unsigned char hash[HASH_LEN];
@@ -71,6 +72,7 @@ remove_where(struct ctl *ctl, const char *token_id, const char *project_id)
         free(e);
     }
     pthread_rwlock_unlock(&ctl->auth->lock);
+    events_recheck(ctl);
 }
 
 void
@@ -137,6 +139,7 @@ auth_token(struct call *c)
         memcpy(c->who.token_id, e->id, sizeof(e->id));
         memcpy(c->who.token_name, e->name, sizeof(e->name));
         memcpy(c->who.project_id, e->project_id, sizeof(e->project_id));
+        memcpy(c->who.credential, hash, sizeof(hash));
         c->who.role = e->role;
         expires_at = e->expires_at;
     }
@@ -157,6 +160,22 @@ auth_token(struct call *c)
                        api_role_names[c->who.role]);
     }
     return 0;
+}
+
+bool
+auth_alive(struct ctl *ctl, const struct principal *who,
+           const struct api_route *route)
+{
+    struct entry *e;
+
+    pthread_rwlock_rdlock(&ctl->auth->lock);
+    HASH_FIND(hh, ctl->auth->by_hash, who->credential, sizeof(e->hash), e);
+    bool alive = e && e->role == who->role &&
+                 streq(e->project_id, who->project_id) &&
+                 (!e->expires_at || e->expires_at > clock_now_us()) &&
+                 api_role_may(e->role, route);
+    pthread_rwlock_unlock(&ctl->auth->lock);
+    return alive;
 }
 
 int

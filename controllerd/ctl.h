@@ -28,10 +28,13 @@ struct ctl_config {
         request_timeout_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
+    int64_t max_streams, max_streams_per_token, events_keep_us, events_max,
+        audit_keep_us, audit_max;
     int64_t print_openapi, print_reference;
 };
 
 struct auth;
+struct events;
 struct waiters;
 struct nodes;
 struct consoles;
@@ -46,6 +49,7 @@ struct ctl {
     struct waiters *waiters;
     struct nodes *nodes;
     struct consoles *consoles;
+    struct events *events;
     /* Claims and capacity; the writer changes it, readers take the lock. */
     pthread_mutex_t sched_lock;
     struct sched *sched;
@@ -65,7 +69,13 @@ struct principal {
     char token_id[ID_SIZE], token_name[64];
     char project_id[ID_SIZE]; /* "" for operators */
     enum api_role role;
-    char node_id[ID_SIZE]; /* of an agent */
+    char node_id[ID_SIZE];              /* of an agent */
+    unsigned char credential[HASH_LEN]; /* what auth_alive() looks up */
+};
+
+/* What a write made or changed; see call_touched() in events.h. */
+struct touched {
+    char kind[48], id[ID_SIZE], name[64], project_id[ID_SIZE];
 };
 
 struct call;
@@ -117,6 +127,7 @@ struct call {
     /* The handler's own between its functions; freed with the call. */
     void *work;
     void (*work_free)(void *work);
+    struct touched touched;
     char notify_node[ID_SIZE], notify_operation[ID_SIZE];
     char question[ID_SIZE];
     char session[ID_SIZE + 1];
@@ -188,6 +199,9 @@ int auth_start(struct ctl *ctl, struct db *db, struct err *reterr) _must_check_;
 void auth_stop(struct ctl *ctl);
 int auth_token(struct call *c) _must_check_;
 int auth_node(struct call *c) _must_check_;
+/* Whether who authenticated so may still call the route as the same. */
+bool auth_alive(struct ctl *ctl, const struct principal *who,
+                const struct api_route *route);
 /* Keep the cache equal to the rows; called after commits. */
 void auth_add(struct ctl *ctl, const struct store_token *t);
 void auth_remove(struct ctl *ctl, const char *token_id);

@@ -19,6 +19,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 #define KEY_MAX 128
 
@@ -266,6 +267,23 @@ reply_is_secret(const struct call *c)
            c->m.route->id == ROUTE_JOIN_TOKEN_CREATE;
 }
 
+/* The change, and in the same transaction what is told of it. */
+static int
+run_write(struct call *c, struct db *db)
+{
+    int r = c->h->write(c, db);
+
+    if (r < 0)
+        return r;
+    r = events_of_call(c, db);
+    if (r < 0) {
+        if (c->h->undo)
+            c->h->undo(c);
+        return store_error(c, db, r);
+    }
+    return 0;
+}
+
 static int
 job_run(struct db *db, struct db_job *job)
 {
@@ -275,7 +293,7 @@ job_run(struct db *db, struct db_job *job)
     unsigned char hash[HASH_LEN];
 
     if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.token_id[0])
-        return c->h->write(c, db);
+        return run_write(c, db);
     struct hash *h = hash_begin();
     hash_add(h, c->rq->path, strlen(c->rq->path) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
@@ -284,7 +302,7 @@ job_run(struct db *db, struct db_job *job)
     if (r == 0)
         r = replay(c, &old, hash);
     else if (r == -ENOENT)
-        r = c->h->write(c, db);
+        r = run_write(c, db);
     else
         return store_error(c, db, r);
     store_reply_release(&old);
@@ -327,6 +345,7 @@ job_done(struct db_job *job, int result)
             waiters_notify(c->ctl, waiters_key(c->notify_node));
         if (c->notify_operation[0])
             waiters_notify(c->ctl, waiters_key(c->notify_operation));
+        events_committed(c->ctl);
     } else if (result == -ENOSPC && !c->err.number) {
         err_set(&c->err, result, "storage_full",
                 "the controller's disk is full; nothing was changed");

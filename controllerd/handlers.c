@@ -103,7 +103,7 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_OPERATION_RETRY] = {.plain = h_todo},
     [ROUTE_OPERATION_UNDO] = {.plain = h_todo},
 
-    [ROUTE_EVENT_LIST] = {.plain = h_todo},
+    [ROUTE_EVENT_LIST] = {.read = h_event_list},
     [ROUTE_WEBHOOK_CREATE] = {.plain = h_todo},
     [ROUTE_WEBHOOK_LIST] = {.plain = h_todo},
     [ROUTE_WEBHOOK_SHOW] = {.plain = h_todo},

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
+#include "controllerd/events.h"
 
 #define SERVER_DAYS 825
 #define RENEW_US (90 * 86400 * US_PER_S)
@@ -200,6 +201,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     if (r == 0)
         r = consoles_start(ctl, reterr);
     if (r == 0)
+        r = events_start(ctl, reterr);
+    if (r == 0)
         r = waiters_start(ctl);
     if (r == 0)
         r = start_http(ctl, reterr);
@@ -215,8 +218,10 @@ stop(struct ctl *ctl)
     if (ctl->waiters)
         waiters_stop(ctl); /* long polls answer what they have */
     consoles_stop(ctl);
+    events_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
+    events_free(ctl);
     db_writer_stop(ctl->writer);
 }
 

@@ -83,6 +83,7 @@ http_status_of(int number, const char *code)
         {"body_too_large", 413},
         {"media_type", 415},
         {"length_required", 411},
+        {"too_many_streams", 429},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(by_code); i++)
@@ -127,6 +128,7 @@ title_of(int status)
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
         {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
         {500, "Internal Server Error"},
         {503, "Service Unavailable"},
         {507, "Insufficient Storage"},
@@ -174,7 +176,7 @@ reply_problem(struct call *c, int number, const struct err *e)
     buf_addc(&rq->reply, '\n');
     rq->content_type = "application/problem+json";
     rq->status = status;
-    if (status == 503)
+    if (status == 503 || status == 429)
         http_add_header(rq, "Retry-After", "1");
     if (status == 401)
         http_add_header(rq, "WWW-Authenticate", "Bearer");

@@ -11,6 +11,7 @@ extern const size_t controller_migrations_n;
 static struct store_statements *const all[] = {
     &store_tenant_sql,    &store_image_sql, &store_instance_sql,
     &store_operation_sql, &store_node_sql,  &store_usage_sql,
+    &store_event_sql,
 };
 
 int

@@ -81,6 +81,7 @@ struct store_instance {
     bool force;
     int64_t ended_run, seq;
     char *request_id;
+    int stored_state; /* a.state as it was read: another one is an event */
 };
 void store_instance_release(struct store_instance *i);
 int store_instance_insert(struct db *db,

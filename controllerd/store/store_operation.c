@@ -4,6 +4,7 @@
 #include "controllerd/store/store-private.h"
 
 #include "common/mem.h"
+#include "controllerd/store/store_event.h"
 
 enum { INSERT, GET, LIST_ALL, LIST_PROJECT, UPDATE };
 
@@ -87,12 +88,33 @@ store_operation_list(struct db *db, const char *project, const char *before,
     return r;
 }
 
+static int
+emit_end(struct db *db, const struct api_operation *o)
+{
+    char kind[40];
+    struct api_event e = {
+        .kind = kind,
+        .project_id = o->project_id,
+        .resource_type = (char *)"operation",
+        .resource_id = o->id,
+        .resource_name = o->kind,
+        .state = (char *)api_operation_state_names[o->state],
+        .request_id = o->request_id,
+    };
+
+    snprintf(kind, sizeof(kind), "operation.%s", e.state);
+    return store_event_insert(db, &e);
+}
+
 int
 store_operation_update(struct db *db, const struct api_operation *o)
 {
     const struct api_fault *p = o->problem;
+    int r = store_changed(db_run(db, S(UPDATE), "sisssz", o->id,
+                                 (int64_t)o->state, o->step, p ? p->code : NULL,
+                                 p ? p->message : NULL, o->finished_at));
 
-    return store_changed(db_run(db, S(UPDATE), "sisssz", o->id,
-                                (int64_t)o->state, o->step, p ? p->code : NULL,
-                                p ? p->message : NULL, o->finished_at));
+    if (r < 0 || o->state == OP_RUNNING)
+        return r;
+    return emit_end(db, o);
 }

@@ -23,3 +23,4 @@ EXTRA_DIST += $(chaos_tests) \
 	tests/integ/lib_traffic.py
 include $(top_srcdir)/tests/integ/placement.mk
 include $(top_srcdir)/tests/integ/e2e.mk
+include $(top_srcdir)/tests/integ/events.mk

@@ -1,0 +1,5 @@
+# What happened: events and their streams, webhooks, the audit log.
+libcontrollerd_a_SOURCES += \
+	controllerd/event_emit.c controllerd/event_text.c \
+	controllerd/events.c controllerd/events.h controllerd/h_events.c \
+	controllerd/store/store_event.c controllerd/store/store_event.h
