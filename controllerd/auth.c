@@ -139,7 +139,7 @@ auth_token(struct call *c)
         memcpy(c->who.token_id, e->id, sizeof(e->id));
         memcpy(c->who.token_name, e->name, sizeof(e->name));
         memcpy(c->who.project_id, e->project_id, sizeof(e->project_id));
-        memcpy(c->who.credential, hash, sizeof(hash));
+        memcpy(c->who.hash, hash, sizeof(hash));
         c->who.role = e->role;
         expires_at = e->expires_at;
     }
@@ -169,7 +169,7 @@ auth_alive(struct ctl *ctl, const struct principal *who,
     struct entry *e;
 
     pthread_rwlock_rdlock(&ctl->auth->lock);
-    HASH_FIND(hh, ctl->auth->by_hash, who->credential, sizeof(e->hash), e);
+    HASH_FIND(hh, ctl->auth->by_hash, who->hash, sizeof(e->hash), e);
     bool alive = e && e->role == who->role &&
                  streq(e->project_id, who->project_id) &&
                  (!e->expires_at || e->expires_at > clock_now_us()) &&

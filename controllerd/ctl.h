@@ -30,11 +30,15 @@ struct ctl_config {
         disk_overcommit_permille;
     int64_t max_streams, max_streams_per_token, events_keep_us, events_max,
         audit_keep_us, audit_max;
+    int64_t rate_limit, rate_limit_burst, address_rate_limit,
+        address_rate_limit_burst;
     int64_t print_openapi, print_reference;
 };
 
+struct audit;
 struct auth;
 struct events;
+struct rate;
 struct waiters;
 struct nodes;
 struct consoles;
@@ -50,6 +54,8 @@ struct ctl {
     struct nodes *nodes;
     struct consoles *consoles;
     struct events *events;
+    struct audit *audit;
+    struct rate *rate;
     /* Claims and capacity; the writer changes it, readers take the lock. */
     pthread_mutex_t sched_lock;
     struct sched *sched;
@@ -69,8 +75,13 @@ struct principal {
     char token_id[ID_SIZE], token_name[64];
     char project_id[ID_SIZE]; /* "" for operators */
     enum api_role role;
-    char node_id[ID_SIZE];              /* of an agent */
-    unsigned char credential[HASH_LEN]; /* what auth_alive() looks up */
+    char node_id[ID_SIZE];        /* of an agent */
+    unsigned char hash[HASH_LEN]; /* of the secret, for auth_alive() */
+};
+
+/* What is left of the caller's calls; see rate.h. quota 0: no limit. */
+struct rate_state {
+    int64_t quota, window_s, remaining, reset_s, retry_s;
 };
 
 /* What a write made or changed; see call_touched() in events.h. */
@@ -128,6 +139,8 @@ struct call {
     void *work;
     void (*work_free)(void *work);
     struct touched touched;
+    struct rate_state rate;
+    int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
     char notify_node[ID_SIZE], notify_operation[ID_SIZE];
     char question[ID_SIZE];
     char session[ID_SIZE + 1];

@@ -1,5 +1,7 @@
 # What happened: events and their streams, webhooks, the audit log.
 libcontrollerd_a_SOURCES += \
+	controllerd/audit.c controllerd/audit.h controllerd/h_audit.c \
+	controllerd/rate.c controllerd/rate.h \
 	controllerd/event_emit.c controllerd/event_text.c \
 	controllerd/events.c controllerd/events.h controllerd/h_events.c \
 	controllerd/store/store_event.c controllerd/store/store_event.h

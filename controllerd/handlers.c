@@ -112,7 +112,7 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_DEAD_LETTER_LIST] = {.plain = h_todo},
     [ROUTE_DEAD_LETTER_DELETE] = {.plain = h_todo},
     [ROUTE_WEBHOOK_REDELIVER] = {.plain = h_todo},
-    [ROUTE_AUDIT_LIST] = {.plain = h_todo},
+    [ROUTE_AUDIT_LIST] = {.read = h_audit_list},
 
     [ROUTE_BACKUP] = {.plain = h_todo},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},

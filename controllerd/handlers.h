@@ -63,6 +63,9 @@ int h_operation_show(struct call *c, struct db *db);
 /* h_usage.c */
 int h_usage(struct call *c, struct db *db);
 
+/* h_audit.c */
+int h_audit_list(struct call *c, struct db *db);
+
 /* h_events.c */
 int h_event_list(struct call *c, struct db *db);
 

@@ -84,6 +84,7 @@ http_status_of(int number, const char *code)
         {"media_type", 415},
         {"length_required", 411},
         {"too_many_streams", 429},
+        {"rate_limited", 429},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(by_code); i++)
@@ -177,7 +178,8 @@ reply_problem(struct call *c, int number, const struct err *e)
     rq->content_type = "application/problem+json";
     rq->status = status;
     if (status == 503 || status == 429)
-        http_add_header(rq, "Retry-After", "1");
+        http_add_header(rq, "Retry-After", "%lld",
+                        (long long)MAX(c->retry_after_s, INT64_C(1)));
     if (status == 401)
         http_add_header(rq, "WWW-Authenticate", "Bearer");
     if (status == 405)
