@@ -52,6 +52,10 @@ static const struct api_query q_events[] = {
     {"project", "operators: of this project only, name or id"},
     {NULL, NULL},
 };
+static const struct api_query q_webhook[] = {
+    {"project", "operators: events of this project only, name or id"},
+    {NULL, NULL},
+};
 static const struct api_query q_wait[] = {
     {"wait", "answer when the operation has ended, or after this time at "
              "most (0s to 60s)"},
@@ -324,7 +328,7 @@ const struct api_route api_routes[N_ROUTES] = {
     J(WEBHOOK_CREATE, "POST", "/v1/webhooks", TOKEN, ADMIN, &table_webhook,
       &table_webhook, 201, "events",
       "Sends events from now on to a URL, as signed CloudEvents",
-      .query = q_acting,
+      .query = q_webhook,
       .example = "{\"name\":\"ops\",\"url\":\"https://example.com/hook\","
                  "\"kinds\":[\"instance.*\"]}"),
     R(WEBHOOK_LIST, "GET", "/v1/webhooks", TOKEN, ADMIN, &table_webhook, 200,

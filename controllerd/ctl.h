@@ -32,6 +32,8 @@ struct ctl_config {
         audit_keep_us, audit_max;
     int64_t rate_limit, rate_limit_burst, address_rate_limit,
         address_rate_limit_burst;
+    int64_t webhook_allow_private, webhook_retry_us, webhook_retry_max_us,
+        webhook_attempts;
     int64_t print_openapi, print_reference;
 };
 
@@ -39,6 +41,7 @@ struct audit;
 struct auth;
 struct events;
 struct rate;
+struct webhooks;
 struct waiters;
 struct nodes;
 struct consoles;
@@ -56,6 +59,7 @@ struct ctl {
     struct events *events;
     struct audit *audit;
     struct rate *rate;
+    struct webhooks *webhooks;
     /* Claims and capacity; the writer changes it, readers take the lock. */
     pthread_mutex_t sched_lock;
     struct sched *sched;

@@ -267,7 +267,8 @@ static bool
 reply_is_secret(const struct call *c)
 {
     return c->m.route->id == ROUTE_TOKEN_CREATE ||
-           c->m.route->id == ROUTE_JOIN_TOKEN_CREATE;
+           c->m.route->id == ROUTE_JOIN_TOKEN_CREATE ||
+           c->m.route->id == ROUTE_WEBHOOK_CREATE;
 }
 
 /* The change, and in the same transaction what is told of it. */

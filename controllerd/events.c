@@ -26,6 +26,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/store/store_event.h"
+#include "controllerd/webhooks.h"
 
 #define BATCH 200
 #define STREAM_BYTES 32768 /* that a stream holds for its client */
@@ -199,6 +200,7 @@ events_committed(struct ctl *ctl)
 {
     struct events *h = ctl->events;
 
+    webhooks_committed(ctl);
     if (!h || atomic_load(&h->n_subs) == 0)
         return;
     pthread_mutex_lock(&h->lock);

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/webhooks.h"
 
 static char *
 new_id(void)
@@ -134,6 +135,7 @@ void
 h_project_deleted(struct call *c)
 {
     auth_remove_project(c->ctl, c->work);
+    webhooks_changed(c->ctl);
 }
 
 /* ---- tokens ---- */

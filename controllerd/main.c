@@ -19,6 +19,7 @@
 #include "controllerd/events.h"
 #include "controllerd/rate.h"
 #include "controllerd/store/store_event.h"
+#include "controllerd/webhooks.h"
 
 #define SERVER_DAYS 825
 #define RENEW_US (90 * 86400 * US_PER_S)
@@ -245,6 +246,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     if (r == 0)
         r = events_start(ctl, reterr);
     if (r == 0)
+        r = webhooks_start(ctl, reterr);
+    if (r == 0)
         r = waiters_start(ctl);
     if (r == 0)
         r = start_http(ctl, reterr);
@@ -263,6 +266,7 @@ stop(struct ctl *ctl)
     events_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
+    webhooks_stop(ctl);
     events_free(ctl);
     db_writer_stop(ctl->writer);
     audit_free(ctl);

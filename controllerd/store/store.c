@@ -9,9 +9,9 @@ extern const struct db_migration controller_migrations[];
 extern const size_t controller_migrations_n;
 
 static struct store_statements *const all[] = {
-    &store_tenant_sql,    &store_image_sql, &store_instance_sql,
-    &store_operation_sql, &store_node_sql,  &store_usage_sql,
-    &store_event_sql,
+    &store_tenant_sql,    &store_image_sql,   &store_instance_sql,
+    &store_operation_sql, &store_node_sql,    &store_usage_sql,
+    &store_event_sql,     &store_webhook_sql,
 };
 
 int

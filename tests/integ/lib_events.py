@@ -1,9 +1,13 @@
 """lib_events.py - a reader of server-sent events, and a receiver of webhooks,
 for tests. Both are written from the specifications, not from our sources."""
+import base64
+import hashlib
+import hmac
+import http.server
 import json
-import queue
 import socket
 import threading
+import time
 
 
 class Event:
@@ -113,3 +117,117 @@ class Stream:
         while self.next() is not None:
             pass
         return self.ended
+
+
+class Receiver:
+    """An HTTP server for webhooks. answer(n) says what the n-th post gets: a
+    status, or a way to fail."""
+
+    def __init__(self, answer=lambda n: "200"):
+        self.answer = answer
+        self.posts, self.taken, self.faults = [], [], []
+        self.secret = None
+        self.open = self.n = 0
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):  # pylint: disable=invalid-name
+                receiver.post(self)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0),
+                                                      Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.url = "http://127.0.0.1:%d/hook" % self.port
+        self.thread = threading.Thread(target=self.server.serve_forever,
+                                       kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    @property
+    def events(self):
+        return [p["event"]["data"] for p in self.posts]
+
+    def check(self, headers, body):
+        """Standard Webhooks, "Verifying signatures"."""
+        if not self.secret:
+            return
+        key = base64.b64decode(self.secret[len("whsec_"):])
+        text = "%s.%s.%s" % (headers["webhook-id"],
+                             headers["webhook-timestamp"], body.decode())
+        want = "v1," + base64.b64encode(hmac.new(
+            key, text.encode(), hashlib.sha256).digest()).decode()
+        if headers["webhook-signature"] != want:
+            self.faults.append("signature %s" % headers["webhook-signature"])
+        if abs(int(headers["webhook-timestamp"]) - time.time()) > 300:
+            self.faults.append("timestamp")
+        if json.loads(body)["id"] != headers["webhook-id"]:
+            self.faults.append("id")
+
+    def post(self, h):
+        body = h.rfile.read(int(h.headers["Content-Length"]))
+        event = json.loads(body)
+        with self.lock:
+            n = self.n
+            self.n += 1
+            self.open += 1
+            self.check(h.headers, body)
+            self.posts.append({"event": event,
+                               "type": h.headers["Content-Type"]})
+        try:
+            self.reply(h, self.answer(n), event)
+        except OSError:
+            pass
+        finally:
+            with self.lock:
+                self.open -= 1
+
+    def reply(self, h, how, event):
+        if how in ("200", "204", "huge"):
+            with self.lock:
+                self.taken.append(event["data"])
+        if how == "hang":
+            self.over.wait()
+        if how in ("hang", "hang up"):
+            h.close_connection = True
+            return
+        if how == "garbage":
+            h.wfile.write(b"\0\xff nonsense\r\n\r\n" * 100)
+            h.close_connection = True
+            return
+        if how == "huge":
+            h.send_response(200)
+            h.end_headers()
+            h.close_connection = True
+            for _ in range(10000):
+                h.wfile.write(b"x" * 65536)
+            return
+        if how == "redirect":
+            h.send_response(302)
+            h.send_header("Location", self.url)
+        else:
+            h.send_response(int(how))
+        h.send_header("Content-Length", "0")
+        h.end_headers()
+
+    def wait(self, n, seconds=60):
+        deadline = time.monotonic() + seconds
+        while len(self.posts) < n:
+            if time.monotonic() > deadline:
+                raise AssertionError("%d posts of %d" % (len(self.posts), n))
+            time.sleep(0.02)
