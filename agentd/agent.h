@@ -40,10 +40,13 @@ struct agent {
 int poller_start(struct agent *a, struct poller **ret) _must_check_;
 void poller_stop(struct poller *p);
 
-/* Sends observations and heartbeats, renews the certificate (report.c). */
+/* Sends observations, progress and what the node has, renews the certificate
+ * (report.c). */
 int reporter_start(struct agent *a, struct reporter **ret) _must_check_;
 /* There is something to send. Any thread; NULL is fine. */
 void reporter_wake(struct reporter *r);
+/* There will be progress to send, in core_progress_wait(). Likewise. */
+void reporter_progress(struct reporter *r);
 /* Ends its thread; it may still be woken until it is freed. */
 void reporter_stop(struct reporter *r);
 void reporter_free(struct reporter *r);

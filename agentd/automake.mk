@@ -12,6 +12,7 @@ libagent_a_SOURCES = \
 	agentd/link.c agentd/link.h \
 	agentd/metrics.c \
 	agentd/poll.c \
+	agentd/progress.c \
 	agentd/reconcile.c agentd/reconcile.h \
 	agentd/report.c \
 	agentd/request.c \
@@ -25,10 +26,12 @@ AGENT_LIBS = libagent.a $(HV_LIBS) $(API_LIBS)
 
 agent_migrations = \
 	$(srcdir)/schemas/migrations/agent/0001-init.sql \
-	$(srcdir)/schemas/migrations/agent/0002-restart.sql
+	$(srcdir)/schemas/migrations/agent/0002-restart.sql \
+	$(srcdir)/schemas/migrations/agent/0003-pause.sql
 EXTRA_DIST += schemas/embed.sh \
 	schemas/migrations/agent/0001-init.sql \
-	schemas/migrations/agent/0002-restart.sql
+	schemas/migrations/agent/0002-restart.sql \
+	schemas/migrations/agent/0003-pause.sql
 CLEANFILES += common/migrations-agent.c
 common/migrations-agent.c: $(agent_migrations) $(srcdir)/schemas/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) common && \

@@ -33,6 +33,7 @@ struct inst {
     int64_t seen_us;          /* lock: its VM was seen running, wall clock */
     int64_t due_us;           /* lock: monotonic, 0: no timer */
     size_t heap_at;           /* lock: 1-based place in core.heap */
+    struct progress *news;    /* lock: where its work is; NULL: settled */
 
     bool first; /* pass: nothing was settled since the agent's start */
     bool stop_asked;
@@ -40,6 +41,19 @@ struct inst {
     int64_t pressed_us, deadline_us;
     unsigned kills, attempts, spins;
     int64_t not_before_us; /* pass: of a start that is tried again */
+};
+
+/* Where the work on an instance is. In core.news while it is not told. */
+struct progress {
+    struct inst *in;
+    const char *step; /* constant text */
+    char *why;        /* or NULL */
+    int64_t run;
+    bool listed;
+    int64_t since_us; /* of the first change that was not told; monotonic */
+    uint64_t mark;    /* of the last one */
+    uint64_t sent;    /* the mark that it was given out with */
+    struct progress *prev, *next;
 };
 
 struct core {
@@ -64,6 +78,8 @@ struct core {
     struct inst *deleted;        /* PHASE_DELETED, not acknowledged yet */
     struct codec_list strangers; /* ids of VMs that nobody asked for */
     uint64_t full_round, sweep_round;
+    struct progress *news; /* what is to be told, oldest first */
+    uint64_t news_mark;
     bool stop;
 };
 
@@ -78,6 +94,15 @@ bool core_is_dirty(struct core *c, struct inst *in);
 /* Records a committed local state. */
 void core_set_local(struct core *c, struct inst *in,
                     const struct agent_local *local);
+
+/* progress.c: the step that the pass is at (constant text), and why it does not
+ * go on; NULL where it does or is tried again. */
+void core_set_progress(struct core *c, struct inst *in, int64_t run,
+                       const char *step, const char *why);
+/* There is nothing (more) to tell. */
+void core_clear_progress(struct core *c, struct inst *in);
+/* The same with the lock held. */
+void progress_drop(struct core *c, struct inst *in);
 
 /* One pass: look, decide, act. Ends with core_release(), perhaps later on
  * another thread. */

@@ -150,6 +150,7 @@ drop(struct core *c, struct inst *in)
         }
     HASH_DEL(c->table, in);
     set_timer(c, in, 0);
+    progress_drop(c, in);
     in->gone = true;
     if (!in->busy && !in->queued)
         inst_free(in);
@@ -385,6 +386,7 @@ core_free(struct core *c)
     HASH_ITER(hh, c->table, in, tmp)
     {
         HASH_DEL(c->table, in);
+        progress_drop(c, in);
         inst_free(in);
     }
     codec_strings_clear(&c->strangers);
@@ -487,6 +489,7 @@ compare(struct core *c, struct inst *in, const struct hv_vm *vm)
 {
     bool as_recorded = vm->ours && vm->state != HV_STOPPED &&
                        in->local.phase == PHASE_STARTED &&
+                       in->local.paused == (vm->state == HV_PAUSED) &&
                        (int64_t)vm->run == in->local.run;
 
     if (as_recorded) {

@@ -31,6 +31,9 @@ struct core_config {
     enum core_network network;
     /* A new observation is in the spool; called without any lock held. */
     void (*on_observation)(void *arg);
+    /* There is progress to tell, in core_progress_wait() from now; likewise.
+     * NULL is fine. */
+    void (*on_progress)(void *arg);
     void *arg;
 };
 
@@ -57,6 +60,16 @@ int core_acked(struct core *c, int64_t seq) _must_check_;
 int core_sweep(struct core *c, struct err *reterr) _must_check_;
 /* VMs that nobody asked for: strings appended to ret. */
 void core_quarantined(struct core *c, struct codec_list *ret);
+
+/* Where the work on instances is (struct api_progress), at most max of those
+ * that changed since it was told and that have been at it for a moment.
+ * *ret_mark is for core_progress_told(). */
+void core_progress(struct core *c, size_t max, struct codec_list *ret,
+                   uint64_t *ret_mark);
+/* What was given with this mark need not be given again. */
+void core_progress_told(struct core *c, uint64_t mark);
+/* Microseconds until there is some to tell; 0: now, < 0: none is there. */
+int64_t core_progress_wait(struct core *c);
 
 /* The instance's folder, for the caller to free; NULL if it is unknown. */
 char *core_instance_dir(struct core *c, const char *id) _must_check_;

@@ -56,6 +56,7 @@ struct part {
     struct backoff backoff;
     struct err err;
     struct waiter *waiters;
+    _Atomic int64_t done_bytes; /* FETCHING: of its size */
 };
 
 /* A file whose digest this process has checked, as it was then and after we
@@ -350,6 +351,7 @@ make_room(struct image_cache *ic, int64_t bytes, struct err *reterr)
 struct watch {
     struct link_client *lc;
     int64_t max;
+    _Atomic int64_t *done_bytes;
     bool over;
 };
 
@@ -358,6 +360,7 @@ on_progress(int64_t done, int64_t total, void *arg)
 {
     struct watch *w = arg;
 
+    atomic_store(w->done_bytes, done);
     if (!w->over && (done > w->max || total > w->max)) {
         w->over = true; /* it would fill our disk */
         link_client_cut(w->lc);
@@ -366,13 +369,15 @@ on_progress(int64_t done, int64_t total, void *arg)
 
 static int
 download(struct link_client *lc, const char *image_id,
-         const struct api_image_part *part, int fd, struct err *reterr)
+         const struct api_image_part *part, int fd, _Atomic int64_t *done_bytes,
+         struct err *reterr)
 {
     char *path _cleanup_(freep) = xasprintf(
         "/v1/agent/images/%s/parts/%s", image_id, api_part_names[part->name]);
     struct httpc_reply reply = {0};
     struct httpc_request rq = HTTPC_REQUEST("GET", path);
-    struct watch w = {.lc = lc, .max = part->size_bytes};
+    struct watch w = {
+        .lc = lc, .max = part->size_bytes, .done_bytes = done_bytes};
 
     rq.download_fd = fd;
     rq.timeout_ms = FETCH_MS;
@@ -394,7 +399,8 @@ download(struct link_client *lc, const char *image_id,
 
 static int
 fetch(struct image_cache *ic, struct link_client *lc, const char *key,
-      const struct api_image_part *part, struct err *reterr)
+      const struct api_image_part *part, _Atomic int64_t *done_bytes,
+      struct err *reterr)
 {
     char *path _cleanup_(freep) = part_path(ic, key);
     char *tmp _cleanup_(freep) = xasprintf("%s.tmp", path);
@@ -415,7 +421,7 @@ fetch(struct image_cache *ic, struct link_client *lc, const char *key,
         open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_errno(reterr, -errno, "cannot create %s", tmp);
-    r = download(lc, image_id, part, fd, reterr);
+    r = download(lc, image_id, part, fd, done_bytes, reterr);
     if (r == 0)
         r = image_verify(fd, part, reterr);
     if (r == 0) {
@@ -572,7 +578,8 @@ fetcher_main(void *arg)
         /* FETCHING: nobody else touches its key and spec. */
         p->state = PART_FETCHING;
         pthread_mutex_unlock(&ic->lock);
-        int r = fetch(ic, lc, p->key, &p->spec, &e);
+        int r = fetch(ic, lc, p->key, &p->spec, &p->done_bytes, &e);
+        link_client_close(lc); /* there may be no other for long */
         pthread_mutex_lock(&ic->lock);
         struct waiter *w = finish(ic, p, r, &e);
         pthread_mutex_unlock(&ic->lock);
@@ -629,6 +636,18 @@ image_get(struct image_cache *ic, const char *image_id,
     } else if (p && p->state == PART_FAILED) {
         r = err_set(reterr, p->err.number, p->err.code, "%s", p->err.message);
     } else {
+        if (p && p->state == PART_FETCHING)
+            err_set(reterr, r, "fetching",
+                    "the image's %s is being fetched, %" PRId64 " of %" PRId64
+                    " MiB",
+                    api_part_names[part->name],
+                    atomic_load(&p->done_bytes) >> 20, part->size_bytes >> 20);
+        else if (p && *p->err.message)
+            err_set(reterr, r, "fetching", "trying again: %s", p->err.message);
+        else
+            err_set(reterr, r, "fetching",
+                    "the image's %s is to be fetched after others",
+                    api_part_names[part->name]);
         if (!p) {
             p = xnew(struct part);
             memcpy(p->key, key, sizeof(key));

@@ -5,7 +5,8 @@
  * Ownership: paths belong to the caller; the link is borrowed.
  * Threads:   any.
  * Errors:    image_get() never waits: -EINPROGRESS means that the waiter is
- *            woken when there is something new. Else a lasting failure with
+ *            woken when there is something new (reterr says for people what it
+ *            waits for). Else a lasting failure with
  *            its code: image_unreadable, image_digest_mismatch,
  *            image_unsafe, no_space.
  * Source:    QEMU's docs/interop/qcow2.txt (header). */

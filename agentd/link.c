@@ -165,6 +165,14 @@ link_httpc(struct link_client *lc)
 }
 
 void
+link_client_close(struct link_client *lc)
+{
+    pthread_mutex_lock(&lc->l->lock);
+    make_client(lc);
+    pthread_mutex_unlock(&lc->l->lock);
+}
+
+void
 link_client_cut(struct link_client *lc)
 {
     httpc_abort(lc->c);

@@ -37,6 +37,8 @@ int link_call(struct link_client *lc, const struct httpc_request *rq,
               struct httpc_reply *ret, struct err *reterr) _must_check_;
 /* The client beneath, up to date, for WebSockets. Good until the next call. */
 struct httpc *link_httpc(struct link_client *lc);
+/* Closes its connections; the next call makes new ones. */
+void link_client_close(struct link_client *lc);
 /* Ends the call that runs on this client, from a callback of it. */
 void link_client_cut(struct link_client *lc);
 

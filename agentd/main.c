@@ -42,6 +42,14 @@ on_observation(void *arg)
 }
 
 static void
+on_progress(void *arg)
+{
+    struct agent *a = arg;
+
+    reporter_progress(__atomic_load_n(&a->reporter, __ATOMIC_ACQUIRE));
+}
+
+static void
 on_image(const char *instance_id, void *arg)
 {
     struct agent *a = arg;
@@ -127,6 +135,7 @@ open_core(struct agent *a, struct err *e)
         .stop_grace_us = a->cfg.stop_grace_us,
         .network = a->cfg.network,
         .on_observation = on_observation,
+        .on_progress = on_progress,
         .arg = a,
     };
 

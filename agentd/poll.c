@@ -1,4 +1,6 @@
-/* poll.c - receives the desired state; docs/PROTOCOL.md, "Desired state". */
+/* poll.c - receives the desired state; docs/PROTOCOL.md, "Desired state". The
+ * question is the heartbeat as well: with nothing to answer it is held back for
+ * that time, and then asked again. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -10,8 +12,10 @@
 #include "common/count.h"
 #include "common/mem.h"
 
-#define WAIT_S 30
-#define TIMEOUT_MS ((WAIT_S + 15) * 1000)
+/* The longest that a controller holds an answer back. */
+#define WAIT_MAX_US (60 * US_PER_S)
+/* Beyond the time that the answer may be held back. */
+#define GRACE_MS 15000
 #define REPLY_MAX ((size_t)16 << 20)
 
 struct poller {
@@ -28,16 +32,17 @@ ask(struct poller *p, struct api_desired *ret, struct err *e)
 {
     struct httpc_reply reply _cleanup_(httpc_reply_release) = {0};
     char path[128];
+    int64_t wait_ms = MIN(p->a->cfg.heartbeat_us, WAIT_MAX_US) / 1000;
 
     if (p->after >= 0)
         snprintf(path, sizeof(path), "/v1/agent/desired?since=0&after=%" PRId64,
                  p->after);
     else
         snprintf(path, sizeof(path),
-                 "/v1/agent/desired?since=%" PRId64 "&wait=%ds", p->since,
-                 WAIT_S);
+                 "/v1/agent/desired?since=%" PRId64 "&wait=%" PRId64 "ms",
+                 p->since, wait_ms);
     struct httpc_request rq = HTTPC_REQUEST("GET", path);
-    rq.timeout_ms = TIMEOUT_MS;
+    rq.timeout_ms = wait_ms + GRACE_MS;
     rq.max_reply = REPLY_MAX;
     int r = link_call(p->lc, &rq, &reply, e);
     if (r < 0)

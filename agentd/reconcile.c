@@ -15,6 +15,20 @@ not_recorded(const struct agent_local *local, const struct agent_vm *vm)
     return vm->run > local->run;
 }
 
+/* A VM that is wanted and on record as started: halted or not? */
+static enum agent_action
+decide_paused(const struct agent_want *want, const struct agent_local *local,
+              const struct agent_vm *vm)
+{
+    if (want->paused && !vm->paused && vm->can_pause)
+        return ACT_PAUSE;
+    if (!want->paused && vm->paused)
+        return ACT_RESUME;
+    if (local->paused != vm->paused || local->told_seq != want->seq)
+        return ACT_TELL;
+    return ACT_NONE;
+}
+
 /* A VM of ours that runs. Its record comes first (ADOPT): what is billed must
  * have been told, even if it ends a moment later. */
 static enum agent_action
@@ -37,7 +51,7 @@ decide_running(const struct agent_want *want, const struct agent_local *local,
     if (want->power == POWER_DELETED)
         return ACT_KILL;
     if (wanted && vm->run >= want->run)
-        return ACT_NONE;
+        return decide_paused(want, local, vm);
     return want->force ? ACT_KILL : ACT_STOP;
 }
 
@@ -102,6 +116,8 @@ agent_action_name(enum agent_action a)
         [ACT_FORGET] = "forget", [ACT_TELL_STOPPED] = "tell-stopped",
         [ACT_CLEAN] = "clean",   [ACT_QUARANTINE] = "quarantine",
         [ACT_REFUSE] = "refuse", [ACT_WAIT] = "wait",
+        [ACT_PAUSE] = "pause",   [ACT_RESUME] = "resume",
+        [ACT_TELL] = "tell",
     };
 
     return (size_t)a < ARRAY_SIZE(names) ? names[a] : "?";
@@ -184,6 +200,7 @@ agent_plan_restart(struct agent_local *local, int64_t ended_us, int64_t now_us)
     local->phase = PHASE_WAITING;
     local->run++;
     local->started_us = 0;
+    local->paused = false;
 }
 
 int64_t

@@ -12,6 +12,8 @@
  *
  *             4. Run numbers only grow; the end of a run that was seen
  *                running is told before another one begins.
+ *             5. Each wish that a run is to run is answered by an observation
+ *                of it, also where it was so already.
  *
  *                 core: run R wanted          hv_start ok / VM of R found
  *   NEW, ENDED, FAILED ────────────► STARTING ────────────────► STARTED
@@ -24,6 +26,25 @@
  *    │    of run R + 1                    ▲ a restart failed: run R + 2
  *    │                                    └──────────── STARTING
  *    └► DELETED, from any phase once no VM is left (ACT_CLEAN)
+ *
+ * Pausing
+ * -------
+ * Within STARTED the VM runs or is halted, and one of the two was told:
+ *
+ *       wish       VM       told      next
+ *       paused     runs     any       ACT_PAUSE
+ *       runs       paused   any       ACT_RESUME
+ *       as the VM           other     ACT_TELL: `paused` or `running`
+ *       as the VM           this      ACT_TELL once for a newer wish, ACT_NONE
+ *
+ * A run that is to be paused starts, is told `running`, is then paused and
+ * told `paused`: so it is with restarts of the policy, too. A VM that is
+ * found paused after the agent's death is taken over as it is; where that is
+ * not wanted it goes on. Before a VM is asked to stop it is resumed, since a
+ * halted guest does not hear the button: while its grace time runs, its state
+ * is not told. By force it ends as it is. A driver without HV_CAP_PAUSE leaves
+ * the VM running, which is told (and why, as progress); the wish stays, and is
+ * carried out by another driver.
  *
  * The restart policy
  * ------------------
@@ -101,12 +122,14 @@ struct agent_local {
     enum agent_phase phase;
     int64_t run;         /* the latest run that was tried */
     int64_t started_us;  /* when it began to run, wall clock */
-    int64_t told_seq;    /* the desired seq that `stopped` was told for */
+    int64_t told_seq;    /* the desired seq that was answered last, by
+                          * `stopped`, or `running` or `paused` */
     int64_t deleted_seq; /* the observation that told of the deletion */
     /* Restarts in a row, this run among them if it is one: 0 for a run that
      * was asked for. */
     int64_t restarts;
     int64_t restart_at_us; /* PHASE_WAITING: when, wall clock */
+    bool paused; /* PHASE_STARTED: told `paused`, not `running`, last */
 };
 
 /* What the controller wants. */
@@ -114,6 +137,7 @@ struct agent_want {
     int64_t seq, run;
     enum api_power power;
     bool force;
+    bool paused;
     enum api_restart restart;
 };
 
@@ -122,6 +146,8 @@ struct agent_vm {
     enum { VM_ABSENT, VM_RUNS, VM_ENDED } state;
     int64_t run;
     bool ours;
+    bool paused;    /* VM_RUNS: halted */
+    bool can_pause; /* its driver can */
     enum hv_end end;
     int64_t started_us, ended_us; /* wall clock; 0 is not known */
 };
@@ -131,6 +157,9 @@ enum agent_action {
     ACT_START,        /* run agent_start_run() */
     ACT_WAIT,         /* for agent_restart_wait(), then look again */
     ACT_ADOPT,        /* record the VM's run as started */
+    ACT_PAUSE,        /* halt it */
+    ACT_RESUME,       /* let it go on */
+    ACT_TELL,         /* it runs, or is paused */
     ACT_STOP,         /* power button, by force when the grace is over */
     ACT_KILL,         /* by force at once */
     ACT_END,          /* record that run local.run is over */

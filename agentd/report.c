@@ -1,6 +1,8 @@
 /* report.c - tells the controller what was observed; docs/PROTOCOL.md,
  * "Observations". One report is in flight at a time; what comes meanwhile
- * goes with the next. */
+ * goes with the next. It reports when there is something to tell and closes
+ * its connection when there was nothing for a while: that the node lives the
+ * controller knows by its questions (poll.c). */
 #include <config.h>
 
 #include <inttypes.h>
@@ -17,7 +19,14 @@
 
 #define BATCH 1000
 #define QUARANTINED_MAX 1000
+#define PROGRESS_MAX ((size_t)1000)
 #define RENEW_EVERY_US (600 * US_PER_S)
+/* A connection without a report for so long is closed. */
+#define IDLE_US (10 * US_PER_S)
+/* How old the figures of the node get that are told, and how much of the
+ * whole free room may change (one in so many) before it is told. */
+#define HOST_EVERY_US (300 * US_PER_S)
+#define HOST_PART 16
 
 struct reporter {
     struct agent *a;
@@ -25,10 +34,15 @@ struct reporter {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool pending, stop; /* lock */
-    bool met;           /* the spool's numbers fit the controller's */
-    bool warm;          /* the last report was answered */
-    int64_t host_at_us, renew_at_us;
+    bool pending;  /* lock: observations may wait */
+    bool progress; /* lock: the time until there is some is to be found */
+    bool stop;     /* lock */
+    bool met;      /* the spool's numbers fit the controller's */
+    bool warm;     /* the last report was answered, over this connection */
+    struct api_host host;          /* as it was told last */
+    struct codec_list quarantined; /* the same */
+    int64_t host_at_us;            /* when; 0: never */
+    int64_t look_at_us, renew_at_us, used_at_us;
 };
 
 static void
@@ -129,38 +143,136 @@ acknowledged(struct reporter *rp, int64_t ack, int64_t sent, struct err *e)
     return 0;
 }
 
-/* One report. *ret_more: there are observations left. */
+static bool
+same_strings(const struct codec_list *a, const struct codec_list *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (!streq(((char **)a->items)[i], ((char **)b->items)[i]))
+            return false;
+    return true;
+}
+
+static bool
+moved(int64_t then, int64_t now, int64_t whole)
+{
+    return llabs(now - then) > whole / HOST_PART;
+}
+
+static bool
+is_news(const struct api_host *then, const struct api_host *now)
+{
+    return !streq(then->driver, now->driver) ||
+           !streq(then->accel, now->accel) ||
+           !streq(then->hypervisor, now->hypervisor) ||
+           then->vcpus != now->vcpus ||
+           then->memory_bytes != now->memory_bytes ||
+           moved(then->disk_bytes, now->disk_bytes, then->disk_bytes) ||
+           moved(then->memory_free_bytes, now->memory_free_bytes,
+                 now->memory_bytes) ||
+           moved(then->disk_free_bytes, now->disk_free_bytes,
+                 now->disk_bytes) ||
+           !same_strings(&then->traits, &now->traits);
+}
+
+/* Adds the node's figures if they are worth it; looks at them no more often
+ * than each heartbeat. */
 static int
-report_once(struct reporter *rp, bool *ret_more, struct err *e)
+add_host(struct reporter *rp, struct api_report *report, struct err *e)
+{
+    int64_t now = clock_mono_us();
+    struct api_host h = {0};
+
+    bool strangers = !same_strings(&rp->quarantined, &report->quarantined);
+    if (rp->host_at_us && now < rp->look_at_us && !strangers)
+        return 0;
+    int r = fill_host(rp->a, &h, e);
+    if (r < 0)
+        codec_clear(&table_host, &h);
+    if (r < 0 && rp->host_at_us) {
+        /* What happened to VMs must not wait for it. */
+        COUNT(agent_no_host_figures);
+        log_limited(LOG_LEVEL_WARN,
+                    "cannot get the node's figures, reporting without",
+                    "error=\"%s\"", e ? e->message : "");
+        rp->look_at_us = now + rp->a->cfg.heartbeat_us;
+        err_release(e);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    rp->look_at_us = now + rp->a->cfg.heartbeat_us;
+    if (!rp->host_at_us || strangers || is_news(&rp->host, &h) ||
+        now - rp->host_at_us >= HOST_EVERY_US) {
+        report->host = xnew(struct api_host);
+        *report->host = h;
+    } else {
+        codec_clear(&table_host, &h);
+    }
+    return 0;
+}
+
+static void
+told_host(struct reporter *rp, struct api_report *report)
+{
+    if (!report->host)
+        return;
+    codec_clear(&table_host, &rp->host);
+    rp->host = *report->host;
+    *report->host = (struct api_host){0};
+    codec_strings_clear(&rp->quarantined);
+    rp->quarantined = report->quarantined;
+    report->quarantined = (struct codec_list){0};
+    rp->host_at_us = clock_mono_us();
+}
+
+/* What there is to tell. */
+static int
+collect(struct reporter *rp, bool tell, struct api_report *report,
+        uint64_t *ret_mark, struct err *e)
+{
+    int r =
+        tell ? state_spool_read(rp->a->st, BATCH, &report->observations) : 0;
+
+    if (r < 0)
+        return err_errno(e, r, "cannot read the spool");
+    core_progress(rp->a->core, PROGRESS_MAX, &report->progress, ret_mark);
+    core_quarantined(rp->a->core, &report->quarantined);
+    while (report->quarantined.n > QUARANTINED_MAX)
+        free(((char **)report->quarantined.items)[--report->quarantined.n]);
+    return add_host(rp, report, e);
+}
+
+/* One report, or none where there is nothing to tell. *ret_more: there are
+ * observations left. */
+static int
+report_once(struct reporter *rp, bool pending, bool *ret_more, struct err *e)
 {
     struct api_report report = {0};
-    int64_t now = clock_mono_us(), ack = 0;
-    int r = 0;
+    uint64_t mark = 0;
+    int64_t ack = 0;
 
     /* Before the two sides have met, no number means anything. And an
      * observation's age counts from here on: it does not go over a connection
      * that has yet to be made, or that only seems to be there. */
     bool tell = rp->met && rp->warm;
-    if (tell)
-        r = state_spool_read(rp->a->st, BATCH, &report.observations);
-    if (r < 0)
-        return err_errno(e, r, "cannot read the spool");
-    if (now - rp->host_at_us >= rp->a->cfg.heartbeat_us || !rp->host_at_us) {
-        report.host = xnew(struct api_host);
-        r = fill_host(rp->a, report.host, e);
-    }
-    core_quarantined(rp->a->core, &report.quarantined);
-    while (report.quarantined.n > QUARANTINED_MAX)
-        free(((char **)report.quarantined.items)[--report.quarantined.n]);
-    if (r == 0)
+    int r = collect(rp, tell, &report, &mark, e);
+    bool nothing = !report.host && !report.observations.n &&
+                   !report.progress.n && (tell || !pending);
+    if (r == 0 && !nothing) {
         r = post(rp, &report, &ack, e);
-    rp->warm = r == 0;
-    if (r == 0) {
-        if (report.host)
-            rp->host_at_us = now;
+        rp->warm = r == 0;
+        rp->used_at_us = clock_mono_us();
+    }
+    if (r == 0 && !nothing) {
+        told_host(rp, &report);
+        core_progress_told(rp->a->core, mark);
         r = acknowledged(rp, ack, last_seq(&report.observations), e);
     }
-    *ret_more = r == 0 && (!tell || report.observations.n == BATCH);
+    *ret_more = r == 0 && !nothing &&
+                (!tell || report.observations.n == BATCH ||
+                 report.progress.n == PROGRESS_MAX);
     codec_clear(&table_report, &report);
     return r;
 }
@@ -179,22 +291,46 @@ renew(struct reporter *rp)
                  "error=\"%s\"", e.message);
 }
 
-/* Until something is pending, or the time is over. False at the end. */
-static bool
-wait_for_work(struct reporter *rp, int64_t us, bool only_time)
+/* When there may be something to do though nobody says so. */
+static int64_t
+next_us(const struct reporter *rp)
 {
-    int64_t at = clock_mono_us() + MAX(us, INT64_C(0));
+    int64_t at = MIN(rp->look_at_us, rp->renew_at_us);
+    int64_t progress = core_progress_wait(rp->a->core);
+
+    if (rp->warm)
+        at = MIN(at, rp->used_at_us + IDLE_US);
+    if (progress >= 0)
+        at = MIN(at, clock_mono_us() + progress);
+    return at;
+}
+
+/* Until something is pending, or the time has come. False at the end. */
+static bool
+wait_for_work(struct reporter *rp, int64_t at, bool only_time,
+              bool *ret_pending)
+{
     struct timespec ts = {.tv_sec = at / US_PER_S,
                           .tv_nsec = at % US_PER_S * 1000};
 
     pthread_mutex_lock(&rp->lock);
-    while (!rp->stop && (only_time || !rp->pending) &&
+    while (!rp->stop && (only_time || (!rp->pending && !rp->progress)) &&
            pthread_cond_timedwait(&rp->wake, &rp->lock, &ts) != ETIMEDOUT)
         continue;
-    rp->pending = false;
+    *ret_pending = rp->pending;
+    rp->pending = rp->progress = false;
     bool go_on = !rp->stop;
     pthread_mutex_unlock(&rp->lock);
     return go_on;
+}
+
+static void
+close_idle(struct reporter *rp)
+{
+    if (!rp->warm || clock_mono_us() - rp->used_at_us < IDLE_US)
+        return;
+    link_client_close(rp->lc);
+    rp->warm = false;
 }
 
 static void *
@@ -202,27 +338,30 @@ reporter_main(void *arg)
 {
     struct reporter *rp = arg;
     struct backoff b = {.base_us = US_PER_S / 4, .max_us = 10 * US_PER_S};
-    int64_t wait = 0;
-    bool failed = false;
+    int64_t at = 0;
+    bool failed = false, left = false, pending;
 
-    while (wait_for_work(rp, wait, failed)) {
+    while (wait_for_work(rp, at, failed, &pending)) {
         struct err e _cleanup_(err_release) = {0};
         bool more = false;
-        int r = report_once(rp, &more, &e);
+        int r = report_once(rp, pending || left, &more, &e);
 
         failed = r < 0;
+        /* What could not be told, or not all of it, is still there. */
+        left = failed ? pending || left : more;
         if (failed) {
             if (r != -ECANCELED) {
                 COUNT(agent_report_failed);
                 log_limited(LOG_LEVEL_WARN, "cannot report, trying again later",
                             "error=\"%s\"", e.message);
             }
-            wait = backoff_next_us(&b);
+            at = clock_mono_us() + backoff_next_us(&b);
             continue;
         }
         b.n = 0;
-        wait = more ? 0 : rp->a->cfg.heartbeat_us;
         renew(rp);
+        close_idle(rp);
+        at = more ? 0 : next_us(rp);
     }
     return NULL;
 }
@@ -269,6 +408,17 @@ reporter_wake(struct reporter *rp)
 }
 
 void
+reporter_progress(struct reporter *rp)
+{
+    if (!rp)
+        return;
+    pthread_mutex_lock(&rp->lock);
+    rp->progress = true;
+    pthread_cond_signal(&rp->wake);
+    pthread_mutex_unlock(&rp->lock);
+}
+
+void
 reporter_stop(struct reporter *rp)
 {
     if (!rp)
@@ -286,6 +436,8 @@ reporter_free(struct reporter *rp)
     if (!rp)
         return;
     link_client_free(rp->lc);
+    codec_clear(&table_host, &rp->host);
+    codec_strings_clear(&rp->quarantined);
     pthread_cond_destroy(&rp->wake);
     pthread_mutex_destroy(&rp->lock);
     free(rp);

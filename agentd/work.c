@@ -24,8 +24,8 @@
 #define START_TRIES 3
 #define RETRY_US (US_PER_S / 2)
 #define RETRY_MAX_US (30 * US_PER_S)
-/* A part that is fetched wakes the instance; this is for lost wakes. */
-#define IMAGE_POLL_US (60 * US_PER_S)
+/* A part that is fetched wakes the instance; this is to say how far it is. */
+#define IMAGE_POLL_US (5 * US_PER_S)
 /* Passes in a row that each found something to do: more is a loop. */
 #define SPINS_MAX 32
 
@@ -71,14 +71,22 @@ backoff_us(unsigned tries)
     return d - d / 4 + (int64_t)jitter % (d / 2);
 }
 
+static void
+at_step(struct pass *p, const char *step, const char *why)
+{
+    core_set_progress(p->c, p->in, p->run, step, why);
+}
+
 /* Something that ought to work did not; it is tried until it does. */
 static void
 retry(struct pass *p, const char *what, int r, const struct err *e)
 {
+    const char *why = e && *e->message ? e->message : strerrordesc_np(-r);
+
     COUNT(agent_retry);
     log_limited(LOG_LEVEL_WARN, "trying again later",
-                "inst=%s step=%s error=\"%s\"", p->in->id, what,
-                e && *e->message ? e->message : strerrordesc_np(-r));
+                "inst=%s step=%s error=\"%s\"", p->in->id, what, why);
+    at_step(p, what, why);
     later(p, backoff_us(p->in->attempts++));
 }
 
@@ -89,14 +97,16 @@ struct step {
     struct state_change ch; /* first */
     struct core *c;
     struct inst *in;
+    char *req; /* of the wish, for the log */
 };
 
 static void
 on_committed(struct state_change *ch, int result)
 {
     struct step *s = (struct step *)ch;
-    struct pass p = {.c = s->c, .in = s->in};
+    struct pass p = {.c = s->c, .in = s->in, .run = ch->local.run};
 
+    log_set_request(s->req);
     if (result == 0) {
         core_set_local(p.c, p.in, &ch->local);
         p.in->attempts = 0;
@@ -108,6 +118,8 @@ on_committed(struct state_change *ch, int result)
     } else {
         retry(&p, "record", result, NULL);
     }
+    log_set_request(NULL);
+    free(s->req);
     free(s);
 }
 
@@ -118,6 +130,7 @@ change_new(struct pass *p)
 
     s->c = p->c;
     s->in = p->in;
+    s->req = xstrdup(p->spec->d.request_id);
     memcpy(s->ch.id, p->in->id, ID_SIZE);
     s->ch.local = p->local;
     s->ch.done = on_committed;
@@ -162,9 +175,8 @@ fail(struct pass *p, const char *code, const char *message)
     struct state_change *ch = change_new(p);
 
     log_warn("the instance cannot be started",
-             "inst=%s req=%s run=%" PRId64 " code=%s error=\"%s\"", p->in->id,
-             p->spec->d.request_id ? p->spec->d.request_id : "-", p->run, code,
-             message);
+             "inst=%s run=%" PRId64 " code=%s error=\"%s\"", p->in->id, p->run,
+             code, message);
     ch->local.run = p->run;
     tell(ch, OBSERVED_FAILED, p->run, clock_now_us(), NULL);
     if (agent_restarts_failed(&p->want, &p->local))
@@ -261,9 +273,16 @@ prepare(struct pass *p, struct files *f, struct err *e)
     int r = get_parts(p, f, e);
     if (r < 0)
         return r;
+    at_step(p, "disk", NULL);
     if (f->base || d->disk_bytes) {
-        r = disk_ensure(f->dir, disk_format(p), f->base, f->base_part,
-                        d->disk_bytes, &f->disk, e);
+        struct disk_spec ds = {.dir = f->dir,
+                               .format = disk_format(p),
+                               .base_path = f->base,
+                               .base = f->base_part,
+                               .size_bytes = d->disk_bytes,
+                               .epoch = d->disk_epoch};
+
+        r = disk_ensure(&ds, &f->disk, e);
     }
     return r;
 }
@@ -329,6 +348,7 @@ start_failed(struct pass *p, int r, const struct err *e)
     } else if (r == -ENOSPC) {
         fail(p, "no_space", e->message);
     } else if (r != -EINVAL && ++p->in->attempts < START_TRIES) {
+        at_step(p, "start", e->message);
         p->in->not_before_us = clock_mono_us() + backoff_us(p->in->attempts);
         later(p, p->in->not_before_us - clock_mono_us());
     } else {
@@ -351,6 +371,7 @@ do_start(struct pass *p)
     p->in->kills = 0;
     int r = prepare(p, &f, &e);
     if (r == -EINPROGRESS) {
+        at_step(p, "image", e.message);
         later(p, IMAGE_POLL_US);
     } else if (r < 0) {
         fail(p, r == -ENOSPC ? "no_space" : e.code, e.message);
@@ -360,12 +381,14 @@ do_start(struct pass *p)
         ch->local.phase = PHASE_STARTING;
         ch->local.run = p->run;
         ch->local.started_us = 0;
+        ch->local.paused = false;
         if (p->want.run > p->local.run)
             ch->local.restarts = 0; /* it was asked for */
         record(p, ch);
     } else if (core_is_dirty(p->c, p->in)) {
         again(p); /* perhaps it is not wanted any more */
     } else {
+        at_step(p, "start", NULL);
         r = start_vm(p, &f, &e);
         if (r == 0)
             again(p);
@@ -384,7 +407,43 @@ do_adopt(struct pass *p)
     ch->local.phase = PHASE_STARTED;
     ch->local.run = p->vm.run;
     ch->local.started_us = at;
+    ch->local.paused = false;
+    /* Not the answer to a stop, nor to the wish for a later run. */
+    if (p->want.power == POWER_RUNNING && p->vm.run >= p->want.run)
+        ch->local.told_seq = p->want.seq;
     tell(ch, OBSERVED_RUNNING, p->vm.run, at, NULL);
+    record(p, ch);
+}
+
+/* ---- pausing ---- */
+
+static void
+do_pause(struct pass *p, bool pause)
+{
+    struct err e _cleanup_(err_release) = {0};
+    at_step(p, pause ? "pause" : "resume", NULL);
+    int r = pause ? hv_pause(p->c->hv, p->in->id, &e)
+                  : hv_resume(p->c->hv, p->in->id, &e);
+
+    if (r < 0 && r != -ENOENT) /* it ended: the next pass sees that */
+        retry(p, pause ? "pause" : "resume", r, &e);
+    else
+        again(p);
+}
+
+/* A run's `running` is always of the moment it began; when it was halted is
+ * seen now, or by the one who did it a moment ago. */
+static void
+do_tell(struct pass *p)
+{
+    struct state_change *ch = change_new(p);
+
+    ch->local.paused = p->vm.paused;
+    ch->local.told_seq = p->want.seq;
+    if (p->vm.paused)
+        tell(ch, OBSERVED_PAUSED, p->vm.run, clock_now_us(), NULL);
+    else
+        tell(ch, OBSERVED_RUNNING, p->vm.run, p->local.started_us, NULL);
     record(p, ch);
 }
 
@@ -406,6 +465,7 @@ do_stop(struct pass *p, bool force)
         in->kills = 0;
     }
     if (force || now >= in->deadline_us) {
+        at_step(p, "stop", "it is being ended by force");
         if (!force && in->kills == 0)
             log_info("the guest did not power off in time, ending it",
                      "inst=%s run=%" PRId64, in->id, p->vm.run);
@@ -417,6 +477,19 @@ do_stop(struct pass *p, bool force)
         else
             later(p, US_PER_S);
         return;
+    }
+    at_step(p, "stop", "the guest was asked to power off");
+    /* A halted guest does not hear the button. */
+    if (p->vm.paused) {
+        r = hv_resume(p->c->hv, in->id, &e);
+        if (r < 0 && r != -ENOENT) {
+            log_limited(LOG_LEVEL_WARN,
+                        "cannot resume the VM for its power button, waiting "
+                        "for the grace time",
+                        "inst=%s error=\"%s\"", in->id, e.message);
+            later(p, MIN(STOP_POLL_US, in->deadline_us - now));
+            return;
+        }
     }
     if (!in->pressed_us || now - in->pressed_us >= PRESS_AGAIN_US) {
         r = hv_stop(p->c->hv, in->id, false, &e);
@@ -496,6 +569,7 @@ do_clean(struct pass *p)
     char *dir _cleanup_(freep) =
         xasprintf("%s/instances/%s", p->c->dir, p->in->id);
     struct err e _cleanup_(err_release) = {0};
+    at_step(p, "clean", NULL);
     int r = fs_remove_tree(dir, &e);
 
     if (r < 0) {
@@ -526,11 +600,28 @@ look(struct pass *p, struct err *e)
         .state = vm.state == HV_STOPPED ? VM_ENDED : VM_RUNS,
         .run = (int64_t)vm.run,
         .ours = vm.ours,
+        .paused = vm.state == HV_PAUSED,
+        .can_pause = p->c->caps & HV_CAP_PAUSE,
         .end = vm.end,
         .started_us = vm.started_us,
         .ended_us = vm.ended_us,
     };
     return 0;
+}
+
+/* Nothing is left to do, though perhaps not all that was wished is done. */
+static void
+settled(struct pass *p, enum agent_action a)
+{
+    bool runs = p->vm.state == VM_RUNS && p->want.power == POWER_RUNNING;
+
+    if (a == ACT_QUARANTINE)
+        at_step(p, "quarantine",
+                "a VM that this node may not touch has its id");
+    else if (runs && p->want.paused && !p->vm.can_pause)
+        at_step(p, "pause", "this node's driver cannot pause");
+    else
+        core_clear_progress(p->c, p->in);
 }
 
 static void
@@ -540,6 +631,7 @@ act(struct pass *p, enum agent_action a)
     case ACT_NONE:
     case ACT_QUARANTINE:
         p->in->attempts = p->in->spins = 0;
+        settled(p, a);
         release(p, false, 0);
         return;
     case ACT_START:
@@ -547,10 +639,18 @@ act(struct pass *p, enum agent_action a)
         return;
     case ACT_WAIT:
         p->in->attempts = p->in->spins = 0;
+        at_step(p, "start", "it waits to be started again");
         later(p, agent_restart_wait(&p->local, clock_now_us()));
         return;
     case ACT_ADOPT:
         do_adopt(p);
+        return;
+    case ACT_PAUSE:
+    case ACT_RESUME:
+        do_pause(p, a == ACT_PAUSE);
+        return;
+    case ACT_TELL:
+        do_tell(p);
         return;
     case ACT_STOP:
     case ACT_KILL:
@@ -575,8 +675,8 @@ act(struct pass *p, enum agent_action a)
     }
 }
 
-void
-work_pass(struct core *c, struct inst *in)
+static void
+pass_over(struct core *c, struct inst *in)
 {
     struct pass p = {.c = c, .in = in};
     struct err e _cleanup_(err_release) = {0};
@@ -586,11 +686,13 @@ work_pass(struct core *c, struct inst *in)
     p.local = in->local;
     pthread_mutex_unlock(&c->lock);
     p.spec = spec;
+    log_set_request(spec->d.request_id);
     p.want = (struct agent_want){
         .seq = spec->d.seq,
         .run = spec->d.run,
         .power = (enum api_power)spec->d.power,
         .force = spec->d.force,
+        .paused = spec->d.paused,
         .restart = (enum api_restart)spec->d.restart_policy,
     };
     p.run = agent_start_run(&p.want, &p.local);
@@ -617,4 +719,11 @@ work_pass(struct core *c, struct inst *in)
         return;
     }
     act(&p, a);
+}
+
+void
+work_pass(struct core *c, struct inst *in)
+{
+    pass_over(c, in);
+    log_set_request(NULL);
 }

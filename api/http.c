@@ -28,9 +28,14 @@
 /* A body over the cap is read and dropped up to this size, so that the client
  * gets the 413 instead of a reset connection. */
 #define DRAIN_MAX ((uint64_t)16 << 20)
-#define CONNECTION_MEMORY 16384
+#define CONNECTION_MEMORY 10240
 
 #define REAP_MS 250
+
+/* How long an outcome of checking a client's certificate holds: it costs more
+ * than all else of a small request. Only its end of validity can come in
+ * between; whether the cloud still wants it is the owner's to ask each time. */
+#define PEER_US (60 * US_PER_S)
 
 /* A connection, for the time limit on requests that come in drop by drop:
  * the library's own limit is on silence only. */
@@ -38,6 +43,9 @@ struct conn {
     struct conn *prev, *next;
     int fd;
     int64_t since_us; /* since when the request may come; 0: it is here */
+    /* The peer that was found good, and when; the HTTP thread's. */
+    int64_t peer_us;
+    char peer_cn[64], peer_fingerprint[HASH_HEX_SIZE];
 };
 
 struct http_server {
@@ -111,16 +119,37 @@ http_each_query(struct http_req *rq,
     MHD_get_connection_values(of(rq)->c, MHD_GET_ARGUMENT_KIND, each_one, &e);
 }
 
+static struct conn *
+conn_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return i ? i->socket_context : NULL;
+}
+
 int
 http_peer(struct http_req *rq, char cn[64], char fingerprint[HASH_HEX_SIZE],
           struct err *reterr)
 {
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(of(rq)->c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    struct conn *k = conn_of(of(rq)->c);
+    int64_t now = clock_mono_us();
 
-    if (!i || !i->tls_session)
+    if (!i || !i->tls_session || !k)
         return -ENOENT;
-    return pki_peer(i->tls_session, cn, fingerprint, reterr);
+    if (!k->peer_us || now - k->peer_us > PEER_US) {
+        k->peer_us = 0;
+        int r =
+            pki_peer(i->tls_session, k->peer_cn, k->peer_fingerprint, reterr);
+        if (r < 0)
+            return r;
+        k->peer_us = now;
+    }
+    memcpy(cn, k->peer_cn, sizeof(k->peer_cn));
+    memcpy(fingerprint, k->peer_fingerprint, HASH_HEX_SIZE);
+    return 0;
 }
 
 void
@@ -189,9 +218,7 @@ on_connection(void *cls, struct MHD_Connection *c, void **context,
 static void
 set_since(struct http_server *s, struct MHD_Connection *c, int64_t us)
 {
-    const union MHD_ConnectionInfo *i =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    struct conn *k = i ? i->socket_context : NULL;
+    struct conn *k = conn_of(c);
 
     if (!k)
         return;

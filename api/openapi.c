@@ -8,6 +8,38 @@
 
 #include "common/mem.h"
 
+static const struct {
+    const char *name, *doc;
+} tags[] = {
+    {"instances", "Virtual machines, and the keys that they get"},
+    {"images", "What instances boot"},
+    {"flavors", "Sizes of instances"},
+    {"operations", "Work that goes on after its request was answered"},
+    {"usage", "What was used"},
+    {"events", "What happened, and where to send it"},
+    {"audit", "Who changed what"},
+    {"tenants", "Projects, users, sessions, tokens and quotas"},
+    {"nodes", "The machines"},
+    {"agents", "What the machines' agents call"},
+    {"service", "The controller itself"},
+};
+
+/* Whom a route is for, in words. */
+static void
+whom(const struct api_route *r, struct buf *out)
+{
+    if (r->auth == AUTH_NONE)
+        buf_adds(out, "Needs no authentication.");
+    else if (r->auth == AUTH_NODE)
+        buf_adds(out, "Needs a node's client certificate.");
+    else if (r->role == ROLE_NONE)
+        buf_adds(out, "Needs a token or session, whatever its role.");
+    else
+        buf_addf(out, "Needs the role %s%s%s.", api_role_names[r->role],
+                 r->role == ROLE_OPERATOR ? "" : " or above",
+                 r->billing ? ", or billing" : "");
+}
+
 /* ---- OpenAPI ---- */
 
 static void
@@ -26,7 +58,8 @@ parameters(const struct api_route *r, struct buf *out)
     for (const char *p = strchr(r->path, '{'); p; p = strchr(p + 1, '{')) {
         buf_addf(out,
                  "%s{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
-                 "\"schema\":{\"type\":\"string\"}}",
+                 "\"schema\":{\"type\":\"string\",\"minLength\":1,"
+                 "\"maxLength\":63}}",
                  first ? "" : ",", (int)strcspn(p + 1, "}"), p + 1);
         first = false;
     }
@@ -37,6 +70,15 @@ parameters(const struct api_route *r, struct buf *out)
                  first ? "" : ",", q->name);
         codec_encode_string(q->doc, out);
         buf_addc(out, '}');
+        first = false;
+    }
+    if (strcmp(r->method, "GET") != 0 && strchr(r->path, '{') &&
+        r->auth == AUTH_TOKEN) {
+        buf_addf(out,
+                 "%s{\"name\":\"If-Match\",\"in\":\"header\",\"schema\":{"
+                 "\"type\":\"string\"},\"description\":\"The ETag of the "
+                 "object as it must still be, else 412\"}",
+                 first ? "" : ",");
         first = false;
     }
     if (strcmp(r->method, "POST") == 0 && r->auth == AUTH_TOKEN)
@@ -66,23 +108,59 @@ request_body(const struct api_route *r, struct buf *out)
 }
 
 static void
+reply_headers(const struct api_route *r, struct buf *out)
+{
+    bool tagged =
+        r->out && !r->out_list && codec_field_find(r->out, "generation");
+    bool located = r->status == 201 && tagged;
+
+    if (!tagged)
+        return;
+    buf_adds(out, ",\"headers\":{\"ETag\":{\"description\":\"The object's "
+                  "generation, for If-Match\",\"schema\":{\"type\":"
+                  "\"string\"}}");
+    if (located)
+        buf_adds(out, ",\"Location\":{\"description\":\"Path of the new "
+                      "object\",\"schema\":{\"type\":\"string\"}}");
+    buf_addc(out, '}');
+}
+
+static void
+reply_content(const struct api_route *r, struct buf *out)
+{
+    if (!r->out)
+        return;
+    buf_adds(out, ",\"content\":{\"application/json\":{\"schema\":");
+    if (r->out_list)
+        buf_adds(out, "{\"type\":\"object\",\"required\":[\"items\"],"
+                      "\"properties\":{\"items\":{\"type\":\"array\","
+                      "\"items\":");
+    ref(r->out, CODEC_REPLY, out);
+    if (r->out_list)
+        buf_adds(out, "},\"next_page_token\":{\"type\":\"string\"}}}");
+    buf_addc(out, '}');
+    if (r->id == ROUTE_EVENT_LIST)
+        buf_adds(out, ",\"text/event-stream\":{\"schema\":{\"type\":"
+                      "\"string\"}}");
+    buf_addc(out, '}');
+}
+
+static void
 responses(const struct api_route *r, struct buf *out)
 {
     buf_addf(out, ",\"responses\":{\"%d\":{\"description\":\"Success\"",
              r->status);
-    if (r->out && r->out_list) {
-        buf_adds(out, ",\"content\":{\"application/json\":{\"schema\":{"
-                      "\"type\":\"object\",\"required\":[\"items\"],"
-                      "\"properties\":{\"items\":{\"type\":\"array\",\"items"
-                      "\":");
-        ref(r->out, CODEC_REPLY, out);
-        buf_adds(out, "},\"next_page_token\":{\"type\":\"string\"}}}}}");
-    } else if (r->out) {
-        buf_adds(out, ",\"content\":{\"application/json\":{\"schema\":");
-        ref(r->out, CODEC_REPLY, out);
-        buf_adds(out, "}}");
+    reply_headers(r, out);
+    reply_content(r, out);
+    buf_addc(out, '}');
+    if (r->dry_run) {
+        buf_adds(out, ",\"200\":{\"description\":\"What would be done "
+                      "(dry_run=true)\",\"content\":{\"application/json\":{"
+                      "\"schema\":");
+        ref(r->dry_run, CODEC_REPLY, out);
+        buf_adds(out, "}}}");
     }
-    buf_adds(out, "},\"default\":{\"description\":\"Error (RFC 9457)\","
+    buf_adds(out, ",\"default\":{\"description\":\"Error (RFC 9457)\","
                   "\"content\":{\"application/problem+json\":{\"schema\":");
     ref(&table_problem, CODEC_REPLY, out);
     buf_adds(out, "}}}}");
@@ -108,19 +186,26 @@ operation(const struct api_route *r, struct buf *out)
                               : *p);
     buf_adds(out, "\",\"summary\":");
     codec_encode_string(r->summary, out);
-    if (r->auth == AUTH_TOKEN)
-        buf_addf(out,
-                 ",\"security\":[{\"bearer\":[]}],\"description\":\"Needs "
-                 "the role %s or above.\"",
-                 api_role_names[r->role]);
-    else if (r->auth == AUTH_NODE)
-        buf_adds(out, ",\"security\":[{\"node\":[]}]");
-    else
-        buf_adds(out, ",\"security\":[]");
+    buf_adds(out, ",\"description\":\"");
+    whom(r, out);
+    buf_adds(out, r->auth == AUTH_TOKEN  ? "\",\"security\":[{\"bearer\":[]},"
+                                           "{\"session\":[]}]"
+                  : r->auth == AUTH_NODE ? "\",\"security\":[{\"node\":[]}]"
+                                         : "\",\"security\":[]");
     parameters(r, out);
     request_body(r, out);
     responses(r, out);
     buf_addc(out, '}');
+}
+
+/* What a route takes and gives; NULLs among them. */
+#define ROUTE_TABLES 3
+static const struct codec_table *
+table_of(size_t route, size_t k)
+{
+    const struct api_route *r = &api_routes[route];
+
+    return k == 0 ? r->in : k == 1 ? r->out : r->dry_run;
 }
 
 static void
@@ -129,19 +214,18 @@ schemas(struct buf *out)
     bool first = true;
 
     for (size_t i = 0; i < N_ROUTES; i++)
-        for (int side = 0; side < 2; side++) {
-            const struct codec_table *t =
-                side ? api_routes[i].out : api_routes[i].in;
-            enum codec_mode mode = side ? CODEC_REPLY : CODEC_REQUEST;
+        for (size_t k = 0; k < ROUTE_TABLES; k++) {
+            const struct codec_table *t = table_of(i, k);
             bool seen = !t;
 
-            for (size_t k = 0; k < i && !seen; k++)
-                seen = (side ? api_routes[k].out : api_routes[k].in) == t;
+            for (size_t j = 0; j < i && !seen; j++)
+                seen = k ? table_of(j, 1) == t || table_of(j, 2) == t
+                         : table_of(j, 0) == t;
             if (seen)
                 continue;
             buf_addf(out, "%s\"%s%s\":", first ? "" : ",", t->name,
-                     side ? "" : "Request");
-            codec_schema(t, mode, out);
+                     k ? "" : "Request");
+            codec_schema(t, k ? CODEC_REPLY : CODEC_REQUEST, out);
             first = false;
         }
     buf_adds(out, ",\"Problem\":");
@@ -156,9 +240,12 @@ api_openapi(struct buf *out)
              "\"version\":\"%s\",\"description\":\"Infrastructure as a "
              "service: instances, images, nodes and metering.\",\"license\":"
              "{\"name\":\"See the source distribution\",\"identifier\":"
-             "\"LicenseRef-Virga\"}},\"servers\":[{\"url\":\"/\"}],\"paths\":"
-             "{",
+             "\"LicenseRef-Virga\"}},\"servers\":[{\"url\":\"/\"}],\"tags\":[",
              PACKAGE_VERSION);
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++)
+        buf_addf(out, "%s{\"name\":\"%s\",\"description\":\"%s\"}",
+                 i ? "," : "", tags[i].name, tags[i].doc);
+    buf_adds(out, "],\"paths\":{");
     bool first_path = true;
     for (size_t i = 0; i < N_ROUTES; i++) {
         bool seen = false, first = true;
@@ -180,7 +267,10 @@ api_openapi(struct buf *out)
         buf_addc(out, '}');
     }
     buf_adds(out, "},\"components\":{\"securitySchemes\":{\"bearer\":{"
-                  "\"type\":\"http\",\"scheme\":\"bearer\"},\"node\":{"
+                  "\"type\":\"http\",\"scheme\":\"bearer\"},\"session\":{"
+                  "\"type\":\"apiKey\",\"in\":\"cookie\",\"name\":"
+                  "\"__Host-virga\",\"description\":\"A browser's session; "
+                  "all but GET need X-CSRF-Token, too\"},\"node\":{"
                   "\"type\":\"mutualTLS\"}},\"schemas\":{");
     schemas(out);
     buf_adds(out, "}}}");
@@ -206,6 +296,8 @@ type_text(const struct codec_field *f)
         [CODEC_LIST] = "list",
         [CODEC_STRINGS] = "list of strings",
         [CODEC_INTS] = "list of numbers",
+        [CODEC_FLAG] = "boolean",
+        [CODEC_LABELS] = "labels",
     };
 
     return names[f->type];
@@ -241,12 +333,9 @@ static void
 route_page(const struct api_route *r, struct buf *out)
 {
     buf_addf(out, "### `%s %s`\n\n%s.\n\n", r->method, r->path, r->summary);
-    if (r->auth == AUTH_TOKEN)
-        buf_addf(out, "- Role: %s or above\n", api_role_names[r->role]);
-    else
-        buf_addf(out, "- %s\n",
-                 r->auth == AUTH_NODE ? "A node's client certificate"
-                                      : "No authentication");
+    buf_adds(out, "- ");
+    whom(r, out);
+    buf_addc(out, '\n');
     for (const struct api_query *q = r->query; q && q->name; q++)
         buf_addf(out, "- `?%s=`: %s\n", q->name, q->doc);
     if (r->in)
@@ -267,10 +356,6 @@ route_page(const struct api_route *r, struct buf *out)
 void
 api_reference(struct buf *out)
 {
-    static const char *const tags[] = {
-        "instances", "images",  "flavors", "operations", "usage",  "events",
-        "audit",     "tenants", "nodes",   "agents",     "service"};
-
     buf_adds(out,
              "# API reference\n\nWritten from the route and field tables by "
              "`make schemas`; do not edit.\nConventions: JSON over HTTPS, "
@@ -281,14 +366,14 @@ api_reference(struct buf *out)
              "take a name or an id.\n\n## Routes\n\n");
     for (size_t t = 0; t < ARRAY_SIZE(tags); t++)
         for (size_t i = 0; i < N_ROUTES; i++)
-            if (strcmp(api_routes[i].tag, tags[t]) == 0)
+            if (strcmp(api_routes[i].tag, tags[t].name) == 0)
                 route_page(&api_routes[i], out);
     buf_adds(out, "## Objects\n\n");
-    const struct codec_table *done[2 * N_ROUTES];
+    const struct codec_table *done[ROUTE_TABLES * N_ROUTES];
     size_t n = 0;
-    for (size_t i = 0; i < 2 * N_ROUTES; i++) {
+    for (size_t i = 0; i < ROUTE_TABLES * N_ROUTES; i++) {
         const struct codec_table *tb =
-            i & 1 ? api_routes[i / 2].in : api_routes[i / 2].out;
+            table_of(i / ROUTE_TABLES, i % ROUTE_TABLES);
         bool seen = !tb;
 
         for (size_t k = 0; k < n && !seen; k++)

@@ -28,6 +28,9 @@ bench_programs += $(bench_guests) bench/first-run.so
 .PHONY: bench
 bench: $(bench_programs) all
 	$(srcdir)/bench/api.sh
+	$(srcdir)/bench/fleet.sh
 	bench/bench-scheduler
 	$(srcdir)/bench/vmm.py
 	$(srcdir)/bench/vmm-host.sh
+
+include $(top_srcdir)/bench/fleet.mk

@@ -4,6 +4,7 @@
 #include "common/db.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <string.h>
@@ -12,11 +13,26 @@
 #include "common/count.h"
 #include "common/mem.h"
 
+#define PAGE_BYTES 4096 /* SQLite's own choice for new databases */
+
 struct db {
     sqlite3 *h;
     sqlite3_stmt **stmts;
     size_t n_stmts;
+    int64_t wal_pages;
+    sqlite3_stmt *words[DB_WORDS];
 };
+
+/* SQLite would count every allocation under one lock for all threads. Nobody
+ * reads these counts. */
+static pthread_once_t settings_once = PTHREAD_ONCE_INIT;
+
+static void
+settings(void)
+{
+    if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK)
+        COUNT(db_settings_refused);
+}
 
 static int
 number_of(int rc)
@@ -85,11 +101,35 @@ db_in_transaction(struct db *db)
 }
 
 int
+db_word(struct db *db, enum db_word word)
+{
+    static const char *const sql[DB_WORDS] = {
+        [DB_BEGIN] = "BEGIN IMMEDIATE",     [DB_COMMIT] = "COMMIT",
+        [DB_SAVEPOINT] = "SAVEPOINT j",     [DB_RELEASE] = "RELEASE j",
+        [DB_ROLLBACK_TO] = "ROLLBACK TO j",
+    };
+    sqlite3_stmt **st = &db->words[word];
+    int rc = SQLITE_OK;
+
+    if (!*st)
+        rc = sqlite3_prepare_v3(db->h, sql[word], -1, SQLITE_PREPARE_PERSISTENT,
+                                st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(*st);
+    int r = number_of_handle(db->h, rc);
+    sqlite3_reset(*st);
+    if (r == 0 && word == DB_ROLLBACK_TO)
+        r = db_word(db, DB_RELEASE);
+    return r;
+}
+
+int
 db_open(const char *path, unsigned flags, struct db **ret, struct err *reterr)
 {
     bool rdonly = flags & DB_READ_ONLY;
     struct db *db _cleanup_(db_closep) = xnew(struct db);
 
+    pthread_once(&settings_once, settings);
     if (!rdonly) {
         /* SQLite would create it world-readable. */
         int fd _cleanup_(closep) =
@@ -134,6 +174,8 @@ db_close(struct db *db)
     for (size_t i = 0; i < db->n_stmts; i++)
         sqlite3_finalize(db->stmts[i]);
     free(db->stmts);
+    for (size_t i = 0; i < DB_WORDS; i++)
+        sqlite3_finalize(db->words[i]);
     sqlite3_close(db->h);
     free(db);
 }
@@ -368,6 +410,52 @@ bool
 db_is_null(struct db *db, unsigned stmt, int col)
 {
     return sqlite3_column_type(db->stmts[stmt], col) == SQLITE_NULL;
+}
+
+const char *
+db_path(struct db *db)
+{
+    return sqlite3_db_filename(db->h, "main");
+}
+
+static int
+on_commit(void *arg, sqlite3 *h, const char *name, int pages)
+{
+    struct db *db = arg;
+
+    db->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+void
+db_wal_by_hand(struct db *db, int64_t keep_pages)
+{
+    /* This hook takes the place of the one that makes checkpoints. */
+    sqlite3_wal_hook(db->h, on_commit, db);
+    char *limit _cleanup_(freep) = xasprintf(
+        "PRAGMA journal_size_limit=%lld", (long long)keep_pages * PAGE_BYTES);
+    if (db_exec(db, limit, NULL) < 0)
+        COUNT(db_error);
+}
+
+int64_t
+db_wal_pages(struct db *db)
+{
+    return db->wal_pages;
+}
+
+int
+db_wal_checkpoint(struct db *db, int64_t *ret_log, int64_t *ret_done)
+{
+    int log = 0, done = 0;
+    int rc = sqlite3_wal_checkpoint_v2(db->h, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                       &log, &done);
+
+    if (rc != SQLITE_OK)
+        return number_of_handle(db->h, rc);
+    *ret_log = MAX(log, 0); /* -1: nothing was ever written */
+    *ret_done = MAX(done, 0);
+    return 0;
 }
 
 int

@@ -60,6 +60,17 @@ int db_exec(struct db *db, const char *sql, struct err *reterr) _must_check_;
 
 bool db_in_transaction(struct db *db);
 
+/* The writer's few words around every job and transaction, prepared once. */
+enum db_word {
+    DB_BEGIN, /* IMMEDIATE */
+    DB_COMMIT,
+    DB_SAVEPOINT,
+    DB_RELEASE,
+    DB_ROLLBACK_TO, /* the savepoint, which it also ends */
+    DB_WORDS,
+};
+int db_word(struct db *db, enum db_word word) _must_check_;
+
 /* Binds the arguments after `types`, one letter each:
  *   s const char * (NULL binds NULL)      i int64_t
  *   z int64_t where 0 binds NULL          b const void *, size_t
@@ -83,6 +94,21 @@ bool db_is_null(struct db *db, unsigned stmt, int col);
 /* The last failure of this handle as an err; code storage_full or
  * storage_error. Returns number. */
 int db_err(struct db *db, int number, struct err *reterr);
+
+/* ---- checkpoints; see db_checkpoint.h ---- */
+
+/* The file that db_open() opened. */
+const char *db_path(struct db *db);
+/* Commits of this handle run no checkpoints any more. What the WAL's file has
+ * above keep_pages is given back whenever the WAL begins anew. */
+void db_wal_by_hand(struct db *db, int64_t keep_pages);
+/* Pages in the WAL after the latest commit of this handle, which
+ * db_wal_by_hand() was called for. */
+int64_t db_wal_pages(struct db *db);
+/* Copies what it can of the WAL into the database without waiting for readers
+ * or writers: pages in the WAL, and how many of them are in the database. */
+int db_wal_checkpoint(struct db *db, int64_t *ret_log,
+                      int64_t *ret_done) _must_check_;
 
 /* All CREATE statements of the schema in a stable order, for tests. */
 int db_schema_text(struct db *db, char **ret) _must_check_;

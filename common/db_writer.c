@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/count.h"
+#include "common/db_checkpoint.h"
 #include "common/log.h"
 #include "common/mem.h"
 
@@ -19,6 +20,7 @@ struct db_writer {
     bool stop;                   /* lock */
     pthread_t thread;
     struct db *db; /* the writer's thread only */
+    struct db_checkpoint *checkpoint;
 };
 
 static struct db_job *
@@ -52,18 +54,17 @@ give_up(struct db *db)
 static int
 run_in_savepoint(struct db *db, struct db_job *job)
 {
-    int r = db_exec(db, "SAVEPOINT j", NULL);
+    int r = db_word(db, DB_SAVEPOINT);
 
     if (r < 0)
         return r;
     int result = job->run(db, job);
     if (result < 0) {
-        if (db_in_transaction(db) &&
-            db_exec(db, "ROLLBACK TO j; RELEASE j", NULL) < 0)
+        if (db_in_transaction(db) && db_word(db, DB_ROLLBACK_TO) < 0)
             give_up(db);
         return result;
     }
-    r = db_exec(db, "RELEASE j", NULL);
+    r = db_word(db, DB_RELEASE);
     if (r < 0) {
         if (job->undo)
             job->undo(job);
@@ -90,7 +91,7 @@ undo_all(struct db_job *job)
 static int
 run_jobs(struct db *db, struct db_job *batch)
 {
-    int broken = db_exec(db, "BEGIN IMMEDIATE", NULL);
+    int broken = db_word(db, DB_BEGIN);
 
     for (struct db_job *j = batch; j; j = j->next) {
         if (broken < 0) {
@@ -101,14 +102,17 @@ run_jobs(struct db *db, struct db_job *batch)
         if (!db_in_transaction(db))
             broken = j->result < 0 ? j->result : -EIO;
     }
-    return broken < 0 ? broken : db_exec(db, "COMMIT", NULL);
+    return broken < 0 ? broken : db_word(db, DB_COMMIT);
 }
 
 static void
-run_batch(struct db *db, struct db_job *batch)
+run_batch(struct db_writer *w, struct db_job *batch)
 {
-    int commit = run_jobs(db, batch);
+    struct db *db = w->db;
 
+    db_checkpoint_enter(w->checkpoint);
+    int commit = run_jobs(db, batch);
+    db_checkpoint_leave(w->checkpoint, commit);
     COUNT(db_commit);
     if (commit < 0) {
         COUNT(db_commit_failed);
@@ -138,21 +142,30 @@ writer_main(void *arg)
 
         if (!batch)
             return NULL;
-        run_batch(w->db, batch);
+        run_batch(w, batch);
     }
 }
 
 int
 db_writer_start(struct db *db, struct db_writer **ret)
 {
+    struct db_checkpoint *c;
+    int r = db_checkpoint_start(db, &db_checkpoint_limits, &c);
+
+    if (r < 0) {
+        db_close(db);
+        return r;
+    }
     struct db_writer *w = xnew(struct db_writer);
 
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
     w->tail = &w->head;
     w->db = db;
-    int r = pthread_create(&w->thread, NULL, writer_main, w);
+    w->checkpoint = c;
+    r = pthread_create(&w->thread, NULL, writer_main, w);
     if (r != 0) {
+        db_checkpoint_stop(c);
         db_close(db);
         free(w);
         return -r;
@@ -172,6 +185,7 @@ db_writer_stop(struct db_writer *w)
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    db_checkpoint_stop(w->checkpoint);
     db_close(w->db);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);

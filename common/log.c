@@ -12,6 +12,7 @@
 static const char *prog_name = "virga";
 static _Atomic int max = LOG_LEVEL_INFO;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static _Thread_local char request[136]; /* " req=ID", or nothing */
 
 void
 log_setup(const char *prog, enum log_level max_level)
@@ -32,6 +33,19 @@ log_level_parse(const char *s, enum log_level *ret)
 }
 
 void
+log_set_request(const char *id)
+{
+    if (!id || !*id) {
+        request[0] = '\0';
+        return;
+    }
+    snprintf(request, sizeof(request), " req=%s", id);
+    for (char *p = request + 5; *p; p++)
+        if (*p == ' ' || *p == '"')
+            *p = '?'; /* nobody else's pair */
+}
+
+void
 log_write(enum log_level level, const char *msg, const char *kv, ...)
 {
     char line[2048], ts[CLOCK_TEXT_MAX];
@@ -41,8 +55,8 @@ log_write(enum log_level level, const char *msg, const char *kv, ...)
     if ((int)level > atomic_load_explicit(&max, memory_order_relaxed))
         return;
     clock_format(clock_now_us(), ts);
-    int n = snprintf(line, sizeof(line), "ts=%s level=%s prog=%s msg=\"%s\"",
-                     ts, level_names[level], prog_name, msg);
+    int n = snprintf(line, sizeof(line), "ts=%s level=%s prog=%s msg=\"%s\"%s",
+                     ts, level_names[level], prog_name, msg, request);
     if (n > 0 && (size_t)n < sizeof(line) - 2 && kv && *kv) {
         line[n++] = ' ';
         va_start(ap, kv);

@@ -29,6 +29,10 @@ int log_level_parse(const char *s, enum log_level *ret);
 void log_write(enum log_level level, const char *msg, const char *kv, ...)
     _printf_(3, 4);
 
+/* All lines of this thread get req=ID, until another or NULL is set. The text
+ * is copied; of a long one the begin. */
+void log_set_request(const char *id);
+
 /* At most `burst` lines a second from one place; counts what it drops. */
 struct log_limit {
     _Atomic int64_t second;

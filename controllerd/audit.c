@@ -101,8 +101,39 @@ guess_resource(struct call *c, char type[48], char id[ID_SIZE])
 /* The parts that live as long as the call, borrowed from it. */
 struct view {
     struct api_audit a;
-    char path[AUDIT_PATH_MAX], type[48], id[ID_SIZE];
+    char path[AUDIT_PATH_MAX], type[48], id[ID_SIZE], user[ID_SIZE];
 };
+
+/* Of a login whoever it is for, if there is such a user: what was typed in the
+ * place of a name may be anything. */
+static void
+set_actor(struct call *c, struct view *v)
+{
+    const struct principal *who = &c->who;
+    const struct api_login *login =
+        c->m.route->id == ROUTE_LOGIN ? c->in : NULL;
+    char hash[PASSWORD_HASH_SIZE];
+
+    v->a.actor_type = (char *)"node";
+    v->a.actor_id = or_null(who->node_id);
+    if (who->token_id[0]) {
+        v->a.actor_type = (char *)"token";
+        v->a.actor_id = (char *)who->token_id;
+        v->a.actor = or_null(who->token_name);
+    } else if (who->user_id[0]) {
+        v->a.actor_type = (char *)"user";
+        v->a.actor_id = (char *)who->user_id;
+        v->a.actor = or_null(who->user_name);
+    } else if (c->m.route->id == ROUTE_LOGIN) {
+        v->a.actor_type = (char *)"user";
+        if (login && login->user &&
+            auth_cache_password(c->ctl->auth, login->user, v->user, hash)) {
+            v->a.actor_id = v->user;
+            v->a.actor = login->user;
+        }
+        explicit_bzero(hash, sizeof(hash));
+    }
+}
 
 static void
 look(struct call *c, struct view *v)
@@ -123,11 +154,6 @@ look(struct call *c, struct view *v)
         .at = clock_now_us(),
         .project_id =
             or_null(who->project_id[0] ? who->project_id : t->project_id),
-        .actor_type = (char *)(who->token_id[0]                ? "token"
-                               : c->m.route->id == ROUTE_LOGIN ? "user"
-                                                               : "node"),
-        .actor_id = or_null(who->token_id[0] ? who->token_id : who->node_id),
-        .actor = or_null(who->token_name),
         .remote = (char *)c->rq->remote,
         .method = (char *)c->rq->method,
         .path = v->path,
@@ -136,6 +162,7 @@ look(struct call *c, struct view *v)
         .resource_id = or_null(v->id),
         .request_id = c->request_id,
     };
+    set_actor(c, v);
 }
 
 int
@@ -219,7 +246,7 @@ audit_refused(struct call *c)
 {
     struct audit *a = c->ctl->audit;
     enum api_route_id id = c->m.route->id;
-    bool known = c->who.token_id[0];
+    bool known = *principal_key(&c->who);
     struct view v;
 
     if (!a || !c->m.route->path || !is_audited(c) || c->rq->status == 429 ||

@@ -16,6 +16,9 @@
 #include "api/routes.h"
 #include "common/db_writer.h"
 #include "common/pki.h"
+#include "controllerd/auth_cache.h"
+#include "controllerd/guess.h"
+#include "controllerd/passwords.h"
 #include "controllerd/store/store.h"
 #include "scheduler/sched.h"
 
@@ -25,7 +28,7 @@ struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
         *dashboard_dir;
     int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
-        request_timeout_us;
+        request_timeout_us, stuck_after_us, session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
     int64_t max_streams, max_streams_per_token, events_keep_us, events_max,
@@ -38,7 +41,6 @@ struct ctl_config {
 };
 
 struct audit;
-struct auth;
 struct events;
 struct rate;
 struct webhooks;
@@ -52,7 +54,9 @@ struct ctl {
     struct pki_ca *ca;
     struct http_server *http;
     struct db_writer *writer;
-    struct auth *auth;
+    struct auth_cache *auth;
+    struct guess *guess;
+    struct passwords *passwords;
     struct waiters *waiters;
     struct nodes *nodes;
     struct consoles *consoles;
@@ -72,15 +76,6 @@ struct ctl {
     pthread_cond_t drained;
     int64_t active, submitted;
     int64_t started_mono_us;
-};
-
-/* Who calls. */
-struct principal {
-    char token_id[ID_SIZE], token_name[64];
-    char project_id[ID_SIZE]; /* "" for operators */
-    enum api_role role;
-    char node_id[ID_SIZE];        /* of an agent */
-    unsigned char hash[HASH_LEN]; /* of the secret, for auth_alive() */
 };
 
 /* What is left of the caller's calls; see rate.h. quota 0: no limit. */
@@ -121,6 +116,11 @@ struct handler {
     int (*stream_finish)(struct call *c);
 };
 
+/* A place in one of waiters.c's lists. */
+struct wait_link {
+    struct call *next, **pprev;
+};
+
 struct call {
     struct ctl *ctl;
     struct http_req *rq;
@@ -130,13 +130,14 @@ struct call {
     char request_id[REQUEST_ID_SIZE];
     void *in; /* decoded body */
     struct err err;
+    bool handled; /* the handler was called before */
     /* The writer's job. */
     struct db_job job;
     bool submitted;
     int result;
     /* Long polls. */
     int64_t deadline_us; /* monotonic; 0 until the first wait */
-    struct call *wait_next;
+    struct wait_link by_key, by_time;
     uint64_t wait_key;
     int phase; /* the handler's own */
     /* The handler's own between its functions; freed with the call. */
@@ -194,9 +195,26 @@ const char *call_acting_project(const struct call *c);
 /* ?project= of operators resolved to an id; for tenants their own. */
 int call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
                         const char **ret);
+/* By name or id; 404 also for what belongs to another (h_tenants.c). */
+int call_get_project(struct call *c, struct db *db, const char *ref,
+                     struct api_project *ret) _must_check_;
+/* Inside a write that takes an operator's credential away: -EBUSY when none
+ * is left (h_users.c). */
+int call_check_operators(struct call *c, struct db *db) _must_check_;
 int not_found(struct call *c, const char *what, const char *ref);
 /* Turns a store error into c->err. */
 int store_error(struct call *c, struct db *db, int r);
+
+/* ---- conditional requests (precondition.c) ---- */
+
+/* If-Match (RFC 9110 section 13.1.1) against the object's generation, in every
+ * handler that changes one: 0 where it holds or was not sent, else -ECANCELED
+ * (412). */
+int call_if_match(struct call *c, int64_t generation) _must_check_;
+/* The same where it must be sent (428). */
+int call_if_match_required(struct call *c, int64_t generation) _must_check_;
+/* Whether an If-Match header names that generation; -EINVAL: malformed. */
+int if_match(const char *header, int64_t generation) _must_check_;
 
 /* ---- long polls (waiters.c) ---- */
 
@@ -210,22 +228,49 @@ uint64_t waiters_version(struct ctl *ctl, uint64_t key);
 int waiters_wait(struct call *c, uint64_t key, uint64_t version);
 void waiters_notify(struct ctl *ctl, uint64_t key);
 
-/* ---- authentication (auth.c) ---- */
+/* ---- authentication (auth.c, auth_cache.h) ---- */
+
+/* Two threads that hash passwords, 64 MiB each while they do. */
+#define PASSWORD_THREADS 2
+#define PASSWORD_QUEUE 64
+/* RFC 6265bis section 4.1.3.2: a __Host- cookie is this server's alone. */
+#define SESSION_COOKIE "__Host-virga"
 
 int auth_start(struct ctl *ctl, struct db *db, struct err *reterr) _must_check_;
 void auth_stop(struct ctl *ctl);
+/* Who calls, into c->who, and whether they may. */
 int auth_token(struct call *c) _must_check_;
+/* The same caller as they are now: before what waited goes on. */
+int auth_again(struct call *c) _must_check_;
 int auth_node(struct call *c) _must_check_;
+/* The id of the token or session; "" for others. */
+const char *principal_key(const struct principal *who);
 /* Whether who authenticated so may still call the route as the same. */
 bool auth_alive(struct ctl *ctl, const struct principal *who,
                 const struct api_route *route);
-/* Keep the cache equal to the rows; called after commits. */
-void auth_add(struct ctl *ctl, const struct store_token *t);
-void auth_remove(struct ctl *ctl, const char *token_id);
-void auth_remove_project(struct ctl *ctl, const char *project_id);
-/* "vt1.<secret>"; hash is what is stored. */
+/* Whether the page that asks is this server's own. */
+bool auth_same_origin(struct call *c);
+/* Once a minute, on the writer: rows of when sessions were used. */
+int auth_keep(struct ctl *ctl, struct db *db) _must_check_;
+/* "vt1.<secret>" of a token, "vs1.<secret>" of a session; hash is what is
+ * stored. */
 #define TOKEN_TEXT_SIZE 80
 void auth_new_secret(char text[TOKEN_TEXT_SIZE], unsigned char hash[HASH_LEN]);
+void auth_new_session(char text[TOKEN_TEXT_SIZE], unsigned char hash[HASH_LEN]);
+/* What a change by cookie has to send; of the call: -ENOENT when it did not
+ * come by cookie. */
+void auth_csrf(const char *secret, char out[HASH_HEX_SIZE]);
+int auth_whoami_csrf(struct call *c, char out[HASH_HEX_SIZE]) _must_check_;
+
+/* ---- passwords of a call (call_password.c) ---- */
+
+/* Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
+ * the handler runs again, call_password_done() gives 0 or an error. Takes the
+ * texts. hash: to check against; may be NULL without check. */
+int call_password(struct call *c, char **check, const char *hash, char **make);
+int call_password_done(struct call *c, struct password_job **ret) _must_check_;
+/* Sets c->work; frees what was there. */
+void call_work(struct call *c, void *work, void (*fn)(void *work));
 
 /* ---- nodes at run time (nodes.c) ---- */
 
@@ -239,7 +284,19 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* The node has all wishes up to seq; and whether it said so, as far as this
+ * process has heard. */
+void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
+bool nodes_told(struct ctl *ctl, const char *node_id, int64_t seq);
 bool nodes_up(struct ctl *ctl, const char *node_id);
+/* Long polls of agents without the database: nodes_settled() notes that a look
+ * at the rows, made after `version` of the node's waiters_key() was read,
+ * found nothing of the node after seq. nodes_nothing_new() says whether that
+ * still holds: nothing was notified since, and no question waits. */
+void nodes_settled(struct ctl *ctl, const char *node_id, int64_t seq,
+                   uint64_t version);
+bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
+                       uint64_t version);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
 /* Marks silent nodes down; from the timer, every second. */
@@ -290,7 +347,7 @@ int image_check(enum api_part part, enum api_format format, int fd,
                 int64_t size_bytes, int64_t *ret_virtual_bytes,
                 struct err *reterr) _must_check_;
 
-/* ---- instance life (ops/) ---- */
+/* ---- instance life (ops/; more in ops/ops.h) ---- */
 
 /* The next change number; also counts the instance's generation up. */
 void op_change(struct ctl *ctl, struct store_instance *i);
@@ -311,13 +368,13 @@ struct observed {
     struct codec_list released; /* struct released, below */
     bool wake_node;             /* its desired state changed */
 };
-struct released {
+struct released { /* room; may be none */
     char node_id[ID_SIZE];
     struct sched_resources r;
 };
 void observed_free(void *p);
 /* Applies a node's observations above node->observed_seq, in order: states,
- * usage, operations. The caller stores the node's row. */
+ * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
                const struct api_report *rp, struct observed *ret) _must_check_;
 

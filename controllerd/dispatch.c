@@ -268,6 +268,7 @@ reply_is_secret(const struct call *c)
 {
     return c->m.route->id == ROUTE_TOKEN_CREATE ||
            c->m.route->id == ROUTE_JOIN_TOKEN_CREATE ||
+           c->m.route->id == ROUTE_LOGIN ||
            c->m.route->id == ROUTE_WEBHOOK_CREATE;
 }
 
@@ -297,14 +298,18 @@ job_run(struct db *db, struct db_job *job)
     const char *key = http_header(c->rq, "Idempotency-Key");
     struct store_reply old = {0};
     unsigned char hash[HASH_LEN];
+    /* Their rights may have gone while it waited or was uploaded. */
+    int r = auth_again(c);
 
-    if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.token_id[0])
+    if (r < 0)
+        return r;
+    if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.key_owner[0])
         return run_write(c, db);
     struct hash *h = hash_begin();
     hash_add(h, c->rq->path, strlen(c->rq->path) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
     hash_end(h, hash);
-    int r = store_reply_get(db, c->who.token_id, key, &old);
+    r = store_reply_get(db, c->who.key_owner, key, &old);
     if (r == 0)
         r = replay(c, &old, hash);
     else if (r == -ENOENT)
@@ -319,7 +324,7 @@ job_run(struct db *db, struct db_job *job)
         .location = location_of(c),
         .body = (char *)(reply_is_secret(c) ? "" : buf_str(&c->rq->reply))};
     memcpy(row.request_hash, hash, sizeof(hash));
-    r = store_reply_insert(db, c->who.token_id, key, &row, clock_now_us());
+    r = store_reply_insert(db, c->who.key_owner, key, &row, clock_now_us());
     free(row.location);
     if (r < 0) {
         if (c->h->undo)
@@ -352,6 +357,9 @@ job_done(struct db_job *job, int result)
         if (c->notify_operation[0])
             waiters_notify(c->ctl, waiters_key(c->notify_operation));
         events_committed(c->ctl);
+        /* Whatever takes a credential away is among these routes. */
+        if (streq(c->m.route->tag, "tenants"))
+            events_recheck(c->ctl);
     } else if (result == -ENOSPC && !c->err.number) {
         err_set(&c->err, result, "storage_full",
                 "the controller's disk is full; nothing was changed");
@@ -458,7 +466,10 @@ on_handle(struct http_req *rq, void *arg)
     if (rq->status && !c->submitted)
         return HTTP_REPLY;
     r = c->submitted ? c->result : decode_body(c);
+    if (r >= 0 && !c->submitted && c->handled)
+        r = auth_again(c);
     if (r >= 0 && !c->submitted) {
+        c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
         if (r == CALL_WRITE && c->h->write)
             r = start_write(c);

@@ -143,7 +143,8 @@ check_limits(struct events *h, struct call *c)
         return err_set(&c->err, -EAGAIN, "shutting_down",
                        "the controller is stopping");
     for (const struct sub *s = h->subs; s; s = s->next)
-        own += s->stream && streq(s->who.token_id, c->who.token_id);
+        own +=
+            s->stream && streq(principal_key(&s->who), principal_key(&c->who));
     if (own < cfg->max_streams_per_token && h->n_streams < cfg->max_streams)
         return 0;
     COUNT(event_stream_refused);

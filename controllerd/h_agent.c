@@ -95,6 +95,7 @@ join_new(struct call *c, struct db *db, const struct api_join *in,
     n->a.id = xstrdup(id);
     n->a.name = xstrdup(in->name);
     n->a.schedulable = true;
+    n->a.generation = 1;
     n->a.created_at = clock_now_us();
     int r = sign_for(c, n, in->csr, out);
     if (r < 0)
@@ -187,35 +188,48 @@ h_agent_certificate(struct call *c, struct db *db)
 
 /* ---- desired state ---- */
 
+/* Ten thousand agents ask all the time, and nearly always there is nothing
+ * new. Two things keep that from being missed: the version is read before
+ * anything is looked at, and whoever changes what a node should run notifies
+ * its key after the commit. */
 int
 h_agent_desired(struct call *c, struct db *db)
 {
     struct api_desired d = {0};
     int64_t since, after, wait_us;
-    uint64_t key = waiters_key(c->who.node_id);
+    const char *node = c->who.node_id;
+    uint64_t key = waiters_key(node);
     uint64_t version = waiters_version(c->ctl, key);
     int r = query_int(c, "since", 0, INT64_MAX, 0, &since);
 
     if (query_int(c, "after", 0, INT64_MAX, 0, &after) < 0 ||
         query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
-    nodes_seen(c->ctl, c->who.node_id);
-    int64_t from = since ? since : after;
-    r = store_desired_list(db, c->who.node_id, from, DESIRED_PAGE, &d.instances,
-                           &d.seq);
-    if (r < 0) {
-        codec_clear(&table_desired, &d);
-        return store_error(c, db, r);
-    }
-    nodes_take_requests(c->ctl, c->who.node_id, &d.requests);
-    d.full = since == 0;
-    d.more = d.instances.n == DESIRED_PAGE;
-    d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
+    nodes_seen(c->ctl, node);
+    nodes_tell(c->ctl, node, since ? since : after);
     int64_t now = clock_mono_us();
     if (!c->deadline_us)
         c->deadline_us = now + wait_us;
-    if (!d.full && d.instances.n == 0 && d.requests.n == 0 &&
-        now < c->deadline_us && !atomic_load(&c->ctl->stopping)) {
+    bool may_wait =
+        since && now < c->deadline_us && !atomic_load(&c->ctl->stopping);
+    bool nothing = nodes_nothing_new(c->ctl, node, since, version);
+    if (nothing && may_wait)
+        return waiters_wait(c, key, version);
+    d.seq = since;
+    if (!nothing) {
+        r = store_desired_list(db, node, since ? since : after, DESIRED_PAGE,
+                               &d.instances, &d.seq, &d.more);
+        if (r < 0) {
+            codec_clear(&table_desired, &d);
+            return store_error(c, db, r);
+        }
+        nodes_take_requests(c->ctl, node, &d.requests);
+    }
+    d.full = since == 0;
+    d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
+    if (!d.more)
+        nodes_settled(c->ctl, node, d.seq, version);
+    if (may_wait && d.instances.n == 0 && d.requests.n == 0) {
         codec_clear(&table_desired, &d);
         return waiters_wait(c, key, version);
     }
@@ -241,7 +255,7 @@ h_agent_heartbeat(struct call *c)
     const struct api_report *in = c->in;
 
     nodes_seen(c->ctl, c->who.node_id);
-    if (in->host || in->observations.n || in->quarantined.n)
+    if (in->host || in->observations.n || in->quarantined.n || in->progress.n)
         return CALL_WRITE;
     reply_ack(c, 0);
     return 0;
@@ -278,6 +292,30 @@ report_work_free(void *p)
     free(w);
 }
 
+/* The node's row says what it has; most reports do not touch that. */
+static int
+report_host(struct db *db, const struct api_report *in, struct report_work *w)
+{
+    struct store_node row = {0};
+    int r = store_node_get(db, w->node.a.id, &row);
+
+    if (r < 0)
+        return r;
+    row.observed_seq = w->node.observed_seq;
+    store_node_release(&w->node);
+    w->node = row;
+    if (in->host) {
+        take_host(&w->node, in->host);
+        w->host = true;
+    }
+    codec_strings_clear(&w->node.a.quarantined);
+    for (size_t i = 0; i < in->quarantined.n; i++)
+        codec_strings_add(&w->node.a.quarantined,
+                          ((char **)in->quarantined.items)[i]);
+    w->node.a.last_seen_at = clock_now_us();
+    return store_node_update(db, &w->node);
+}
+
 int
 h_agent_report(struct call *c, struct db *db)
 {
@@ -287,26 +325,18 @@ h_agent_report(struct call *c, struct db *db)
     w->seen = xnew(struct observed);
     c->work = w;
     c->work_free = report_work_free;
-    int r = store_node_get(db, c->who.node_id, &w->node);
+    w->node.a.id = xstrdup(c->who.node_id);
+    int r = store_node_observed(db, c->who.node_id, &w->node.observed_seq);
     if (r == -ENOENT)
         return err_set(&c->err, -EPERM, "unknown_node",
                        "this node was deleted");
     if (r == 0)
         r = op_observe(c->ctl, db, &w->node, in, w->seen);
-    if (r < 0)
-        return store_error(c, db, r);
-    if (in->host) {
-        take_host(&w->node, in->host);
-        w->host = true;
-    }
-    if (in->host || in->quarantined.n) {
-        codec_strings_clear(&w->node.a.quarantined);
-        for (size_t i = 0; i < in->quarantined.n; i++)
-            codec_strings_add(&w->node.a.quarantined,
-                              ((char **)in->quarantined.items)[i]);
-    }
-    w->node.a.last_seen_at = clock_now_us();
-    r = store_node_update(db, &w->node);
+    if (r == 0)
+        r = in->host || in->quarantined.n
+                ? report_host(db, in, w)
+                : store_node_set_observed(db, c->who.node_id,
+                                          w->node.observed_seq, clock_now_us());
     if (r < 0)
         return store_error(c, db, r);
     if (w->seen->wake_node)

@@ -1,6 +1,5 @@
-/* h_instances.c - instances and operations: what tenants ask for.
- * Verbs change what is desired and start an operation; ops/observe.c ends it
- * when the node has reported. */
+/* h_instances.c - instances: how they come to be, and what is known of them.
+ * What changes them is in h_verbs.c. */
 #include <config.h>
 
 #include "controllerd/handlers.h"
@@ -17,9 +16,9 @@
 
 /* ---- create ---- */
 
-static int
-find_flavor(struct call *c, struct db *db, const char *ref,
-            struct api_flavor *ret)
+int
+h_find_flavor(struct call *c, struct db *db, const char *ref,
+              struct api_flavor *ret)
 {
     int r = store_flavor_get(db, ref, ret);
 
@@ -31,11 +30,11 @@ find_flavor(struct call *c, struct db *db, const char *ref,
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-static int
-find_image(struct call *c, struct db *db, const char *ref,
-           struct api_image *ret)
+int
+h_find_image(struct call *c, struct db *db, const char *project,
+             const char *ref, struct api_image *ret)
 {
-    int r = store_image_get(db, call_acting_project(c), ref, ret);
+    int r = store_image_get(db, project, ref, ret);
 
     if (r == -ENOENT)
         return err_field(&c->err, "/image", "not_found",
@@ -50,8 +49,8 @@ find_image(struct call *c, struct db *db, const char *ref,
     return 0;
 }
 
-static int64_t
-image_disk_bytes(const struct api_image *i)
+int64_t
+h_image_disk_bytes(const struct api_image *i)
 {
     const struct api_image_part *p = i->parts.items;
 
@@ -145,9 +144,8 @@ insert(struct call *c, struct db *db, struct store_instance *i)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-/* Operators see where an instance is; tenants do not. */
-static void
-reply_instance(struct call *c, struct api_instance *a)
+void
+h_instance_reply(struct call *c, struct api_instance *a)
 {
     char *node = a->node_id;
 
@@ -163,7 +161,7 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
 {
     struct api_instance *in = c->in;
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    int64_t image_disk = image_disk_bytes(m);
+    int64_t image_disk = h_image_disk_bytes(m);
     char id[ID_SIZE];
 
     if (f->disk_bytes && f->disk_bytes < image_disk)
@@ -200,7 +198,7 @@ create(struct call *c, struct db *db, const struct api_flavor *f,
         return r;
     }
     memcpy(c->notify_node, c->claim_node, ID_SIZE);
-    reply_instance(c, &i.a);
+    h_instance_reply(c, &i.a);
     call_location(c, "/v1/instances", id);
     return 0;
 }
@@ -211,8 +209,9 @@ h_instance_create(struct call *c, struct db *db)
     struct api_instance *in = c->in;
     struct api_flavor f = {0};
     struct api_image m = {0};
-    int rf = find_flavor(c, db, in->flavor, &f);
-    int rm = find_image(c, db, in->image, &m); /* both faults are told */
+    int rf = h_find_flavor(c, db, in->flavor, &f);
+    int rm = h_find_image(c, db, call_acting_project(c), in->image,
+                          &m); /* both faults are told */
     int r = rf < 0 ? rf : rm < 0 ? rm : create(c, db, &f, &m);
 
     codec_clear(&table_flavor, &f);
@@ -246,8 +245,8 @@ h_instance_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-static int
-get(struct call *c, struct db *db, struct store_instance *ret)
+int
+h_instance_get(struct call *c, struct db *db, struct store_instance *ret)
 {
     int r = store_instance_get(db, call_project(c), c->ctl->default_project,
                                c->m.params[0], ret);
@@ -261,152 +260,11 @@ int
 h_instance_show(struct call *c, struct db *db)
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
+    int r = h_instance_get(c, db, &i);
 
     if (r == 0)
-        reply_instance(c, &i.a);
+        h_instance_reply(c, &i.a);
     return r;
-}
-
-/* ---- changes ---- */
-
-int
-h_instance_change(struct call *c, struct db *db)
-{
-    const struct api_instance_change *in = c->in;
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
-
-    if (r < 0)
-        return r;
-    if (in->restart_policy >= 0 && in->restart_policy != i.a.restart_policy) {
-        i.a.restart_policy = in->restart_policy;
-        op_change(c->ctl, &i);
-        r = store_instance_update(db, &i, 0);
-        if (r < 0)
-            return store_error(c, db, r);
-        memcpy(c->notify_node, i.a.node_id, ID_SIZE);
-    }
-    reply_instance(c, &i.a);
-    return 0;
-}
-
-/* ---- verbs ---- */
-
-static int
-wrong_state(struct call *c, const struct store_instance *i, const char *verb)
-{
-    return err_set(&c->err, -EBUSY, "wrong_state",
-                   "the instance \"%s\" is %s; it cannot be %s now", i->a.name,
-                   api_instance_state_names[i->a.state], verb);
-}
-
-/* Stores the changed instance with a new operation and replies with it. */
-static int
-begin(struct call *c, struct db *db, struct store_instance *i, const char *kind,
-      const char *step)
-{
-    struct api_operation op = {0};
-    char before[ID_SIZE];
-
-    memcpy(before, i->a.operation_id, ID_SIZE);
-    op_change(c->ctl, i);
-    int r = op_begin(db, i, kind, step, c->request_id, &op);
-    if (r == 0)
-        r = store_instance_update(db, i, 0);
-    if (r == 0) {
-        memcpy(c->notify_node, i->a.node_id, ID_SIZE);
-        memcpy(c->notify_operation, before, ID_SIZE);
-        reply_object(c, &table_operation, &op);
-        call_location(c, "/v1/operations", op.id);
-    }
-    codec_clear(&table_operation, &op);
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-int
-h_instance_start(struct call *c, struct db *db)
-{
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
-
-    if (r < 0)
-        return r;
-    if (i.a.state != INSTANCE_STOPPED && i.a.state != INSTANCE_ERROR)
-        return wrong_state(c, &i, "started");
-    i.power = POWER_RUNNING;
-    i.force = false;
-    i.a.run++;
-    i.a.state = INSTANCE_STARTING;
-    return begin(c, db, &i, "instance.start", "starting");
-}
-
-int
-h_instance_stop(struct call *c, struct db *db)
-{
-    const struct api_stop_request *in = c->in;
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
-
-    if (r < 0)
-        return r;
-    bool again = i.a.state == INSTANCE_STOPPING && in->force && !i.force;
-    if (!again && i.a.state != INSTANCE_RUNNING &&
-        i.a.state != INSTANCE_CREATING && i.a.state != INSTANCE_STARTING &&
-        i.a.state != INSTANCE_REBOOTING)
-        return wrong_state(c, &i, "stopped");
-    i.power = POWER_STOPPED;
-    i.force = in->force;
-    i.a.state = INSTANCE_STOPPING;
-    return begin(c, db, &i, "instance.stop",
-                 in->force ? "ending by force" : "power button");
-}
-
-int
-h_instance_reboot(struct call *c, struct db *db)
-{
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
-
-    if (r < 0)
-        return r;
-    if (i.a.state != INSTANCE_RUNNING)
-        return wrong_state(c, &i, "rebooted");
-    i.power = POWER_RUNNING;
-    i.force = false;
-    i.a.run++;
-    i.a.state = INSTANCE_REBOOTING;
-    return begin(c, db, &i, "instance.reboot", "rebooting");
-}
-
-/* The operation of the delete that is under way. */
-static int
-reply_latest_operation(struct call *c, struct db *db,
-                       const struct store_instance *i)
-{
-    struct api_operation op = {0};
-    int r = store_operation_get(db, NULL, i->a.operation_id, &op);
-
-    if (r == 0)
-        reply_object(c, &table_operation, &op);
-    codec_clear(&table_operation, &op);
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-int
-h_instance_delete(struct call *c, struct db *db)
-{
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int r = get(c, db, &i);
-
-    if (r < 0)
-        return r;
-    if (i.a.state == INSTANCE_DELETING)
-        return reply_latest_operation(c, db, &i);
-    i.power = POWER_DELETED;
-    i.force = true;
-    i.a.state = INSTANCE_DELETING;
-    return begin(c, db, &i, "instance.delete", "deleting");
 }
 
 /* ---- what only the node knows ---- */
@@ -415,7 +273,7 @@ h_instance_delete(struct call *c, struct db *db)
 static int
 get_reachable(struct call *c, struct db *db, struct store_instance *i)
 {
-    int r = get(c, db, i);
+    int r = h_instance_get(c, db, i);
 
     if (r == 0 && !nodes_up(c->ctl, i->a.node_id))
         return err_set(&c->err, -EAGAIN, "node_unreachable",
@@ -461,7 +319,7 @@ h_instance_stats(struct call *c, struct db *db)
         int r = get_reachable(c, db, &i);
 
         if (r == 0 && i.a.state != INSTANCE_RUNNING)
-            r = wrong_state(c, &i, "measured");
+            r = h_wrong_state(c, &i, "measured");
         return r < 0 ? r
                      : nodes_ask(c, i.a.node_id, REQUEST_STATS, i.a.id, 0, 0);
     }
@@ -489,7 +347,7 @@ h_instance_console(struct call *c, struct db *db)
 
         if (r == 0 && i.a.state != INSTANCE_RUNNING &&
             i.a.state != INSTANCE_STOPPING)
-            r = wrong_state(c, &i, "reached by its console");
+            r = h_wrong_state(c, &i, "reached by its console");
         if (r == 0 && !http_header(c->rq, "Sec-WebSocket-Key"))
             r = http_reply_websocket(c->rq, NULL, &c->err);
         return r < 0 ? r
@@ -504,55 +362,4 @@ h_instance_console(struct call *c, struct db *db)
                        "the node answered without a console");
     snprintf(c->session, sizeof(c->session), "c%s", a->session);
     return http_reply_websocket(c->rq, c->session, &c->err);
-}
-
-/* ---- operations ---- */
-
-int
-h_operation_list(struct call *c, struct db *db)
-{
-    struct codec_list l = {0};
-    char before[ID_SIZE];
-    int limit;
-    int r = query_page(c, &limit, before);
-
-    if (r < 0)
-        return r;
-    r = store_operation_list(db, call_project(c), before, limit + 1, &l);
-    if (r == 0)
-        reply_page(c, &table_operation, &l, limit,
-                   offsetof(struct api_operation, id));
-    codec_list_clear(&table_operation, &l);
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-int
-h_operation_show(struct call *c, struct db *db)
-{
-    struct api_operation o = {0};
-    const char *id = c->m.params[0];
-    int64_t wait_us;
-    int r = query_duration(c, "wait", 60 * US_PER_S, &wait_us);
-
-    if (r < 0)
-        return r;
-    if (!id_valid(id))
-        return not_found(c, "operation", id);
-    uint64_t version = waiters_version(c->ctl, waiters_key(id));
-    r = store_operation_get(db, call_project(c), id, &o);
-    if (r == -ENOENT)
-        return not_found(c, "operation", id);
-    if (r < 0)
-        return store_error(c, db, r);
-    int64_t now = clock_mono_us();
-    if (!c->deadline_us)
-        c->deadline_us = now + wait_us;
-    if (o.state == OP_RUNNING && wait_us && now < c->deadline_us &&
-        !atomic_load(&c->ctl->stopping)) {
-        codec_clear(&table_operation, &o);
-        return waiters_wait(c, waiters_key(id), version);
-    }
-    reply_object(c, &table_operation, &o);
-    codec_clear(&table_operation, &o);
-    return 0;
 }

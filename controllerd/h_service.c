@@ -95,8 +95,34 @@ h_ca(struct call *c)
     return 0;
 }
 
-static int
-static_file(struct call *c, const char *name)
+/* What the page may load and do: CSP level 3, Trusted Types (no string becomes
+ * markup or code), and no window of another site beside it. */
+static const struct {
+    const char *name, *value;
+} page_headers[] = {
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; "
+     "img-src 'self'; connect-src 'self'; base-uri 'none'; "
+     "form-action 'none'; frame-ancestors 'none'; "
+     "require-trusted-types-for 'script'; trusted-types 'none'"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Permissions-Policy", "camera=(), geolocation=(), microphone=()"},
+    {"Referrer-Policy", "no-referrer"},
+};
+
+/* NAME-0123abcd.EXT: the build puts a hash of the contents there, so that what
+ * has this name never changes. */
+static bool
+is_hashed(const char *name, const char *ext)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    return ext - name > 9 && ext[-9] == '-' && strspn(ext - 8, hex) == 8;
+}
+
+static const char *
+type_of(const char *ext)
 {
     static const struct {
         const char *ext, *type;
@@ -104,31 +130,54 @@ static_file(struct call *c, const char *name)
                  {".js", "text/javascript; charset=utf-8"},
                  {".css", "text/css; charset=utf-8"},
                  {".svg", "image/svg+xml"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        if (strcmp(ext, types[i].ext) == 0)
+            return types[i].type;
+    return NULL;
+}
+
+/* RFC 9110, 13.1.2: a list of tags compared weakly, or "*". */
+static bool
+none_match(struct call *c, const char *tag)
+{
+    const char *have = http_header(c->rq, "If-None-Match");
+
+    return !have || (strcmp(have, "*") != 0 && !strstr(have, tag));
+}
+
+static int
+static_file(struct call *c, const char *name)
+{
     const char *ext = strrchr(name, '.');
     struct stat st;
 
     char *path _cleanup_(freep) =
         xasprintf("%s/%s", c->ctl->cfg.dashboard_dir, name);
     /* A parameter never holds a '/', but may be "..". */
-    if (!ext || ext == name || name[0] == '.')
+    if (!ext || ext == name || name[0] == '.' || !type_of(ext))
         return not_found(c, "file", name);
-    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        if (strcmp(ext, types[i].ext) == 0)
-            c->rq->content_type = types[i].type;
     int fd _cleanup_(closep) = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (!c->rq->content_type || fd < 0 || fstat(fd, &st) < 0 ||
-        !S_ISREG(st.st_mode)) {
-        c->rq->content_type = NULL;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return not_found(c, "file", name);
+    char *tag _cleanup_(freep) = xasprintf(
+        "\"%llx-%llx-%lx\"", (unsigned long long)st.st_size,
+        (unsigned long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec);
+    http_add_header(c->rq, "ETag", "%s", tag);
+    http_add_header(c->rq, "Cache-Control", "%s",
+                    is_hashed(name, ext) ? "public, max-age=31536000, immutable"
+                                         : "no-cache");
+    for (size_t i = 0; i < ARRAY_SIZE(page_headers); i++)
+        http_add_header(c->rq, page_headers[i].name, "%s",
+                        page_headers[i].value);
+    c->rq->content_type = type_of(ext);
+    if (!none_match(c, tag)) {
+        c->rq->status = 304;
+        return 0;
     }
     c->rq->reply_fd = TAKE_FD(fd);
     c->rq->reply_size = (uint64_t)st.st_size;
     c->rq->status = 200;
-    http_add_header(c->rq, "Content-Security-Policy",
-                    "default-src 'none'; script-src 'self'; style-src 'self'; "
-                    "img-src 'self'; connect-src 'self'; base-uri 'none'; "
-                    "form-action 'none'; frame-ancestors 'none'");
-    http_add_header(c->rq, "Referrer-Policy", "no-referrer");
     return 0;
 }
 

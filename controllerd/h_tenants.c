@@ -27,20 +27,6 @@ taken(struct call *c, const char *what, const char *name)
                    "there is a %s \"%s\" already", what, name);
 }
 
-int
-h_whoami(struct call *c)
-{
-    struct api_whoami w = {
-        .token_id = c->who.token_id,
-        .token_name = c->who.token_name,
-        .role = c->who.role,
-        .project_id = c->who.project_id[0] ? c->who.project_id : NULL,
-    };
-
-    reply_object(c, &table_whoami, &w);
-    return 0;
-}
-
 /* ---- projects ---- */
 
 int
@@ -78,10 +64,9 @@ h_project_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
-/* 404 also for what belongs to another. */
-static int
-get_project(struct call *c, struct db *db, const char *ref,
-            struct api_project *ret)
+int
+call_get_project(struct call *c, struct db *db, const char *ref,
+                 struct api_project *ret)
 {
     int r = store_project_get(db, ref, ret);
 
@@ -96,7 +81,7 @@ int
 h_project_show(struct call *c, struct db *db)
 {
     struct api_project p = {0};
-    int r = get_project(c, db, c->m.params[0], &p);
+    int r = call_get_project(c, db, c->m.params[0], &p);
 
     if (r == 0)
         reply_object(c, &table_project, &p);
@@ -108,7 +93,7 @@ int
 h_project_delete(struct call *c, struct db *db)
 {
     struct api_project p = {0};
-    int r = get_project(c, db, c->m.params[0], &p);
+    int r = call_get_project(c, db, c->m.params[0], &p);
 
     if (r == 0 && streq(p.id, c->ctl->default_project))
         r = err_set(&c->err, -EBUSY, "default_project",
@@ -134,7 +119,7 @@ h_project_delete(struct call *c, struct db *db)
 void
 h_project_deleted(struct call *c)
 {
-    auth_remove_project(c->ctl, c->work);
+    auth_cache_drop_project(c->ctl->auth, c->work);
     webhooks_changed(c->ctl);
 }
 
@@ -158,12 +143,26 @@ token_project(struct call *c, struct db *db, struct api_token *t)
         return 0;
     }
     if (t->project)
-        r = get_project(c, db, t->project, &p);
+        r = call_get_project(c, db, t->project, &p);
     if (r == 0)
         xstrset(&t->project, p.id ? p.id : call_acting_project(c));
     if (r == -ENOENT)
         err_field(&c->err, "/project", "not_found", "does not exist");
     codec_clear(&table_project, &p);
+    return r;
+}
+
+/* Not more than the maker's own; to name none is to ask for everything. */
+static int
+token_scopes(struct call *c, const struct api_token *t)
+{
+    struct scopes s;
+    int r = scopes_parse(&t->scopes, &s, &c->err);
+
+    if (r == 0 && !scopes_cover(&c->who.scopes, &s))
+        r = err_field(&c->err, "/scopes", "scope_missing",
+                      "must name scopes, and none that the token in use has "
+                      "not");
     return r;
 }
 
@@ -176,7 +175,9 @@ h_token_create(struct call *c, struct db *db)
     if (in->expires_at && in->expires_at <= clock_now_us())
         return err_field(&c->err, "/expires_at", "past",
                          "must be in the future");
-    int r = token_project(c, db, in);
+    int r = token_scopes(c, in);
+    if (r == 0)
+        r = token_project(c, db, in);
     if (r < 0)
         return r;
     struct store_token *t = xnew(struct store_token);
@@ -200,7 +201,7 @@ h_token_create(struct call *c, struct db *db)
 void
 h_token_created(struct call *c)
 {
-    auth_add(c->ctl, c->work);
+    auth_cache_put_token(c->ctl->auth, c->work);
 }
 
 int
@@ -234,9 +235,13 @@ h_token_delete(struct call *c, struct db *db)
                        c->m.params[0]);
     if (r == 0)
         r = store_token_delete(db, t.id);
+    if (r < 0)
+        store_error(c, db, r);
+    else if (t.role == ROLE_OPERATOR)
+        r = call_check_operators(c, db);
     if (r < 0) {
         codec_clear(&table_token, &t);
-        return store_error(c, db, r);
+        return r;
     }
     c->work = TAKE_PTR(t.id);
     c->work_free = free;
@@ -248,7 +253,7 @@ h_token_delete(struct call *c, struct db *db)
 void
 h_token_deleted(struct call *c)
 {
-    auth_remove(c->ctl, c->work);
+    auth_cache_drop_token(c->ctl->auth, c->work);
 }
 
 /* ---- flavors ---- */

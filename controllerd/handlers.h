@@ -16,7 +16,6 @@ int h_dashboard(struct call *c);
 int h_dashboard_file(struct call *c);
 
 /* h_tenants.c */
-int h_whoami(struct call *c);
 int h_project_create(struct call *c, struct db *db);
 int h_project_list(struct call *c, struct db *db);
 int h_project_show(struct call *c, struct db *db);
@@ -32,6 +31,31 @@ int h_flavor_list(struct call *c, struct db *db);
 int h_flavor_show(struct call *c, struct db *db);
 int h_flavor_delete(struct call *c, struct db *db);
 
+/* h_users.c; h_user_committed() is for all that change one */
+int h_user_create(struct call *c);
+int h_user_create_write(struct call *c, struct db *db);
+int h_user_list(struct call *c, struct db *db);
+int h_user_show(struct call *c, struct db *db);
+int h_user_change(struct call *c);
+int h_user_change_write(struct call *c, struct db *db);
+int h_user_delete(struct call *c, struct db *db);
+void h_user_committed(struct call *c);
+int h_member_list(struct call *c, struct db *db);
+int h_member_set(struct call *c, struct db *db);
+int h_member_delete(struct call *c, struct db *db);
+
+/* h_sessions.c */
+int h_whoami(struct call *c, struct db *db);
+int h_login(struct call *c);
+int h_login_write(struct call *c, struct db *db);
+int h_logout(struct call *c, struct db *db);
+int h_password(struct call *c);
+int h_password_write(struct call *c, struct db *db);
+int h_session_list(struct call *c, struct db *db);
+int h_session_change(struct call *c, struct db *db);
+int h_session_delete(struct call *c, struct db *db);
+void h_session_committed(struct call *c);
+
 /* h_images.c */
 int h_image_create(struct call *c, struct db *db);
 int h_image_list(struct call *c, struct db *db);
@@ -45,20 +69,59 @@ int h_part_write(struct call *c, struct db *db);
 int h_agent_image_part(struct call *c, struct db *db);
 
 /* h_instances.c */
+/* The live instance that the path names, if the caller may see it. */
+int h_instance_get(struct call *c, struct db *db, struct store_instance *ret);
+/* By name or id; a wrong one is the fault of /flavor or /image. */
+int h_find_flavor(struct call *c, struct db *db, const char *ref,
+                  struct api_flavor *ret);
+/* Complete, and the project's own or public. */
+int h_find_image(struct call *c, struct db *db, const char *project,
+                 const char *ref, struct api_image *ret);
+int64_t h_image_disk_bytes(const struct api_image *i);
+/* Operators see where an instance is; tenants do not. */
+void h_instance_reply(struct call *c, struct api_instance *a);
 int h_instance_create(struct call *c, struct db *db);
 void h_instance_create_undo(struct call *c);
 int h_instance_list(struct call *c, struct db *db);
 int h_instance_show(struct call *c, struct db *db);
-int h_instance_change(struct call *c, struct db *db);
+int h_instance_console_log(struct call *c, struct db *db);
+int h_instance_console(struct call *c, struct db *db);
+int h_instance_stats(struct call *c, struct db *db);
+
+/* h_verbs.c */
+/* -EBUSY: it cannot be "stopped" now. */
+int h_wrong_state(struct call *c, const struct store_instance *i,
+                  const char *verb);
+/* The instance that the path names, to be changed: 409 while it is locked,
+ * 412 unless If-Match allows it. */
+int h_instance_get_free(struct call *c, struct db *db,
+                        struct store_instance *ret);
+int h_locked(struct call *c, const struct store_instance *i);
+/* Stores the changed instance with a new operation and replies with it. */
+int h_begin(struct call *c, struct db *db, struct store_instance *i,
+            const char *kind, const char *undo);
 int h_instance_delete(struct call *c, struct db *db);
 int h_instance_start(struct call *c, struct db *db);
 int h_instance_stop(struct call *c, struct db *db);
 int h_instance_reboot(struct call *c, struct db *db);
-int h_instance_console_log(struct call *c, struct db *db);
-int h_instance_console(struct call *c, struct db *db);
-int h_instance_stats(struct call *c, struct db *db);
+int h_instance_pause(struct call *c, struct db *db);
+int h_instance_resume(struct call *c, struct db *db);
+int h_instance_rebuild(struct call *c, struct db *db);
+
+/* h_change.c */
+int h_instance_change(struct call *c, struct db *db);
+
+/* h_resize.c */
+int h_instance_resize(struct call *c, struct db *db);
+void h_instance_resize_undo(struct call *c);
+void h_instance_resized(struct call *c);
+
+/* h_operations.c */
 int h_operation_list(struct call *c, struct db *db);
 int h_operation_show(struct call *c, struct db *db);
+int h_operation_cancel(struct call *c, struct db *db);
+int h_operation_undo(struct call *c, struct db *db);
+int h_operation_retry(struct call *c, struct db *db);
 
 /* h_usage.c */
 int h_usage(struct call *c, struct db *db);

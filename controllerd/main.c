@@ -128,10 +128,18 @@ first_start(struct ctl *ctl, struct db *db, struct err *reterr)
 
 /* ---- expiry, once a minute on the writer ---- */
 
+struct expiry {
+    struct db_job job;
+    struct ctl *ctl;
+};
+
 static int
 expire_run(struct db *db, struct db_job *job)
 {
-    return store_expire(db, clock_now_us(), 5000);
+    struct expiry *e = (struct expiry *)job; /* its first member */
+    int r = auth_keep(e->ctl, db);
+
+    return r < 0 ? r : store_expire(db, clock_now_us(), 5000);
 }
 
 #define EXPIRE_BATCH 2000 /* rows, so that others get their turn */
@@ -262,6 +270,7 @@ stop(struct ctl *ctl)
         http_quiesce(ctl->http);
     if (ctl->waiters)
         waiters_stop(ctl); /* long polls answer what they have */
+    passwords_stop(ctl->passwords);
     consoles_stop(ctl);
     events_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
@@ -293,9 +302,9 @@ run(struct ctl *ctl, const sigset_t *set)
             log_info("stopping", "signal=%s", sigabbrev_np(sig));
             return;
         }
-        struct db_job job = {.run = expire_run};
+        struct expiry e = {.job.run = expire_run, .ctl = ctl};
         if (sig < 0 && errno == EAGAIN &&
-            (db_writer_call(ctl->writer, &job) < 0 || expire_logs(ctl) < 0))
+            (db_writer_call(ctl->writer, &e.job) < 0 || expire_logs(ctl) < 0))
             log_warn("cannot expire old rows", "trying again in=60s");
     }
 }

@@ -30,7 +30,11 @@ struct node {
     char id[ID_SIZE];
     char *fingerprints; /* of the certificates that are good, with commas */
     int64_t seen_us;    /* monotonic; 0 never */
+    int64_t told_seq;   /* it has all wishes up to here */
     bool up;
+    /* nodes_settled(); seq 0: nothing was noted yet */
+    int64_t settled_seq;
+    uint64_t settled_version;
     struct sched_node sched;
     UT_hash_handle hh;
 };
@@ -39,6 +43,7 @@ struct nodes {
     pthread_mutex_t lock;
     struct node *by_id;         /* lock */
     struct question *questions; /* lock; by rq.id */
+    size_t unsent;              /* lock; how many were not handed over yet */
 };
 
 static void
@@ -133,6 +138,30 @@ nodes_seen(struct ctl *ctl, const char *node_id)
     pthread_mutex_unlock(&ctl->nodes->lock);
 }
 
+void
+nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    if (n)
+        n->told_seq = seq;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+bool
+nodes_told(struct ctl *ctl, const char *node_id, int64_t seq)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    bool told = n && n->told_seq >= seq;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return told;
+}
+
 bool
 nodes_up(struct ctl *ctl, const char *node_id)
 {
@@ -143,6 +172,41 @@ nodes_up(struct ctl *ctl, const char *node_id)
     bool up = n && n->up;
     pthread_mutex_unlock(&ctl->nodes->lock);
     return up;
+}
+
+void
+nodes_settled(struct ctl *ctl, const char *node_id, int64_t seq,
+              uint64_t version)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    if (n) {
+        n->settled_seq = seq;
+        n->settled_version = version;
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+/* A question is posted before it is notified: whoever reads the new version
+ * finds it, whoever read the old one is woken. */
+bool
+nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
+                  uint64_t version)
+{
+    struct question *q;
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    bool nothing =
+        n && seq && n->settled_seq == seq && n->settled_version == version;
+    for (q = nothing && ctl->nodes->unsent ? ctl->nodes->questions : NULL; q;
+         q = q->hh.next)
+        nothing = nothing && (q->sent || !streq(q->node_id, node_id));
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return nothing;
 }
 
 void
@@ -202,6 +266,14 @@ answer_free(void *p)
     free(a);
 }
 
+/* Out of the list, not freed; lock is held. */
+static void
+question_take(struct nodes *ns, struct question *q)
+{
+    HASH_DEL(ns->questions, q);
+    ns->unsent -= !q->sent;
+}
+
 static void
 question_free(struct question *q)
 {
@@ -233,6 +305,7 @@ nodes_ask(struct call *c, const char *node_id, enum api_request_kind kind,
     c->deadline_us = clock_mono_us() + c->ctl->cfg.request_timeout_us;
     pthread_mutex_lock(&ns->lock);
     HASH_ADD_KEYPTR(hh, ns->questions, q->rq.id, strlen(q->rq.id), q);
+    ns->unsent++;
     pthread_mutex_unlock(&ns->lock);
     waiters_notify(c->ctl, waiters_key(node_id));
     return waiters_wait(c, waiters_key(id), version);
@@ -255,7 +328,7 @@ nodes_asked(struct call *c)
         return waiters_wait(c, key, version);
     }
     if (q)
-        HASH_DEL(ns->questions, q);
+        question_take(ns, q);
     pthread_mutex_unlock(&ns->lock);
     if (!q || !q->answer) {
         COUNT(node_question_timeout);
@@ -294,7 +367,7 @@ nodes_drop(struct call *c)
     pthread_mutex_lock(&c->ctl->nodes->lock);
     HASH_FIND_STR(c->ctl->nodes->questions, c->question, q);
     if (q)
-        HASH_DEL(c->ctl->nodes->questions, q);
+        question_take(c->ctl->nodes, q);
     pthread_mutex_unlock(&c->ctl->nodes->lock);
     if (q)
         question_free(q);
@@ -304,14 +377,16 @@ void
 nodes_take_requests(struct ctl *ctl, const char *node_id,
                     struct codec_list *ret)
 {
+    struct nodes *ns = ctl->nodes;
     struct question *q, *next;
 
-    pthread_mutex_lock(&ctl->nodes->lock);
-    HASH_ITER(hh, ctl->nodes->questions, q, next)
-    {
+    pthread_mutex_lock(&ns->lock);
+    for (q = ns->unsent ? ns->questions : NULL; q; q = next) {
+        next = q->hh.next;
         if (q->sent || strcmp(q->node_id, node_id) != 0 || ret->n >= 100)
             continue;
         q->sent = true;
+        ns->unsent--;
         struct api_node_request *r = codec_list_add(&table_node_request, ret);
         r->id = xstrdup(q->rq.id);
         r->kind = q->rq.kind;
@@ -319,7 +394,7 @@ nodes_take_requests(struct ctl *ctl, const char *node_id,
         r->offset = q->rq.offset;
         r->limit = q->rq.limit;
     }
-    pthread_mutex_unlock(&ctl->nodes->lock);
+    pthread_mutex_unlock(&ns->lock);
 }
 
 bool

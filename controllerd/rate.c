@@ -175,7 +175,8 @@ int
 rate_check(struct call *c, int auth)
 {
     const struct rate *r = c->ctl->rate;
-    bool known = c->who.token_id[0] != '\0', ok = true;
+    const char *who = principal_key(&c->who);
+    bool known = *who, ok = true;
     unsigned char key[16];
 
     if (!r || c->m.route->auth == AUTH_NODE || is_free(c, auth))
@@ -202,7 +203,7 @@ void
 rate_headers(struct call *c)
 {
     const struct rate_state *s = &c->rate;
-    const char *name = c->who.token_id[0] ? "token" : "address";
+    const char *name = *principal_key(&c->who) ? "token" : "address";
 
     if (!s->quota)
         return;

@@ -1,6 +1,7 @@
 # scheduler/ - placement, pure
 noinst_LIBRARIES += libsched.a
 libsched_a_SOURCES = \
+	scheduler/best.c scheduler/best.h \
 	scheduler/place.c \
 	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h
 SCHED_LIBS = libsched.a $(COMMON_LIBS)
@@ -12,6 +13,10 @@ tests_unit_test_scheduler_sched_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-scheduler-place
 tests_unit_test_scheduler_place_SOURCES = tests/unit/test-scheduler-place.c
 tests_unit_test_scheduler_place_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-scheduler-best
+tests_unit_test_scheduler_best_SOURCES = tests/unit/test-scheduler-best.c
+tests_unit_test_scheduler_best_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
 
 EXTRA_PROGRAMS += bench/bench-scheduler
 bench_programs += bench/bench-scheduler

@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "scheduler/best.h"
 #include "scheduler/sched-private.h"
 
 static enum sched_rule rule_of(const struct sched *s, size_t i,
@@ -38,12 +39,10 @@ static const struct {
 };
 
 int
-sched_place(const struct sched *s, const struct sched_request *rq,
+sched_place(struct sched *s, const struct sched_request *rq,
             char ret_node_id[ID_SIZE], struct sched_explain *ret_explain,
             struct err *reterr)
 {
-    struct sched_vector need = sched_vector(&rq->need);
-    int64_t best_score = -1; /* below every score */
     size_t best = 0;
 
     int r = sched_resources_check(&rq->need, "/need", reterr);
@@ -51,23 +50,22 @@ sched_place(const struct sched *s, const struct sched_request *rq,
         r = err_field(reterr, "/policy", "enum", "must be spread or pack");
     if (r < 0)
         return r;
-    for (size_t i = 0; i < s->n; i++) {
-        if (rule_of(s, i, &need, rq->traits_required) != SCHED_FITS)
-            continue;
-        int64_t score = score_of(s, i, &need, rq->policy);
-        if (score > best_score ||
-            (score == best_score &&
-             strcmp(s->entry[i]->id, s->entry[best]->id) < 0)) {
-            best = i;
-            best_score = score;
-        }
-    }
+    r = sched_best_find(s, rq, &best);
     if (ret_explain)
         explain(s, rq, ret_explain);
-    if (best_score < 0)
+    if (r < 0)
         return no_fit(s, rq, reterr);
     memcpy(ret_node_id, s->entry[best]->id, ID_SIZE);
     return 0;
+}
+
+int64_t
+sched_score(const struct sched *s, size_t i, const struct sched_vector *need,
+            uint64_t traits, enum sched_policy policy)
+{
+    return rule_of(s, i, need, traits) == SCHED_FITS
+               ? score_of(s, i, need, policy)
+               : -1;
 }
 
 void

@@ -43,6 +43,7 @@ struct sched {
     int64_t *claimed[SCHED_DIMS];
     struct sched_entry **entry;
     struct sched_entry *by_id;
+    struct sched_best *best;
 };
 
 struct sched_vector {
@@ -54,6 +55,11 @@ sched_vector(const struct sched_resources *r)
 {
     return (struct sched_vector){{r->vcpus, r->memory_bytes, r->disk_bytes}};
 }
+
+/* How well slot i suits, higher is better; -1 when it does not fit. */
+int64_t sched_score(const struct sched *s, size_t i,
+                    const struct sched_vector *need, uint64_t traits,
+                    enum sched_policy policy);
 
 /* The member's name, "memory_bytes". */
 const char *sched_dim_name(enum sched_dim d);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "common/mem.h"
+#include "scheduler/best.h"
 #include "scheduler/sched-private.h"
 
 static int node_check(const struct sched_node *n, struct sched_vector *ret,
@@ -23,7 +24,10 @@ static const char *const dim_names[SCHED_DIMS] = {"vcpus", "memory_bytes",
 struct sched *
 sched_new(void)
 {
-    return xnew(struct sched);
+    struct sched *s = xnew(struct sched);
+
+    s->best = sched_best_new();
+    return s;
 }
 
 void
@@ -44,6 +48,7 @@ sched_free(struct sched *s)
     free(s->flags);
     free(s->traits);
     free(s->entry);
+    sched_best_free(s->best);
     free(s);
 }
 
@@ -76,6 +81,7 @@ sched_node_set(struct sched *s, const struct sched_node *n, struct err *reterr)
         s->limit[d][i] = limit.v[d];
         slot_derive(s, i, d);
     }
+    sched_best_touch(s->best, i);
     return 0;
 }
 
@@ -99,6 +105,7 @@ sched_node_remove(struct sched *s, const char *id, struct err *reterr)
     s->n--;
     if (i != s->n)
         slot_move(s, i, s->n);
+    sched_best_reset(s->best);
     return 0;
 }
 
@@ -133,6 +140,7 @@ sched_claim(struct sched *s, const char *node_id,
         s->claimed[d][i] += want.v[d];
         s->room[d][i] -= want.v[d];
     }
+    sched_best_touch(s->best, i);
     return 0;
 }
 
@@ -159,6 +167,7 @@ sched_claim_force(struct sched *s, const char *node_id,
         s->claimed[d][i] = sum.v[d];
         slot_derive(s, i, d);
     }
+    sched_best_touch(s->best, i);
     return 0;
 }
 
@@ -192,6 +201,7 @@ sched_release(struct sched *s, const char *node_id,
         s->claimed[d][i] -= back.v[d];
         slot_derive(s, i, d);
     }
+    sched_best_touch(s->best, i);
     return 0;
 }
 
@@ -341,6 +351,7 @@ slot_add(struct sched *s, const char *id)
     for (int d = 0; d < SCHED_DIMS; d++)
         s->claimed[d][i] = 0;
     s->n++;
+    sched_best_reset(s->best);
     return i;
 }
 

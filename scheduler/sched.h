@@ -5,7 +5,8 @@
  * Ownership: every input is borrowed for the call; sched_explain_release()
  *            frees what sched_place() filled.
  * Threads:   one owner; functions that take a const sched may run side by
- *            side as long as nobody changes it.
+ *            side as long as nobody changes it. sched_place() remembers what it
+ *            found out about the nodes (best.h): it counts as a change.
  * Errors:    -EINVAL bad input (the pointer names the member), -ENOENT no
  *            such node, -ENOSPC no room, -EBUSY node still claimed. After an
  *            error nothing has changed.
@@ -120,7 +121,7 @@ size_t sched_node_count(const struct sched *s);
 /* Chooses, but claims nothing. A resource of which nothing is needed is not
  * looked at. -ENOSPC: no node fits, and the message sums up why. ret_explain
  * (may be NULL) is filled on success and on -ENOSPC. */
-int sched_place(const struct sched *s, const struct sched_request *rq,
+int sched_place(struct sched *s, const struct sched_request *rq,
                 char ret_node_id[ID_SIZE], struct sched_explain *ret_explain,
                 struct err *reterr) _must_check_;
 void sched_explain_release(struct sched_explain *e);

@@ -62,5 +62,6 @@ tests_unit_test_controllerd_store_rows_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/data/controller-schema.sql tests/unit/store-fixture.h
 
 include $(top_srcdir)/tests/fuzz/fuzz.mk
+include $(top_srcdir)/tests/model/model.mk
 include $(top_srcdir)/tests/targets.mk
 

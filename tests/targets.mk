@@ -17,10 +17,12 @@ SAN_INTEG = 0
 # to stand hostile guests and clients.
 san_integ = tests/integ/71-vmm-run.t tests/integ/72-vmm-control.t \
 	tests/integ/78-vmm-devices.t
-SAN_TESTS = $(unit_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
+SAN_TESTS = $(unit_tests) $(model_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
 	echo $(san_integ) || echo $(integ_tests)`
 
-san_env = ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:abort_on_error=0 \
+# MODEL_SEEDS, MODEL_POINTS: a sanitizer takes 10 times the time.
+san_env = MODEL_SEEDS=150 MODEL_POINTS=60 \
+	ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:abort_on_error=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 

@@ -23,6 +23,7 @@ load_row(struct db *db,
         .deleted_seq = db_int(db, ST_INSTANCE_LIST, 6),
         .restarts = db_int(db, ST_INSTANCE_LIST, 7),
         .restart_at_us = db_int(db, ST_INSTANCE_LIST, 8),
+        .paused = db_int(db, ST_INSTANCE_LIST, 9) != 0,
     };
     int r = codec_decode(&table_desired_instance, CODEC_REPLY, spec,
                          strlen(spec), &d, reterr);
@@ -120,10 +121,10 @@ run_change(struct db *db, struct db_job *job)
     }
     if (c->local.phase == PHASE_DELETED)
         c->local.deleted_seq = seq;
-    r = db_run(db, ST_INSTANCE_LOCAL, "siiiizii", c->id,
+    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiziii", c->id,
                (int64_t)c->local.phase, c->local.run, c->local.started_us,
                c->local.told_seq, c->local.deleted_seq, c->local.restarts,
-               c->local.restart_at_us);
+               c->local.restart_at_us, (int64_t)c->local.paused);
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 

@@ -25,11 +25,12 @@ static const char *const statements[N_STATE_STMTS] = {
         "spec = excluded.spec WHERE excluded.seq >= instance.seq",
     [ST_INSTANCE_DROP] = "DELETE FROM instance WHERE id = ?1",
     [ST_INSTANCE_LIST] = "SELECT id, spec, phase, run, started_us, told_seq, "
-                         "deleted_seq, restarts, restart_at_us FROM instance",
+                         "deleted_seq, restarts, restart_at_us, paused "
+                         "FROM instance",
     [ST_INSTANCE_LOCAL] =
         "UPDATE instance SET phase = ?2, run = ?3, started_us = ?4, "
-        "told_seq = ?5, deleted_seq = ?6, restarts = ?7, restart_at_us = ?8 "
-        "WHERE id = ?1",
+        "told_seq = ?5, deleted_seq = ?6, restarts = ?7, restart_at_us = ?8, "
+        "paused = ?9 WHERE id = ?1",
     [ST_INSTANCE_ACKED] = "DELETE FROM instance WHERE deleted_seq <= ?1",
     [ST_INSTANCE_RENUMBER] = "UPDATE instance SET deleted_seq = deleted_seq + "
                              "?1 WHERE deleted_seq IS NOT NULL",

@@ -10,10 +10,15 @@
  * that what follows is a start like any other. It answers no stop: the node
  * will yet hear of that, and say `stopped` of the run that it then has.
  * Whatever a node tells of a run above ours is a fact, whoever began it: it is
- * billed, shown, and the next start's number is above it. */
+ * billed, shown, and the next start's number is above it.
+ *
+ * A rebuild or resize asks for the next run, and the node may have reserved
+ * that number for a restart before it heard: it says so, in order, before that
+ * run begins. Ours is then made one more, so that the run which counts is one
+ * that was started by the new wish; a run below it has the size of before. */
 #include <config.h>
 
-#include "controllerd/ctl.h"
+#include "controllerd/ops/ops.h"
 
 #include <string.h>
 
@@ -77,14 +82,19 @@ apply_usage(struct db *db, struct store_instance *i,
         r = store_interval_close(db, i->a.id, last.run, d.at_us);
     if (r == 0 &&
         (d.action == METER_OPEN || d.action == METER_CLOSE_AND_OPEN)) {
+        struct sched_resources size;
+
+        r = op_size_of_run(db, i, run, &size);
+        if (r < 0)
+            return r;
         struct store_interval open = {
             .instance_id = i->a.id,
             .project_id = i->a.project_id,
             .run = run,
             .iv = {.start_us = d.at_us,
-                   .vcpus = i->a.vcpus,
-                   .memory_bytes = i->a.memory_bytes,
-                   .disk_bytes = i->a.disk_bytes},
+                   .vcpus = size.vcpus,
+                   .memory_bytes = size.memory_bytes,
+                   .disk_bytes = size.disk_bytes},
         };
 
         r = store_interval_open(db, &open);
@@ -111,11 +121,25 @@ saw_running(struct db *db, struct store_instance *i,
 {
     if (o->run != i->a.run || i->power != POWER_RUNNING)
         return 0; /* an older run, or one that is being stopped */
-    i->a.state = INSTANCE_RUNNING;
     i->a.started_at = MAX(now - o->age_us, i->a.created_at);
     set_fault(i, NULL);
     xstrset(&i->a.stop_reason, NULL);
+    if (i->paused) {
+        i->a.state = INSTANCE_PAUSING; /* not yet, or no longer */
+        return 0;
+    }
+    i->a.state = INSTANCE_RUNNING;
     return op_finish(db, i, "running", NULL, NULL, &out->finished);
+}
+
+static int
+saw_paused(struct db *db, struct store_instance *i,
+           const struct api_observation *o, struct observed *out)
+{
+    if (o->run != i->a.run || i->power != POWER_RUNNING || !i->paused)
+        return 0; /* it is to go on, or to end, and will be heard of again */
+    i->a.state = INSTANCE_PAUSED;
+    return op_finish(db, i, "paused", NULL, NULL, &out->finished);
 }
 
 /* The present run is over, and its node starts the next one. */
@@ -146,10 +170,12 @@ saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
             xstrset(&i->a.stop_reason, reason);
         return 0;
     }
-    if (i->power == POWER_RUNNING) {
-        /* It ended by itself. What is desired follows, so that no agent ever
-         * takes the ended run for one that is still to be started. */
+    bool by_itself = i->power == POWER_RUNNING;
+    if (by_itself) {
+        /* What is desired follows, so that no agent ever takes the ended run
+         * for one that is still to be started. */
         i->power = POWER_STOPPED;
+        i->paused = false;
         op_change(ctl, i);
         out->wake_node = true;
     }
@@ -159,7 +185,9 @@ saw_stopped(struct ctl *ctl, struct db *db, struct store_instance *i,
     i->a.state = INSTANCE_STOPPED;
     if (!was_stopped)
         xstrset(&i->a.stop_reason, reason);
-    return op_finish(db, i, "stopped", NULL, NULL, &out->finished);
+    return by_itself ? op_finish(db, i, "stopped", "instance_ended",
+                                 "the instance ended meanwhile", &out->finished)
+                     : op_finish(db, i, "stopped", NULL, NULL, &out->finished);
 }
 
 static int
@@ -176,6 +204,7 @@ saw_failed(struct ctl *ctl, struct db *db, struct store_instance *i,
     if (i->power != POWER_RUNNING)
         return 0;
     i->power = POWER_STOPPED;
+    i->paused = false;
     op_change(ctl, i);
     out->wake_node = true;
     i->a.state = INSTANCE_ERROR;
@@ -199,13 +228,61 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
         return op_finish(db, i, "lost", "lost", "its node has lost it",
                          &out->finished);
     }
-    struct released *rel = codec_list_add(&released_table, &out->released);
-    memcpy(rel->node_id, i->a.node_id, ID_SIZE);
-    rel->r = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
-                                      i->a.disk_bytes};
     i->a.state = INSTANCE_DELETED;
     i->a.started_at = 0;
     return op_finish(db, i, "deleted", NULL, NULL, &out->finished);
+}
+
+/* The node has reserved the number of a run that is to be different. */
+static int
+avoid_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
+               const struct api_observation *o, struct observed *out)
+{
+    bool changes =
+        i->a.state == INSTANCE_REBUILDING || i->a.state == INSTANCE_RESIZING;
+    int r;
+
+    if (!o->restart || o->run + 1 < i->a.run)
+        return 0;
+    if (changes && i->power == POWER_RUNNING) {
+        COUNT(instance_run_reserved);
+        i->a.run = o->run + 2;
+        op_change(ctl, i);
+        out->wake_node = true;
+    }
+    r = store_size_extend(db, i->a.id, o->run + 1);
+    return r == -ENOENT ? 0 : r;
+}
+
+/* What the node need not keep room for any more. Of the runs before one that
+ * runs, and of those up to one that ended, none is left. */
+static int
+give_back(struct db *db, const struct store_instance *i,
+          const struct api_observation *o, struct observed *out)
+{
+    bool gone = i->a.state == INSTANCE_DELETED;
+    int64_t over = o->state == OBSERVED_DELETED ? INT64_MAX : o->run;
+    struct sched_resources before, after = {0};
+    struct store_size sizes;
+    int r = store_size_max(db, i->a.id, &sizes);
+
+    if (r < 0 || (!sizes.run && !gone))
+        return r;
+    if (o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED)
+        over--;
+    r = op_claim(db, i, &before);
+    if (r == 0)
+        r = store_size_delete(db, i->a.id, over);
+    if (r == 0 && !gone)
+        r = op_claim(db, i, &after);
+    if (r < 0)
+        return r;
+    struct released *rel = codec_list_add(&released_table, &out->released);
+    memcpy(rel->node_id, i->a.node_id, ID_SIZE);
+    rel->r = (struct sched_resources){before.vcpus - after.vcpus,
+                                      before.memory_bytes - after.memory_bytes,
+                                      before.disk_bytes - after.disk_bytes};
+    return 0;
 }
 
 static int
@@ -224,6 +301,8 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
     }
     if (r == 0)
         r = apply_usage(db, &i, o, now);
+    if (r == 0)
+        r = avoid_reserved(ctl, db, &i, o, out);
     if (r < 0)
         return r;
     if (o->run > i.a.run) {
@@ -235,6 +314,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         r = saw_running(db, &i, o, now, out);
         break;
     case OBSERVED_PAUSED:
+        r = saw_paused(db, &i, o, out);
         break;
     case OBSERVED_STOPPED:
         r = saw_stopped(ctl, db, &i, o, out);
@@ -246,6 +326,8 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         r = saw_deleted(db, &i, out);
         break;
     }
+    if (r == 0)
+        r = give_back(db, &i, o, out);
     if (r < 0)
         return r;
     return store_instance_update(db, &i,
@@ -284,5 +366,5 @@ op_observe(struct ctl *ctl, struct db *db, struct store_node *node,
             return r;
         node->observed_seq = sorted[k]->seq;
     }
-    return 0;
+    return op_progress(db, node->a.id, rp);
 }

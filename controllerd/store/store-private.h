@@ -17,7 +17,8 @@ struct store_statements {
 
 extern struct store_statements store_tenant_sql, store_image_sql,
     store_instance_sql, store_operation_sql, store_node_sql, store_usage_sql,
-    store_event_sql, store_webhook_sql;
+    store_quota_sql, store_keypair_sql, store_seed_sql, store_user_sql,
+    store_session_sql, store_event_sql, store_webhook_sql;
 
 static inline unsigned
 store_base(const struct store_statements *s)
@@ -27,6 +28,9 @@ store_base(const struct store_statements *s)
 
 /* A text column into a string that the caller owns (NULL stays NULL). */
 char *store_text(struct db *db, unsigned stmt, int col) _must_check_;
+/* Lists of words without the separator in one text; no words: NULL. */
+char *store_join(const struct codec_list *l, char separator) _must_check_;
+void store_split(const char *text, char separator, struct codec_list *ret);
 /* A row count from db_run() into 0 or -ENOENT. */
 int store_changed(int r) _must_check_;
 

@@ -3,6 +3,8 @@
 
 #include "controllerd/store/store-private.h"
 
+#include <string.h>
+
 #include "common/mem.h"
 
 extern const struct db_migration controller_migrations[];
@@ -11,7 +13,9 @@ extern const size_t controller_migrations_n;
 static struct store_statements *const all[] = {
     &store_tenant_sql,    &store_image_sql,   &store_instance_sql,
     &store_operation_sql, &store_node_sql,    &store_usage_sql,
-    &store_event_sql,     &store_webhook_sql,
+    &store_quota_sql,     &store_keypair_sql, &store_seed_sql,
+    &store_user_sql,      &store_session_sql, &store_event_sql,
+    &store_webhook_sql,
 };
 
 int
@@ -52,6 +56,31 @@ char *
 store_text(struct db *db, unsigned stmt, int col)
 {
     return xstrdup(db_text(db, stmt, col));
+}
+
+char *
+store_join(const struct codec_list *l, char separator)
+{
+    struct buf b = {0};
+
+    for (size_t i = 0; i < l->n; i++) {
+        if (i)
+            buf_addc(&b, separator);
+        buf_adds(&b, ((char **)l->items)[i]);
+    }
+    return l->n ? buf_take(&b) : NULL;
+}
+
+void
+store_split(const char *text, char separator, struct codec_list *ret)
+{
+    while (text && *text) {
+        size_t n = (size_t)(strchrnul(text, separator) - text);
+        char *word _cleanup_(freep) = xstrndup(text, n);
+
+        codec_strings_add(ret, word);
+        text += n + (text[n] == separator);
+    }
 }
 
 void

@@ -29,7 +29,8 @@ int store_project_get(struct db *db, const char *ref,
                       struct api_project *ret) _must_check_;
 int store_project_list(struct db *db, const char *only_id, const char *after,
                        int limit, struct codec_list *ret) _must_check_;
-/* -EBUSY while it owns instances or images. Its tokens go with it. */
+/* -EBUSY while it owns instances or images. Its tokens and memberships go with
+ * it; users whose home it was and sessions in it have none then. */
 int store_project_delete(struct db *db, const char *id) _must_check_;
 
 /* ---- tokens ---- */
@@ -48,6 +49,73 @@ int store_token_list(struct db *db, const char *project, const char *after,
 int store_token_each(struct db *db,
                      void (*fn)(const struct store_token *t, void *arg),
                      void *arg) _must_check_;
+
+/* ---- users ---- */
+struct store_user {
+    struct api_user a; /* a.project is the home's id; a.password stays NULL */
+    char *password;    /* as the database has it: a hash with its salt */
+};
+void store_user_release(struct store_user *u);
+/* The row alone; memberships have their own. */
+int store_user_insert(struct db *db, const struct store_user *u) _must_check_;
+/* By name or id, with all memberships. */
+int store_user_get(struct db *db, const char *ref,
+                   struct store_user *ret) _must_check_;
+/* struct api_user. project: its members, and of their memberships only those
+ * in it. */
+int store_user_list(struct db *db, const char *project, const char *after,
+                    int limit, struct codec_list *ret) _must_check_;
+/* Password, disabled, last login; counts the generation up in *u if `change`.
+ */
+int store_user_update(struct db *db, struct store_user *u,
+                      bool change) _must_check_;
+/* Its memberships and sessions go with it. */
+int store_user_delete(struct db *db, const char *id) _must_check_;
+int store_user_each(struct db *db,
+                    void (*fn)(const struct store_user *u, void *arg),
+                    void *arg) _must_check_;
+/* How many credentials of operators work at that time. */
+int store_operators(struct db *db, int64_t now_us, int64_t *ret) _must_check_;
+
+int store_membership_set(struct db *db, const char *project_id,
+                         const char *user_id, int role) _must_check_;
+int store_membership_delete(struct db *db, const char *project_id,
+                            const char *user_id) _must_check_;
+/* struct api_membership, by user id. */
+int store_membership_list(struct db *db, const char *project_id,
+                          const char *after, int limit,
+                          struct codec_list *ret) _must_check_;
+
+/* ---- sessions ---- */
+struct store_session {
+    /* a.role is what the user may do in a.project_id now. */
+    struct api_session a;
+    unsigned char hash[HASH_LEN];
+    bool cookie;
+};
+int store_session_insert(struct db *db,
+                         const struct store_session *s) _must_check_;
+int store_session_get(struct db *db, const char *user_id, const char *id,
+                      struct store_session *ret) _must_check_;
+/* struct api_session */
+int store_session_list(struct db *db, const char *user_id, const char *after,
+                       int limit, struct codec_list *ret) _must_check_;
+/* Lets it act in another project; counts the generation up. */
+int store_session_move(struct db *db, struct store_session *s,
+                       const char *project_id) _must_check_;
+int store_session_seen(struct db *db, const char *id,
+                       int64_t at_us) _must_check_;
+int store_session_delete(struct db *db, const char *id) _must_check_;
+/* All of a user's but one; except may be NULL. */
+int store_session_delete_others(struct db *db, const char *user_id,
+                                const char *except) _must_check_;
+/* Ends the user's oldest ones until `keep` are left; appends their ids. */
+int store_session_trim(struct db *db, const char *user_id, int keep,
+                       struct codec_list *ret_ended) _must_check_;
+int store_session_each(struct db *db,
+                       void (*fn)(const struct store_session *s, void *arg),
+                       void *arg) _must_check_;
+int store_session_expire(struct db *db, int64_t now_us, int limit) _must_check_;
 
 /* The rows of a first start, in one transaction. */
 int store_first(struct db *db, const struct api_project *p,
@@ -78,7 +146,8 @@ int store_image_part_set(struct db *db, const char *image_id,
 struct store_instance {
     struct api_instance a; /* a.started_at, a.fault and so on as stored */
     int power;             /* enum api_power */
-    bool force;
+    bool force, paused;
+    int64_t disk_epoch;
     int64_t ended_run, seq;
     char *request_id;
     int stored_state; /* a.state as it was read: another one is an event */
@@ -92,9 +161,47 @@ int store_instance_get(struct db *db, const char *project,
                        struct store_instance *ret) _must_check_;
 int store_instance_list(struct db *db, const char *project, const char *after,
                         int limit, struct codec_list *ret) _must_check_;
+/* Those of the list that `keep` takes. The members below `limit` choose an
+ * index; what it does not answer `keep` has to. */
+struct store_instance_scan {
+    const char *project, *after;
+    int limit;      /* instances wanted */
+    int scan_limit; /* rows looked at, so that no call takes long */
+    const char *node;
+    const char *label, *label_value; /* value NULL: any */
+    bool (*keep)(const struct api_instance *a, void *arg);
+    void *arg;
+};
+/* ret_next: the `after` to go on with, "" at the end. */
+int store_instance_scan(struct db *db, const struct store_instance_scan *q,
+                        struct codec_list *ret,
+                        char ret_next[ID_SIZE]) _must_check_;
+/* How labels are stored: a JSON object, or NULL without any. */
+char *store_labels_text(const struct codec_list *labels) _must_check_;
 /* Everything that can change; deleted_at 0 keeps it alive. */
 int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
+/* Name and flavor, image and sizes as well; -EEXIST: the name is taken. */
+int store_instance_reshape(struct db *db,
+                           const struct store_instance *i) _must_check_;
+/* The sizes of runs up to `run`, while such a run may still be there. */
+struct store_size {
+    int64_t run, vcpus, memory_bytes, disk_bytes;
+};
+int store_size_insert(struct db *db, const char *instance_id,
+                      const struct store_size *s) _must_check_;
+/* Those of a run; -ENOENT: they are the instance's own. */
+int store_size_of_run(struct db *db, const char *instance_id, int64_t run,
+                      struct store_size *ret) _must_check_;
+/* The largest of each over all of them; 0 without any. */
+int store_size_max(struct db *db, const char *instance_id,
+                   struct store_size *ret) _must_check_;
+/* The last of them holds up to this run. */
+int store_size_extend(struct db *db, const char *instance_id,
+                      int64_t run) _must_check_;
+/* Forgets those that hold for no run after this. */
+int store_size_delete(struct db *db, const char *instance_id,
+                      int64_t run) _must_check_;
 int store_instance_max_seq(struct db *db, int64_t *ret) _must_check_;
 /* Calls fn for each live instance: what it claims. */
 int store_instance_each_claim(struct db *db,
@@ -102,21 +209,82 @@ int store_instance_each_claim(struct db *db,
                                         int64_t memory_bytes,
                                         int64_t disk_bytes, void *arg),
                               void *arg) _must_check_;
+/* User data and keys in one answer, beyond which the rest comes with the next:
+ * an agent takes 16 MiB. */
+#define STORE_DESIRED_SEEDS ((size_t)4 << 20)
 /* What changed on a node after seq, oldest first; *ret_last is the last seq
- * read (or `after`). */
+ * read (or `after`), *ret_more says that it may not have been the last. */
 int store_desired_list(struct db *db, const char *node, int64_t after,
-                       int limit, struct codec_list *ret,
-                       int64_t *ret_last) _must_check_;
+                       int limit, struct codec_list *ret, int64_t *ret_last,
+                       bool *ret_more) _must_check_;
+
+/* ---- what instances were given ---- */
+
+/* keys: strings. Nothing of either: no row. */
+int store_seed_insert(struct db *db, const char *instance_id,
+                      const char *user_data,
+                      const struct codec_list *keys) _must_check_;
+/* Keeps the keys. user_data NULL: none from now on. */
+int store_seed_set_user_data(struct db *db, const char *instance_id,
+                             const char *user_data) _must_check_;
+/* NULL where there is none. */
+int store_seed_user_data(struct db *db, const char *instance_id,
+                         char **ret) _must_check_;
+
+/* ---- quotas ---- */
+
+/* A project without a row has no limits, at generation 1. */
+int store_quota_get(struct db *db, const char *project,
+                    struct api_quota_values *ret_limits,
+                    int64_t *ret_generation) _must_check_;
+int store_quota_set(struct db *db, const char *project,
+                    const struct api_quota_values *limits,
+                    int64_t generation) _must_check_;
+/* Calls fn with what rows of each kind add up to, more than once for a
+ * project. */
+int store_quota_each_use(struct db *db,
+                         void (*fn)(const char *project,
+                                    const struct api_quota_values *used,
+                                    void *arg),
+                         void *arg) _must_check_;
+
+/* ---- keypairs ---- */
+int store_keypair_insert(struct db *db,
+                         const struct api_keypair *k) _must_check_;
+/* project NULL: any, but names only in default_project. */
+int store_keypair_get(struct db *db, const char *project,
+                      const char *default_project, const char *ref,
+                      struct api_keypair *ret) _must_check_;
+int store_keypair_list(struct db *db, const char *project, const char *after,
+                       int limit, struct codec_list *ret) _must_check_;
+int store_keypair_delete(struct db *db, const char *id) _must_check_;
 
 /* ---- operations ---- */
+struct store_operation {
+    struct api_operation a; /* a.stuck is not stored; a.can_cancel holds while
+                             * it runs */
+    char *node_id;          /* of the instance */
+    int64_t seq;            /* of the wish that it made */
+    char *undo;             /* what there was before: JSON, ops/ops.h */
+    char *undone_by;        /* the operation that took it back */
+    int stored_state;       /* a.state as it was read: another is an event */
+};
+void store_operation_release(struct store_operation *o);
+/* Lists are of struct store_operation, its api_ part first. */
+extern const struct codec_table store_operation_table;
+void store_operations_clear(struct codec_list *l);
 int store_operation_insert(struct db *db,
-                           const struct api_operation *o) _must_check_;
+                           const struct store_operation *o) _must_check_;
 int store_operation_get(struct db *db, const char *project, const char *id,
-                        struct api_operation *ret) _must_check_;
+                        struct store_operation *ret) _must_check_;
 int store_operation_list(struct db *db, const char *project, const char *before,
                          int limit, struct codec_list *ret) _must_check_;
+/* The running ones alone, by an index of their own. */
+int store_operation_list_running(struct db *db, const char *project,
+                                 const char *before, int limit,
+                                 struct codec_list *ret) _must_check_;
 int store_operation_update(struct db *db,
-                           const struct api_operation *o) _must_check_;
+                           const struct store_operation *o) _must_check_;
 
 /* ---- nodes ---- */
 struct store_node {
@@ -132,6 +300,12 @@ int store_node_list(struct db *db, const char *after, int limit,
                     struct codec_list *ret) _must_check_; /* store_node */
 extern const struct codec_table store_node_table;
 int store_node_update(struct db *db, const struct store_node *n) _must_check_;
+/* The number up to which its observations are applied; all that most reports
+ * change of the row. */
+int store_node_observed(struct db *db, const char *id,
+                        int64_t *ret_seq) _must_check_;
+int store_node_set_observed(struct db *db, const char *id, int64_t seq,
+                            int64_t last_seen_at) _must_check_;
 /* -EBUSY while an instance is on it. */
 int store_node_delete(struct db *db, const char *id) _must_check_;
 
@@ -181,12 +355,14 @@ struct store_reply {
     char *location, *body;
 };
 void store_reply_release(struct store_reply *r);
-int store_reply_get(struct db *db, const char *token_id, const char *key,
+/* who: a token, or a user in a project; see struct principal. */
+int store_reply_get(struct db *db, const char *who, const char *key,
                     struct store_reply *ret) _must_check_;
-int store_reply_insert(struct db *db, const char *token_id, const char *key,
+int store_reply_insert(struct db *db, const char *who, const char *key,
                        const struct store_reply *r,
                        int64_t now_us) _must_check_;
-/* Forgets keys and join tokens that are over; at most `limit` of each. */
+/* Forgets keys, join tokens and sessions that are over; at most `limit` of
+ * each. */
 int store_expire(struct db *db, int64_t now_us, int limit) _must_check_;
 
 #endif

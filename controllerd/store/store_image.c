@@ -8,15 +8,19 @@
 enum {
     IMAGE_INSERT,
     PART_INSERT,
-    IMAGE_GET,
+    IMAGE_GET_ID,
+    IMAGE_GET_OWN,
+    IMAGE_GET_PUBLIC,
+    IMAGE_GET_ANY,
     IMAGE_LIST,
     PART_LIST,
     PART_SET,
+    IMAGE_CHANGED,
     IMAGE_BUSY,
     IMAGE_DELETE,
 };
 
-#define COLUMNS "id, project_id, name, public, cmdline, created_at"
+#define COLUMNS "id, project_id, name, public, cmdline, created_at, generation"
 
 static const char *const sql[] = {
     [IMAGE_INSERT] =
@@ -24,17 +28,24 @@ static const char *const sql[] = {
         "created_at) VALUES (?, ?, ?, ?, ?, ?)",
     [PART_INSERT] = "INSERT INTO image_parts (image_id, part, format) "
                     "VALUES (?, ?, ?)",
-    [IMAGE_GET] = "SELECT " COLUMNS " FROM images WHERE (id = ?2 OR name = ?2)"
-                  " AND (?1 IS NULL OR project_id = ?1 OR public) "
-                  "ORDER BY project_id IS NOT ?1, id LIMIT 1",
+    [IMAGE_GET_ID] = "SELECT " COLUMNS " FROM images WHERE id = ?2 "
+                     "AND (?1 IS NULL OR project_id = ?1 OR public = 1)",
+    [IMAGE_GET_OWN] = "SELECT " COLUMNS " FROM images WHERE project_id = ? "
+                      "AND name = ?",
+    [IMAGE_GET_PUBLIC] = "SELECT " COLUMNS " FROM images WHERE name = ? AND "
+                         "public = 1 ORDER BY id LIMIT 1",
+    [IMAGE_GET_ANY] = "SELECT " COLUMNS " FROM images WHERE name = ? "
+                      "ORDER BY id LIMIT 1",
     [IMAGE_LIST] = "SELECT " COLUMNS " FROM images WHERE (?1 IS NULL OR "
-                   "project_id = ?1 OR public) AND id > ?2 "
+                   "project_id = ?1 OR public = 1) AND id > ?2 "
                    "ORDER BY id LIMIT ?3",
     [PART_LIST] = "SELECT part, format, size_bytes, virtual_bytes, sha256 "
                   "FROM image_parts WHERE image_id = ? ORDER BY part",
     [PART_SET] = "UPDATE image_parts SET size_bytes = ?3, virtual_bytes = ?4, "
                  "sha256 = ?5 WHERE image_id = ?1 AND part = ?2 "
                  "AND size_bytes IS NULL",
+    [IMAGE_CHANGED] = "UPDATE images SET generation = generation + 1 "
+                      "WHERE id = ?",
     [IMAGE_BUSY] = "SELECT 1 FROM instances WHERE image_id = ? "
                    "AND deleted_at IS NULL LIMIT 1",
     [IMAGE_DELETE] = "DELETE FROM images WHERE id = ?",
@@ -69,6 +80,7 @@ image_row(struct db *db, unsigned st, struct api_image *i)
     i->is_public = db_int(db, st, 3);
     i->cmdline = store_text(db, st, 4);
     i->created_at = db_int(db, st, 5);
+    i->generation = db_int(db, st, 6);
 }
 
 static int
@@ -97,13 +109,22 @@ int
 store_image_get(struct db *db, const char *project, const char *ref,
                 struct api_image *ret)
 {
-    int r = db_get(db, S(IMAGE_GET), "ss", project, ref);
+    unsigned st = id_valid(ref) ? S(IMAGE_GET_ID)
+                  : project     ? S(IMAGE_GET_OWN)
+                                : S(IMAGE_GET_ANY);
+    int r = st == S(IMAGE_GET_ANY) ? db_get(db, st, "s", ref)
+                                   : db_get(db, st, "ss", project, ref);
 
+    if (r == -ENOENT && st == S(IMAGE_GET_OWN)) {
+        db_reset(db, st);
+        st = S(IMAGE_GET_PUBLIC);
+        r = db_get(db, st, "s", ref);
+    }
     if (r == 0) {
         *ret = (struct api_image){0};
-        image_row(db, S(IMAGE_GET), ret);
+        image_row(db, st, ret);
     }
-    db_reset(db, S(IMAGE_GET));
+    db_reset(db, st);
     if (r == 0)
         r = read_parts(db, ret);
     return r;
@@ -141,5 +162,7 @@ store_image_part_set(struct db *db, const char *image_id,
     int r = db_run(db, S(PART_SET), "siiis", image_id, (int64_t)p->name,
                    p->size_bytes, p->virtual_bytes, p->sha256);
 
-    return r < 0 ? r : r == 0 ? -EEXIST : 0;
+    if (r <= 0)
+        return r < 0 ? r : -EEXIST;
+    return store_changed(db_run(db, S(IMAGE_CHANGED), "s", image_id));
 }

@@ -14,7 +14,17 @@ enum {
     GET_NAME,
     LIST_ALL,
     LIST_PROJECT,
+    LIST_NODE,
+    LIST_LABEL,
+    LIST_LABEL_KEY,
+    LIST_LABEL_ALL,
     UPDATE,
+    RESHAPE,
+    SIZE_INSERT,
+    SIZE_OF_RUN,
+    SIZE_MAX_OF,
+    SIZE_EXTEND,
+    SIZE_DELETE,
     MAX_SEQ,
     EACH_CLAIM,
     DESIRED,
@@ -26,12 +36,17 @@ enum {
     "vcpus, memory_bytes, disk_bytes, node_id, power, force, run, ended_run, " \
     "seq, generation, state, stop_reason, fault_code, fault_message, "         \
     "operation_id, request_id, created_at, started_at, restart_policy, "       \
-    "restart_count, last_end_reason, " STORE_LIMITS
+    "restart_count, last_end_reason, " STORE_LIMITS ", labels, keypairs, "     \
+    "locked, delete_protection, paused, disk_epoch"
+/* Behind an index of labels, in the order of the ids. */
+#define LABELLED                                                               \
+    "SELECT " COLUMNS " FROM instance_labels l CROSS JOIN instances i "        \
+    "ON i.id = l.instance_id "
 
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO instances (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-               "?, ?, ?, ?, ?, ?, ?, ?, ?)",
+               "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_ID] = "SELECT " COLUMNS " FROM instances WHERE id = ?2 AND "
                "(?1 IS NULL OR project_id = ?1) AND deleted_at IS NULL",
     [GET_NAME] = "SELECT " COLUMNS " FROM instances WHERE project_id = ? AND "
@@ -41,22 +56,64 @@ static const char *const sql[] = {
     [LIST_PROJECT] =
         "SELECT " COLUMNS " FROM instances WHERE project_id = ? AND id > ? "
         "AND deleted_at IS NULL ORDER BY id LIMIT ?",
+    /* A node has few instances: sorting them is cheaper than an index. */
+    [LIST_NODE] = "SELECT " COLUMNS " FROM instances INDEXED BY instances_node "
+                  "WHERE node_id = ?2 AND (?1 IS NULL OR project_id = ?1) AND "
+                  "id > ?3 AND deleted_at IS NULL ORDER BY id LIMIT ?4",
+    [LIST_LABEL] = LABELLED "WHERE l.project = ? AND l.key = ? AND l.value = ? "
+                            "AND l.instance_id > ? AND i.deleted_at IS NULL "
+                            "ORDER BY l.instance_id LIMIT ?",
+    [LIST_LABEL_KEY] = LABELLED "WHERE l.project = ? AND l.key = ? "
+                                "AND l.instance_id > ? AND i.deleted_at IS "
+                                "NULL ORDER BY l.instance_id LIMIT ?",
+    [LIST_LABEL_ALL] = LABELLED "WHERE l.key = ? AND l.value = ? "
+                                "AND l.instance_id > ? AND i.deleted_at IS "
+                                "NULL ORDER BY l.instance_id LIMIT ?",
     [UPDATE] =
         "UPDATE instances SET power = ?2, force = ?3, run = ?4, ended_run = "
         "?5, seq = ?6, generation = ?7, state = ?8, stop_reason = ?9, "
         "fault_code = ?10, fault_message = ?11, operation_id = ?12, "
         "request_id = ?13, started_at = ?14, deleted_at = ?15, "
-        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18 "
+        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18, "
+        "paused = ?19, disk_epoch = ?20, locked = ?21, delete_protection = "
+        "?22 WHERE id = ?1",
+    [RESHAPE] =
+        "UPDATE instances SET name = ?2, flavor_id = ?3, flavor_name = ?4, "
+        "image_id = ?5, image_name = ?6, vcpus = ?7, memory_bytes = ?8, "
+        "disk_bytes = ?9, cpu_shares = ?10, cpu_limit_percent = ?11, "
+        "cpu_reservation_percent = ?12, disk_iops = ?13, "
+        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15 "
         "WHERE id = ?1",
+    [SIZE_INSERT] = "INSERT INTO instance_sizes (instance_id, run, vcpus, "
+                    "memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
+    [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
+                    "instance_sizes WHERE instance_id = ? AND run >= ? "
+                    "ORDER BY run LIMIT 1",
+    [SIZE_MAX_OF] =
+        "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
+        "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
+        "FROM instance_sizes WHERE instance_id = ?",
+    [SIZE_EXTEND] = "UPDATE instance_sizes SET run = ?2 WHERE instance_id = "
+                    "?1 AND run = (SELECT max(run) FROM instance_sizes WHERE "
+                    "instance_id = ?1)",
+    [SIZE_DELETE] = "DELETE FROM instance_sizes WHERE instance_id = ? AND "
+                    "run <= ?",
     [MAX_SEQ] = "SELECT coalesce(max(seq), 0) FROM instances",
-    [EACH_CLAIM] = "SELECT node_id, vcpus, memory_bytes, disk_bytes "
-                   "FROM instances WHERE deleted_at IS NULL",
+    [EACH_CLAIM] =
+        "SELECT i.node_id, max(i.vcpus, coalesce(s.v, 0)), "
+        "max(i.memory_bytes, coalesce(s.m, 0)), "
+        "max(i.disk_bytes, coalesce(s.d, 0)) FROM instances i LEFT JOIN "
+        "(SELECT instance_id, max(vcpus) AS v, max(memory_bytes) AS m, "
+        "max(disk_bytes) AS d FROM instance_sizes GROUP BY instance_id) s "
+        "ON s.instance_id = i.id WHERE i.deleted_at IS NULL",
     [DESIRED] =
         "SELECT i.id, i.project_id, i.name, i.seq, i.run, i.power, i.force, "
         "i.vcpus, i.memory_bytes, i.disk_bytes, i.request_id, i.image_id, "
-        "m.cmdline, i.restart_policy, " STORE_LIMITS " FROM instances i "
+        "m.cmdline, i.restart_policy, " STORE_LIMITS ", s.user_data, s.keys, "
+        "i.paused, i.disk_epoch FROM instances i "
         "LEFT JOIN images m ON "
         "m.id = i.image_id "
+        "LEFT JOIN instance_seeds s ON s.instance_id = i.id "
         "WHERE i.node_id = ? AND i.seq > ? AND i.deleted_at IS NULL "
         "ORDER BY i.seq LIMIT ?",
     [DESIRED_PARTS] =
@@ -93,20 +150,67 @@ emit(struct db *db, const struct store_instance *i, const char *kind)
     return store_event_insert(db, &e);
 }
 
+/* What makes a label needs no escapes in JSON. */
+char *
+store_labels_text(const struct codec_list *labels)
+{
+    const struct codec_label *l = labels->items;
+    struct buf b = {0};
+
+    for (size_t i = 0; i < labels->n; i++)
+        buf_addf(&b, "%s\"%s\":\"%s\"", i ? "," : "{", l[i].key, l[i].value);
+    if (!labels->n)
+        return NULL;
+    buf_addc(&b, '}');
+    return buf_take(&b);
+}
+
+/* The next string in quotes, moving *s behind it; NULL: there is none. */
+static char *
+quoted(const char **s)
+{
+    const char *from = strchr(*s, '"');
+    const char *to = from ? strchr(from + 1, '"') : NULL;
+
+    if (!to)
+        return NULL;
+    *s = to + 1;
+    return xstrndup(from + 1, (size_t)(to - from - 1));
+}
+
+/* Text that store_labels_text() wrote. */
+static void
+labels_of(const char *text, struct codec_list *ret)
+{
+    while (text) {
+        char *key _cleanup_(freep) = quoted(&text);
+        char *value _cleanup_(freep) = key ? quoted(&text) : NULL;
+
+        if (!value)
+            return;
+        codec_labels_add(ret, key, value);
+    }
+}
+
 int
 store_instance_insert(struct db *db, const struct store_instance *i)
 {
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
+    char *labels _cleanup_(freep) = store_labels_text(&a->labels);
+    char *keypairs _cleanup_(freep) = store_join(&a->keypairs, ',');
+
     int r = store_changed(db_run(
-        db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiii", a->id,
+        db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiiissiiii", a->id,
         a->project_id, a->name, a->flavor_id, a->flavor, a->image_id, a->image,
         a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
         (int64_t)i->force, a->run, i->ended_run, i->seq, a->generation,
         (int64_t)a->state, a->stop_reason, f ? f->code : NULL,
         f ? f->message : NULL, a->operation_id, i->request_id, a->created_at,
         a->started_at, (int64_t)a->restart_policy, a->restart_count,
-        a->last_end_reason, STORE_LIMITS_OF(&a->limits)));
+        a->last_end_reason, STORE_LIMITS_OF(&a->limits), labels, keypairs,
+        (int64_t)a->locked, (int64_t)a->delete_protection, (int64_t)i->paused,
+        i->disk_epoch));
 
     return r < 0 ? r : emit(db, i, "instance.created");
 }
@@ -141,6 +245,10 @@ api_row(struct db *db, unsigned st, struct api_instance *a)
     a->restart_count = db_int(db, st, 26);
     a->last_end_reason = store_text(db, st, 27);
     store_limits(db, st, 28, &a->limits);
+    labels_of(db_text(db, st, 34), &a->labels);
+    store_split(db_text(db, st, 35), ',', &a->keypairs);
+    a->locked = db_int(db, st, 36);
+    a->delete_protection = db_int(db, st, 37);
 }
 
 int
@@ -162,6 +270,8 @@ store_instance_get(struct db *db, const char *project,
         ret->ended_run = db_int(db, st, 14);
         ret->seq = db_int(db, st, 15);
         ret->request_id = store_text(db, st, 22);
+        ret->paused = db_int(db, st, 38);
+        ret->disk_epoch = db_int(db, st, 39);
     }
     db_reset(db, st);
     return r;
@@ -180,6 +290,70 @@ store_instance_list(struct db *db, const char *project, const char *after,
     return r;
 }
 
+static int
+scan_query(struct db *db, const struct store_instance_scan *q, unsigned *ret_st)
+{
+    int64_t n = q->scan_limit + 1;
+    unsigned st;
+    int r;
+
+    if (q->node) {
+        st = S(LIST_NODE);
+        r = db_query(db, st, "sssi", q->project, q->node, q->after, n);
+    } else if (q->label && q->label_value && q->project) {
+        st = S(LIST_LABEL);
+        r = db_query(db, st, "ssssi", q->project, q->label, q->label_value,
+                     q->after, n);
+    } else if (q->label && q->project) {
+        st = S(LIST_LABEL_KEY);
+        r = db_query(db, st, "sssi", q->project, q->label, q->after, n);
+    } else if (q->label && q->label_value) {
+        st = S(LIST_LABEL_ALL);
+        r = db_query(db, st, "sssi", q->label, q->label_value, q->after, n);
+    } else {
+        st = q->project ? S(LIST_PROJECT) : S(LIST_ALL);
+        r = q->project ? db_query(db, st, "ssi", q->project, q->after, n)
+                       : db_query(db, st, "si", q->after, n);
+    }
+    *ret_st = st;
+    return r;
+}
+
+int
+store_instance_scan(struct db *db, const struct store_instance_scan *q,
+                    struct codec_list *ret, char ret_next[ID_SIZE])
+{
+    char last[ID_SIZE] = "";
+    unsigned st;
+    int r = scan_query(db, q, &st), seen = 0;
+
+    ret_next[0] = '\0';
+    while (r >= 0 && (r = db_next(db, st)) == 1) {
+        struct api_instance a = {0};
+
+        /* A row more than may be looked at, or than is wanted: come again. */
+        bool enough = seen++ == q->scan_limit;
+        if (!enough) {
+            api_row(db, st, &a);
+            if (!q->keep(&a, q->arg)) {
+                snprintf(last, sizeof(last), "%s", a.id);
+                codec_clear(&table_instance, &a);
+                continue;
+            }
+            enough = ret->n == (size_t)q->limit;
+        }
+        if (enough) {
+            memcpy(ret_next, last, ID_SIZE);
+            codec_clear(&table_instance, &a);
+            db_reset(db, st);
+            return 0;
+        }
+        snprintf(last, sizeof(last), "%s", a.id);
+        *(struct api_instance *)codec_list_add(&table_instance, ret) = a;
+    }
+    return r;
+}
+
 int
 store_instance_update(struct db *db, const struct store_instance *i,
                       int64_t deleted_at)
@@ -189,17 +363,83 @@ store_instance_update(struct db *db, const struct store_instance *i,
     int r = store_changed(db_run(
         db, S(UPDATE),
         "siiiiiiisssss"
-        "zziis",
+        "zziisiiii",
         a->id, (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
         i->seq, a->generation, (int64_t)a->state, a->stop_reason,
         f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
         i->request_id, a->started_at, deleted_at, (int64_t)a->restart_policy,
-        a->restart_count, a->last_end_reason));
+        a->restart_count, a->last_end_reason, (int64_t)i->paused, i->disk_epoch,
+        (int64_t)a->locked, (int64_t)a->delete_protection));
 
     if (r < 0 || (a->state == i->stored_state && !deleted_at))
         return r;
     return emit(db, i, deleted_at ? "instance.deleted" : "instance.state");
 }
+
+int
+store_instance_reshape(struct db *db, const struct store_instance *i)
+{
+    const struct api_instance *a = &i->a;
+
+    return store_changed(db_run(db, S(RESHAPE), "ssssssiiiiiiiii", a->id,
+                                a->name, a->flavor_id, a->flavor, a->image_id,
+                                a->image, a->vcpus, a->memory_bytes,
+                                a->disk_bytes, STORE_LIMITS_OF(&a->limits)));
+}
+
+/* ---- sizes of runs before the present one ---- */
+
+int
+store_size_insert(struct db *db, const char *instance_id,
+                  const struct store_size *s)
+{
+    return store_changed(db_run(db, S(SIZE_INSERT), "siiii", instance_id,
+                                s->run, s->vcpus, s->memory_bytes,
+                                s->disk_bytes));
+}
+
+static int
+get_size(struct db *db, unsigned st, int r, struct store_size *ret)
+{
+    if (r == 0)
+        *ret = (struct store_size){db_int(db, st, 0), db_int(db, st, 1),
+                                   db_int(db, st, 2), db_int(db, st, 3)};
+    db_reset(db, st);
+    return r;
+}
+
+int
+store_size_of_run(struct db *db, const char *instance_id, int64_t run,
+                  struct store_size *ret)
+{
+    unsigned st = S(SIZE_OF_RUN);
+
+    return get_size(db, st, db_get(db, st, "si", instance_id, run), ret);
+}
+
+int
+store_size_max(struct db *db, const char *instance_id, struct store_size *ret)
+{
+    unsigned st = S(SIZE_MAX_OF);
+
+    return get_size(db, st, db_get(db, st, "s", instance_id), ret);
+}
+
+int
+store_size_extend(struct db *db, const char *instance_id, int64_t run)
+{
+    return store_changed(db_run(db, S(SIZE_EXTEND), "si", instance_id, run));
+}
+
+int
+store_size_delete(struct db *db, const char *instance_id, int64_t run)
+{
+    int r = db_run(db, S(SIZE_DELETE), "si", instance_id, run);
+
+    return r < 0 ? r : 0;
+}
+
+/* ---- for nodes ---- */
 
 int
 store_instance_max_seq(struct db *db, int64_t *ret)
@@ -251,11 +491,22 @@ desired_image(struct db *db, struct api_desired_image *m)
     return r;
 }
 
+static size_t
+seed_bytes(const struct api_desired_instance *d)
+{
+    size_t n = d->user_data ? strlen(d->user_data) : 0;
+
+    for (size_t i = 0; i < d->keys.n; i++)
+        n += strlen(((char **)d->keys.items)[i]);
+    return n;
+}
+
 int
 store_desired_list(struct db *db, const char *node, int64_t after, int limit,
-                   struct codec_list *ret, int64_t *ret_last)
+                   struct codec_list *ret, int64_t *ret_last, bool *ret_more)
 {
     unsigned st = S(DESIRED);
+    size_t seeds = 0;
     int r = db_query(db, st, "sii", node, after, (int64_t)limit);
 
     *ret_last = after;
@@ -276,12 +527,25 @@ store_desired_list(struct db *db, const char *node, int64_t after, int limit,
         d->request_id = store_text(db, st, 10);
         d->restart_policy = (int)db_int(db, st, 13);
         store_limits(db, st, 14, &d->limits);
+        d->paused = db_int(db, st, 22);
+        d->disk_epoch = db_int(db, st, 23);
+        if (d->power != POWER_DELETED) {
+            d->user_data = store_text(db, st, 20);
+            store_split(db_text(db, st, 21), '\n', &d->keys);
+        }
         if (d->power != POWER_DELETED) {
             d->image = xnew(struct api_desired_image);
             d->image->id = store_text(db, st, 11);
             d->image->cmdline = store_text(db, st, 12);
         }
+        seeds += seed_bytes(d);
+        if (seeds > STORE_DESIRED_SEEDS) {
+            db_reset(db, st);
+            break;
+        }
     }
+    *ret_more = r == 1 || (r == 0 && ret->n == (size_t)limit);
+    r = r == 1 ? 0 : r;
     for (size_t i = 0; i < ret->n && r == 0; i++) {
         struct api_desired_instance *d =
             (struct api_desired_instance *)ret->items + i;

@@ -12,6 +12,8 @@ enum {
     GET,
     LIST,
     UPDATE,
+    GET_OBSERVED,
+    SET_OBSERVED,
     BUSY,
     COUNT_INSTANCES,
     USES_IMAGE,
@@ -29,13 +31,19 @@ enum {
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO nodes (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [GET] = "SELECT " COLUMNS " FROM nodes WHERE id = ?1 OR name = ?1",
-    [LIST] = "SELECT " COLUMNS " FROM nodes WHERE id > ? ORDER BY id LIMIT ?",
+    [GET] =
+        "SELECT " COLUMNS ", generation FROM nodes WHERE id = ?1 OR name = ?1",
+    [LIST] = "SELECT " COLUMNS
+             ", generation FROM nodes WHERE id > ? ORDER BY id LIMIT ?",
     [UPDATE] =
         "UPDATE nodes SET fingerprint = ?2, schedulable = ?3, observed_seq = "
         "?4, driver = ?5, accel = ?6, agent_version = ?7, hypervisor = ?8, "
         "vcpus = ?9, memory_bytes = ?10, disk_bytes = ?11, traits = ?12, "
-        "quarantined = ?13, last_seen_at = ?14 WHERE id = ?1",
+        "quarantined = ?13, last_seen_at = ?14, generation = ?15 "
+        "WHERE id = ?1",
+    [GET_OBSERVED] = "SELECT observed_seq FROM nodes WHERE id = ?",
+    [SET_OBSERVED] = "UPDATE nodes SET observed_seq = ?2, last_seen_at = ?3 "
+                     "WHERE id = ?1",
     [BUSY] = "SELECT 1 FROM instances WHERE node_id = ? AND deleted_at IS "
              "NULL LIMIT 1",
     [COUNT_INSTANCES] = "SELECT count(*) FROM instances WHERE node_id = ? "
@@ -78,41 +86,19 @@ store_node_release(struct store_node *n)
     *n = (struct store_node){0};
 }
 
-/* Lists of words are kept as one text with commas. */
-static char *
-join_words(const struct codec_list *l)
-{
-    struct buf b = {0};
-
-    for (size_t i = 0; i < l->n; i++)
-        buf_addf(&b, "%s%s", i ? "," : "", ((char **)l->items)[i]);
-    return buf_take(&b);
-}
-
-static void
-split_words(const char *text, struct codec_list *l)
-{
-    while (text && *text) {
-        size_t n = strcspn(text, ",");
-        char *word _cleanup_(freep) = xstrndup(text, n);
-
-        codec_strings_add(l, word);
-        text += n + (text[n] == ',');
-    }
-}
-
 int
 store_node_insert(struct db *db, const struct store_node *n)
 {
     const struct api_node *a = &n->a;
-    char *traits _cleanup_(freep) = join_words(&a->traits);
-    char *quarantined _cleanup_(freep) = join_words(&a->quarantined);
+    char *traits _cleanup_(freep) = store_join(&a->traits, ',');
+    char *quarantined _cleanup_(freep) = store_join(&a->quarantined, ',');
 
-    return store_changed(db_run(
-        db, S(INSERT), "sssiissssiiissii", a->id, a->name, n->fingerprint,
-        (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
-        a->version, a->hypervisor, a->vcpus, a->memory_bytes, a->disk_bytes,
-        traits, quarantined, a->last_seen_at, a->created_at));
+    return store_changed(
+        db_run(db, S(INSERT), "sssiissssiiissii", a->id, a->name,
+               n->fingerprint, (int64_t)a->schedulable, n->observed_seq,
+               a->driver, a->accel, a->version, a->hypervisor, a->vcpus,
+               a->memory_bytes, a->disk_bytes, traits ? traits : "",
+               quarantined ? quarantined : "", a->last_seen_at, a->created_at));
 }
 
 static void
@@ -132,10 +118,11 @@ row(struct db *db, unsigned st, struct store_node *n)
     a->vcpus = db_int(db, st, 9);
     a->memory_bytes = db_int(db, st, 10);
     a->disk_bytes = db_int(db, st, 11);
-    split_words(db_text(db, st, 12), &a->traits);
-    split_words(db_text(db, st, 13), &a->quarantined);
+    store_split(db_text(db, st, 12), ',', &a->traits);
+    store_split(db_text(db, st, 13), ',', &a->quarantined);
     a->last_seen_at = db_int(db, st, 14);
     a->created_at = db_int(db, st, 15);
+    a->generation = db_int(db, st, 16);
 }
 
 int
@@ -166,14 +153,34 @@ int
 store_node_update(struct db *db, const struct store_node *n)
 {
     const struct api_node *a = &n->a;
-    char *traits _cleanup_(freep) = join_words(&a->traits);
-    char *quarantined _cleanup_(freep) = join_words(&a->quarantined);
+    char *traits _cleanup_(freep) = store_join(&a->traits, ',');
+    char *quarantined _cleanup_(freep) = store_join(&a->quarantined, ',');
 
     return store_changed(
-        db_run(db, S(UPDATE), "ssiissssiiissi", a->id, n->fingerprint,
+        db_run(db, S(UPDATE), "ssiissssiiissii", a->id, n->fingerprint,
                (int64_t)a->schedulable, n->observed_seq, a->driver, a->accel,
                a->version, a->hypervisor, a->vcpus, a->memory_bytes,
-               a->disk_bytes, traits, quarantined, a->last_seen_at));
+               a->disk_bytes, traits ? traits : "",
+               quarantined ? quarantined : "", a->last_seen_at, a->generation));
+}
+
+int
+store_node_observed(struct db *db, const char *id, int64_t *ret_seq)
+{
+    int r = db_get(db, S(GET_OBSERVED), "s", id);
+
+    if (r == 0)
+        *ret_seq = db_int(db, S(GET_OBSERVED), 0);
+    db_reset(db, S(GET_OBSERVED));
+    return r;
+}
+
+int
+store_node_set_observed(struct db *db, const char *id, int64_t seq,
+                        int64_t last_seen_at)
+{
+    return store_changed(
+        db_run(db, S(SET_OBSERVED), "sii", id, seq, last_seen_at));
 }
 
 int

@@ -15,6 +15,9 @@ enum {
     PROJECT_BUSY,
     PROJECT_DELETE,
     PROJECT_DELETE_TOKENS,
+    PROJECT_DELETE_MEMBERS,
+    PROJECT_LEAVE_HOME,
+    PROJECT_LEAVE_SESSIONS,
     TOKEN_INSERT,
     TOKEN_GET,
     TOKEN_DELETE,
@@ -33,9 +36,9 @@ enum {
 static const char *const sql[] = {
     [PROJECT_INSERT] =
         "INSERT INTO projects (id, name, created_at) VALUES (?, ?, ?)",
-    [PROJECT_GET] = "SELECT id, name, created_at FROM projects "
+    [PROJECT_GET] = "SELECT id, name, created_at, generation FROM projects "
                     "WHERE id = ?1 OR name = ?1",
-    [PROJECT_LIST] = "SELECT id, name, created_at FROM projects "
+    [PROJECT_LIST] = "SELECT id, name, created_at, generation FROM projects "
                      "WHERE (?1 IS NULL OR id = ?1) AND id > ?2 "
                      "ORDER BY id LIMIT ?3",
     [PROJECT_BUSY] = "SELECT 1 WHERE EXISTS (SELECT 1 FROM instances "
@@ -43,30 +46,41 @@ static const char *const sql[] = {
                      "WHERE project_id = ?1)",
     [PROJECT_DELETE] = "DELETE FROM projects WHERE id = ?",
     [PROJECT_DELETE_TOKENS] = "DELETE FROM tokens WHERE project_id = ?",
+    [PROJECT_DELETE_MEMBERS] = "DELETE FROM memberships WHERE project_id = ?",
+    [PROJECT_LEAVE_HOME] = "UPDATE users SET home_id = NULL, "
+                           "generation = generation + 1 WHERE home_id = ?",
+    [PROJECT_LEAVE_SESSIONS] = "UPDATE sessions SET project_id = NULL, "
+                               "generation = generation + 1 "
+                               "WHERE project_id = ?",
     [TOKEN_INSERT] =
         "INSERT INTO tokens (id, project_id, name, role, hash, created_at, "
-        "expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "expires_at, scopes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [TOKEN_GET] =
-        "SELECT id, project_id, name, role, created_at, expires_at, hash "
+        "SELECT id, project_id, name, role, created_at, expires_at, hash, "
+        "generation, scopes "
         "FROM tokens WHERE (?1 IS NULL OR project_id = ?1) AND "
         "(id = ?2 OR name = ?2) ORDER BY project_id IS NOT NULL, id LIMIT 2",
     [TOKEN_DELETE] = "DELETE FROM tokens WHERE id = ?",
     [TOKEN_LIST] =
-        "SELECT id, project_id, name, role, created_at, expires_at, hash "
+        "SELECT id, project_id, name, role, created_at, expires_at, hash, "
+        "generation, scopes "
         "FROM tokens WHERE (?1 IS NULL OR project_id = ?1) AND id > ?2 "
         "ORDER BY id LIMIT ?3",
     [TOKEN_EACH] =
-        "SELECT id, project_id, name, role, created_at, expires_at, hash "
+        "SELECT id, project_id, name, role, created_at, expires_at, hash, "
+        "generation, scopes "
         "FROM tokens",
     [FLAVOR_INSERT] =
         "INSERT INTO flavors (id, name, vcpus, memory_bytes, disk_bytes, "
-        "created_at, " STORE_LIMITS ") "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created_at, " STORE_LIMITS ", price_per_hour) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [FLAVOR_GET] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                   "created_at, " STORE_LIMITS " FROM flavors "
+                   "created_at, " STORE_LIMITS ", price_per_hour, generation "
+                   "FROM flavors "
                    "WHERE id = ?1 OR name = ?1",
     [FLAVOR_LIST] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
-                    "created_at, " STORE_LIMITS " FROM flavors "
+                    "created_at, " STORE_LIMITS ", price_per_hour, generation "
+                    "FROM flavors "
                     "WHERE id > ? ORDER BY id LIMIT ?",
     [FLAVOR_DELETE] = "DELETE FROM flavors WHERE id = ?",
     [REPLY_GET] = "SELECT request_hash, status, location, body "
@@ -99,6 +113,7 @@ project_row(struct db *db, unsigned st, struct api_project *p)
     p->id = store_text(db, st, 0);
     p->name = store_text(db, st, 1);
     p->created_at = db_int(db, st, 2);
+    p->generation = db_int(db, st, 3);
 }
 
 int
@@ -134,9 +149,12 @@ store_project_delete(struct db *db, const char *id)
     db_reset(db, S(PROJECT_BUSY));
     if (r != -ENOENT)
         return r < 0 ? r : -EBUSY;
-    r = db_run(db, S(PROJECT_DELETE_TOKENS), "s", id);
-    if (r < 0)
-        return r;
+    for (unsigned st = PROJECT_DELETE_TOKENS; st <= PROJECT_LEAVE_SESSIONS;
+         st++) {
+        r = db_run(db, S(st), "s", id);
+        if (r < 0)
+            return r;
+    }
     return store_changed(db_run(db, S(PROJECT_DELETE), "s", id));
 }
 
@@ -145,10 +163,15 @@ store_project_delete(struct db *db, const char *id)
 int
 store_token_insert(struct db *db, const struct store_token *t)
 {
-    return store_changed(db_run(db, S(TOKEN_INSERT), "sssibiz", t->a.id,
+    struct buf scopes _cleanup_(buf_release) = {0};
+    char *const *scope = t->a.scopes.items;
+
+    for (size_t i = 0; i < t->a.scopes.n; i++)
+        buf_addf(&scopes, "%s%s", i ? " " : "", scope[i]);
+    return store_changed(db_run(db, S(TOKEN_INSERT), "sssibizs", t->a.id,
                                 t->a.project, t->a.name, (int64_t)t->a.role,
                                 t->hash, sizeof(t->hash), t->a.created_at,
-                                t->a.expires_at));
+                                t->a.expires_at, buf_str(&scopes)));
 }
 
 static void
@@ -160,6 +183,14 @@ token_row(struct db *db, unsigned st, struct api_token *t)
     t->role = (int)db_int(db, st, 3);
     t->created_at = db_int(db, st, 4);
     t->expires_at = db_int(db, st, 5);
+    t->generation = db_int(db, st, 7);
+    for (const char *p = db_text(db, st, 8); p && *p;) {
+        size_t n = strcspn(p, " ");
+        char *one _cleanup_(freep) = xstrndup(p, n);
+
+        codec_strings_add(&t->scopes, one);
+        p += n + (p[n] == ' ');
+    }
 }
 
 int
@@ -245,10 +276,10 @@ store_first(struct db *db, const struct api_project *p,
 int
 store_flavor_insert(struct db *db, const struct api_flavor *f)
 {
-    return store_changed(db_run(db, S(FLAVOR_INSERT), "ssiiiiiiiiii", f->id,
-                                f->name, f->vcpus, f->memory_bytes,
-                                f->disk_bytes, f->created_at,
-                                STORE_LIMITS_OF(&f->limits)));
+    return store_changed(
+        db_run(db, S(FLAVOR_INSERT), "ssiiiiiiiiiis", f->id, f->name, f->vcpus,
+               f->memory_bytes, f->disk_bytes, f->created_at,
+               STORE_LIMITS_OF(&f->limits), f->price_per_hour));
 }
 
 static void
@@ -261,6 +292,8 @@ flavor_row(struct db *db, unsigned st, struct api_flavor *f)
     f->disk_bytes = db_int(db, st, 4);
     f->created_at = db_int(db, st, 5);
     store_limits(db, st, 6, &f->limits);
+    f->price_per_hour = store_text(db, st, 12);
+    f->generation = db_int(db, st, 13);
 }
 
 int
@@ -305,11 +338,11 @@ store_reply_release(struct store_reply *r)
 }
 
 int
-store_reply_get(struct db *db, const char *token_id, const char *key,
+store_reply_get(struct db *db, const char *who, const char *key,
                 struct store_reply *ret)
 {
     unsigned st = S(REPLY_GET);
-    int r = db_get(db, st, "ss", token_id, key);
+    int r = db_get(db, st, "ss", who, key);
 
     if (r == 0) {
         size_t n;
@@ -326,10 +359,10 @@ store_reply_get(struct db *db, const char *token_id, const char *key,
 }
 
 int
-store_reply_insert(struct db *db, const char *token_id, const char *key,
+store_reply_insert(struct db *db, const char *who, const char *key,
                    const struct store_reply *r, int64_t now_us)
 {
-    return store_changed(db_run(db, S(REPLY_INSERT), "ssbissi", token_id, key,
+    return store_changed(db_run(db, S(REPLY_INSERT), "ssbissi", who, key,
                                 r->request_hash, sizeof(r->request_hash),
                                 (int64_t)r->status, r->location, r->body,
                                 now_us));
@@ -344,5 +377,5 @@ store_expire(struct db *db, int64_t now_us, int limit)
     if (r >= 0)
         r = db_run(db, S(JOIN_EXPIRE), "ii", now_us - 86400 * US_PER_S,
                    (int64_t)limit);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : store_session_expire(db, now_us, limit);
 }

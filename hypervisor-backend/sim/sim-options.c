@@ -23,12 +23,15 @@ static const struct key {
     K(start_delay_ms, 0, 600000, 0),
     K(stop_delay_ms, 0, 600000, 0),
     K(start_fail_permille, 0, 1000, 0),
+    K(pause_delay_ms, 0, 600000, 0),
+    K(pause_fail_permille, 0, 1000, 0),
     K(ignore_acpi_permille, 0, 1000, 0),
     K(guest_exit_after_ms, 0, UINT64_C(86400000) * 365, 0),
     K(guest_crash_after_ms, 0, UINT64_C(86400000) * 365, 0),
     K(guest_crash_permille, 0, 1000, 1000),
     K(kernel_boot, 0, 1, 1),
     K(disk_boot, 0, 1, 1),
+    K(pause, 0, 1, 1),
     K(seed, 0, UINT64_MAX, 1),
 #undef K
 };

@@ -15,11 +15,13 @@ struct sim_options {
     uint64_t start_delay_ms;
     uint64_t stop_delay_ms;
     uint64_t start_fail_permille;
+    uint64_t pause_delay_ms; /* of resuming, too */
+    uint64_t pause_fail_permille;
     uint64_t ignore_acpi_permille;
     uint64_t guest_exit_after_ms;  /* 0: never */
     uint64_t guest_crash_after_ms; /* 0: never */
     uint64_t guest_crash_permille;
-    uint64_t kernel_boot, disk_boot; /* 0 or 1: capabilities */
+    uint64_t kernel_boot, disk_boot, pause; /* 0 or 1: capabilities */
     uint64_t seed;
 };
 

@@ -386,8 +386,9 @@ sim_caps(void *d)
 {
     const struct sim *s = d;
 
-    return HV_CAP_PAUSE | HV_CAP_CONSOLE | HV_CAP_STATS | HV_CAP_NO_GUEST |
-           HV_CAP_QCOW2 | (s->opt.kernel_boot ? HV_CAP_KERNEL_BOOT : 0u) |
+    return (s->opt.pause ? HV_CAP_PAUSE : 0u) | HV_CAP_CONSOLE | HV_CAP_STATS |
+           HV_CAP_NO_GUEST | HV_CAP_QCOW2 |
+           (s->opt.kernel_boot ? HV_CAP_KERNEL_BOOT : 0u) |
            (s->opt.disk_boot ? HV_CAP_DISK_BOOT : 0u);
 }
 
@@ -409,7 +410,8 @@ static void
 write_ready_line(int fd, const struct hv_spec *spec)
 {
     char *line _cleanup_(freep) = xasprintf(
-        "virga-sim: %s ready, run %" PRIu64 "\r\n", spec->name, spec->run);
+        "virga-sim: %s ready, run %" PRIu64 ", %u vCPUs, %" PRIu64 " MiB\r\n",
+        spec->name, spec->run, spec->vcpus, spec->memory_bytes >> 20);
 
     /* A guest does not die of a console that cannot be written either. */
     if (fs_write_all(fd, line, strlen(line)) < 0)
@@ -571,12 +573,30 @@ sim_stop(void *d, const char *id, bool force, struct err *e)
     return unlock_vm(s, r, "stop", e);
 }
 
+/* lock_vm() after the time that it takes, or the failure that is asked for. */
+static int
+lock_for_pause(struct sim *s, const char *id, struct sim_vm **ret,
+               struct err *e)
+{
+    wait_ms(s->opt.pause_delay_ms);
+    int r = lock_vm(s, id, true, ret, e);
+    if (r == 0 &&
+        dice(s, id, s->attempts++) % 1000 < s->opt.pause_fail_permille) {
+        pthread_mutex_unlock(&s->lock);
+        return err_set(e, -EIO, "pause_failed",
+                       "pausing or resuming failed (pause_fail_permille)");
+    }
+    return r;
+}
+
 static int
 sim_pause(void *d, const char *id, struct err *e)
 {
     struct sim *s = d;
     struct sim_vm *vm;
-    int r = lock_vm(s, id, true, &vm, e);
+    int r = s->opt.pause ? lock_for_pause(s, id, &vm, e)
+                         : err_set(e, -ENOTSUP, "unsupported",
+                                   "this hypervisor cannot pause");
 
     if (r < 0)
         return r;
@@ -601,7 +621,7 @@ sim_resume(void *d, const char *id, struct err *e)
 {
     struct sim *s = d;
     struct sim_vm *vm;
-    int r = lock_vm(s, id, true, &vm, e);
+    int r = lock_for_pause(s, id, &vm, e);
 
     if (r < 0)
         return r;

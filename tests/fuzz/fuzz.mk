@@ -38,3 +38,4 @@ tests_fuzz_fuzz_ws_LDADD = $(API_LIBS)
 tests_fuzz_fuzz_ws_LDFLAGS = $(fuzz_ldflags)
 
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.h tests/fuzz/replay.c
+include $(top_srcdir)/tests/fuzz/create.mk

@@ -69,11 +69,17 @@ node_close(struct node *n)
     n->st = NULL;
 }
 
+/* What want() asks beside its arguments, until it is set otherwise. */
+static struct {
+    bool paused;
+} also;
+
 static int
 setup(void **state)
 {
     struct node *n = xnew(struct node);
 
+    memset(&also, 0, sizeof(also));
     snprintf(n->dir, sizeof(n->dir), "/tmp/virga-core-XXXXXX");
     assert_non_null(mkdtemp(n->dir));
     n->grace_us = 60 * US_PER_S;
@@ -108,6 +114,7 @@ add(struct node *n, struct api_desired *d, const char *id, int64_t run,
     i->power = power;
     i->force = force;
     i->restart_policy = (int)n->restart;
+    i->paused = also.paused;
     i->vcpus = 1;
     i->memory_bytes = 64 << 20;
 }
@@ -456,6 +463,238 @@ core__failed_restart_is_told_and_tried_again(void **state)
     codec_list_clear(&table_observation, &l);
 }
 
+/* ---- pausing ---- */
+
+static void
+core__pause_and_resume_are_observed(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+    uint64_t run;
+
+    id_new(id);
+    node_open(n, "pause_delay_ms=20");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    int64_t began = clock_mono_us();
+    struct api_observation *o = observed(n, 1, &l);
+    began -= o[0].age_us;
+    also.paused = true;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    o = observed(n, 2, &l);
+    assert_int_equal(vm_state(n, id, &run), HV_PAUSED);
+    is(&o[1], OBSERVED_PAUSED, 1, NULL);
+    assert_true(o[1].age_us < o[0].age_us);
+    also.paused = false;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    o = observed(n, 3, &l);
+    assert_int_equal(vm_state(n, id, &run), HV_RUNNING);
+    /* A run's age counts from its begin, however often it was halted. */
+    is(&o[2], OBSERVED_RUNNING, 1, NULL);
+    assert_in_range(o[2].age_us - (clock_mono_us() - began) + US_PER_S / 2, 0,
+                    US_PER_S);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__paused_vm_outlives_the_agent(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+    uint64_t run;
+
+    id_new(id);
+    also.paused = true;
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 2, &l);
+    node_close(n);
+    node_open(n, NULL);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    observed(n, 2, &l); /* nothing new */
+    assert_int_equal(vm_state(n, id, &run), HV_PAUSED);
+    assert_int_equal(run, 1);
+    node_close(n);
+    /* Somebody else resumes it meanwhile: it is as wanted again, and so was
+     * it told. */
+    struct hv_config hc = {.driver = "sim", .state_dir = n->dir};
+    assert_int_equal(hv_open(&hc, &n->hv, NULL), 0);
+    assert_int_equal(hv_resume(n->hv, id, NULL), 0);
+    hv_close(n->hv);
+    node_open(n, NULL);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    observed(n, 2, &l);
+    assert_int_equal(vm_state(n, id, &run), HV_PAUSED);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__paused_vm_is_stopped_and_deleted(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    also.paused = true;
+    node_open(n, "stop_delay_ms=20");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 2, &l);
+    /* By the button, long before the grace time is over. */
+    want(n, &seq, id, 1, POWER_STOPPED, false);
+    struct api_observation *o = observed(n, 3, &l);
+    is(&o[2], OBSERVED_STOPPED, 1, "requested");
+    want(n, &seq, id, 2, POWER_RUNNING, false);
+    o = observed(n, 5, &l);
+    is(&o[4], OBSERVED_PAUSED, 2, NULL);
+    want(n, &seq, id, 2, POWER_STOPPED, true);
+    o = observed(n, 6, &l);
+    is(&o[5], OBSERVED_STOPPED, 2, "requested");
+    want(n, &seq, id, 3, POWER_RUNNING, false);
+    observed(n, 8, &l);
+    want(n, &seq, id, 4, POWER_RUNNING, false); /* reboot */
+    o = observed(n, 11, &l);
+    is(&o[8], OBSERVED_STOPPED, 3, "requested");
+    is(&o[9], OBSERVED_RUNNING, 4, NULL);
+    is(&o[10], OBSERVED_PAUSED, 4, NULL);
+    want(n, &seq, id, 4, POWER_DELETED, false);
+    o = observed(n, 13, &l);
+    is(&o[11], OBSERVED_STOPPED, 4, "requested");
+    is(&o[12], OBSERVED_DELETED, 4, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
+/* Also where it cannot be resumed for its button. */
+static void
+core__deaf_paused_guest_is_ended_after_the_grace(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->grace_us = US_PER_S / 5;
+    also.paused = true;
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 2, &l);
+    node_close(n);
+    node_open(n, "pause_fail_permille=1000");
+    int64_t t0 = clock_mono_us();
+    want(n, &seq, id, 1, POWER_STOPPED, false);
+    struct api_observation *o = observed(n, 3, &l);
+    is(&o[2], OBSERVED_STOPPED, 1, "requested");
+    assert_true(clock_mono_us() - t0 >= n->grace_us);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__run_to_be_paused_starts_and_is_paused(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ON_FAILURE;
+    also.paused = true;
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[0], OBSERVED_RUNNING, 1, NULL);
+    is(&o[1], OBSERVED_PAUSED, 1, NULL);
+    /* Its end and the restart of the policy: likewise. */
+    node_close(n);
+    struct hv_config hc = {.driver = "sim", .state_dir = n->dir};
+    assert_int_equal(hv_open(&hc, &n->hv, NULL), 0);
+    assert_int_equal(hv_stop(n->hv, id, true, NULL), 0);
+    hv_close(n->hv);
+    node_open(n, NULL);
+    o = observed(n, 5, &l);
+    is(&o[2], OBSERVED_STOPPED, 1, "killed");
+    assert_true(o[2].restart);
+    is(&o[3], OBSERVED_RUNNING, 2, NULL);
+    is(&o[4], OBSERVED_PAUSED, 2, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__wish_that_changes_nothing_is_answered(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    observed(n, 1, &l);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[1], OBSERVED_RUNNING, 1, NULL);
+    assert_int_equal(core_sweep(n->core, NULL), 0);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    node_close(n);
+    node_open(n, NULL);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    observed(n, 2, &l);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__failing_pause_is_tried_until_it_holds(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    node_open(n, "pause_fail_permille=700");
+    also.paused = true;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[1], OBSERVED_PAUSED, 1, NULL);
+    also.paused = false;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    o = observed(n, 3, &l);
+    is(&o[2], OBSERVED_RUNNING, 1, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
+core__driver_without_pause_lets_it_run(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+    uint64_t run;
+
+    id_new(id);
+    node_open(n, "pause=0");
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    also.paused = true;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 2, &l);
+    is(&o[1], OBSERVED_RUNNING, 1, NULL);
+    assert_int_equal(vm_state(n, id, &run), HV_RUNNING);
+    /* With another driver the wish is carried out. */
+    node_close(n);
+    node_open(n, NULL);
+    assert_true(core_wait_idle(n->core, WAIT_US));
+    o = observed(n, 3, &l);
+    is(&o[2], OBSERVED_PAUSED, 1, NULL);
+    codec_list_clear(&table_observation, &l);
+}
+
 static void
 core__restart_adopts_and_settles(void **state)
 {
@@ -617,6 +856,14 @@ main(void)
         T(core__back_off_outlives_the_agent),
         T(core__stop_in_back_off_is_answered),
         T(core__failed_restart_is_told_and_tried_again),
+        T(core__pause_and_resume_are_observed),
+        T(core__paused_vm_outlives_the_agent),
+        T(core__paused_vm_is_stopped_and_deleted),
+        T(core__deaf_paused_guest_is_ended_after_the_grace),
+        T(core__run_to_be_paused_starts_and_is_paused),
+        T(core__wish_that_changes_nothing_is_answered),
+        T(core__failing_pause_is_tried_until_it_holds),
+        T(core__driver_without_pause_lets_it_run),
         T(core__restart_adopts_and_settles),
         T(core__end_while_away_has_its_own_time),
         T(core__stranger_is_quarantined_and_lives),

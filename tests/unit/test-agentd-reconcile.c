@@ -53,6 +53,7 @@ perform(struct world *w, enum agent_action a)
             w->vm.state = VM_RUNS;
             w->vm.run = run;
             w->vm.ours = true;
+            w->vm.paused = false;
             w->vm.end = HV_END_NONE;
         }
         return true;
@@ -60,7 +61,29 @@ perform(struct world *w, enum agent_action a)
         assert_true(w->vm.ours);
         w->local.phase = PHASE_STARTED;
         w->local.run = w->vm.run;
+        w->local.paused = false;
+        if (w->want.power == POWER_RUNNING && w->vm.run >= w->want.run)
+            w->local.told_seq = w->want.seq;
         w->seen_running |= 1u << w->vm.run;
+        return true;
+    case ACT_PAUSE:
+        assert_true(w->vm.can_pause);
+        /* fall through */
+    case ACT_RESUME:
+        assert_true(w->vm.ours);
+        assert_int_equal(w->vm.state, VM_RUNS);
+        assert_int_equal(w->want.power, POWER_RUNNING);
+        assert_int_equal(w->want.paused, a == ACT_PAUSE);
+        assert_int_not_equal(w->want.paused, w->vm.paused);
+        w->vm.paused = a == ACT_PAUSE;
+        return true;
+    case ACT_TELL:
+        assert_int_equal(w->local.phase, PHASE_STARTED);
+        assert_int_equal(w->vm.state, VM_RUNS);
+        assert_int_equal(w->vm.run, w->local.run);
+        assert_int_equal(w->want.power, POWER_RUNNING);
+        w->local.paused = w->vm.paused;
+        w->local.told_seq = w->want.seq;
         return true;
     case ACT_STOP:
     case ACT_KILL:
@@ -124,6 +147,9 @@ check_settled(const struct world *w, enum agent_action last)
         assert_int_equal(w->vm.state, VM_RUNS);
         assert_int_equal(w->vm.run, w->local.run);
         assert_true(w->vm.run >= w->want.run);
+        assert_int_equal(w->vm.paused, w->want.paused && w->vm.can_pause);
+        assert_int_equal(w->local.paused, w->vm.paused);
+        assert_int_equal(w->local.told_seq, w->want.seq);
     } else {
         assert_true(w->local.phase == PHASE_ENDED ||
                     w->local.phase == PHASE_FAILED);
@@ -155,6 +181,24 @@ settle(struct world w)
              (int)w.local.run, (int)w.vm.state, (int)w.vm.run);
 }
 
+/* The same for each way in which a VM that runs may be halted. */
+static void
+each_pause(struct world w, void (*fn)(struct world w))
+{
+    for (int wanted = 0; wanted < 2; wanted++)
+        for (int told = 0; told < 2; told++)
+            for (int paused = 0; paused < 2; paused++)
+                for (int can = paused; can < 2; can++) {
+                    if (paused && w.vm.state != VM_RUNS)
+                        continue;
+                    w.want.paused = wanted;
+                    w.local.paused = told && w.local.phase == PHASE_STARTED;
+                    w.vm.paused = paused;
+                    w.vm.can_pause = can;
+                    fn(w);
+                }
+}
+
 /* Calls fn for every VM that may stand there. */
 static void
 each_vm(struct world w, void (*fn)(struct world w))
@@ -168,7 +212,7 @@ each_vm(struct world w, void (*fn)(struct world w))
                     w.vm = (struct agent_vm){
                         .run = run, .ours = ours, .end = (enum hv_end)end};
                     w.vm.state = vm;
-                    fn(w);
+                    each_pause(w, fn);
                 }
 }
 
@@ -268,6 +312,11 @@ struct row {
     enum agent_action expect;
 };
 
+struct pause_row {
+    struct row r;
+    bool want_paused, told_paused, vm_paused;
+};
+
 /* The cases that docs/PROTOCOL.md and a crash at each step call for. */
 static const struct row rows[] = {
     {"new", POWER_RUNNING, 1, 0, PHASE_NEW, 0, VM_ABSENT, 0, ACT_START},
@@ -334,25 +383,147 @@ static const struct row rows[] = {
      ACT_KILL},
 };
 
+static const struct pause_row pause_rows[] = {
+    {{"pause", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1, ACT_PAUSE},
+     1,
+     0,
+     0},
+    {{"paused, not told", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_TELL},
+     1,
+     0,
+     1},
+    {{"paused, told", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_NONE},
+     1,
+     1,
+     1},
+    {{"resume", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1, ACT_RESUME},
+     0,
+     1,
+     1},
+    {{"resumed, not told", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_TELL},
+     0,
+     1,
+     0},
+    {{"resume before the pause was told", POWER_RUNNING, 1, 0, PHASE_STARTED, 1,
+      VM_RUNS, 1, ACT_RESUME},
+     0,
+     0,
+     1},
+    {{"start paused: it is told to run first", POWER_RUNNING, 1, 0,
+      PHASE_STARTING, 1, VM_RUNS, 1, ACT_ADOPT},
+     1,
+     0,
+     0},
+    {{"found paused, its start not recorded", POWER_RUNNING, 1, 0,
+      PHASE_STARTING, 1, VM_RUNS, 1, ACT_ADOPT},
+     1,
+     0,
+     1},
+    {{"restarted by the policy, to be paused", POWER_RUNNING, 1, 0,
+      PHASE_STARTED, 2, VM_RUNS, 2, ACT_PAUSE},
+     1,
+     0,
+     0},
+    {{"stop what is paused", POWER_STOPPED, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_STOP},
+     0,
+     1,
+     1},
+    {{"stop and pause", POWER_STOPPED, 1, 0, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_STOP},
+     1,
+     1,
+     1},
+    {{"force what is paused", POWER_STOPPED, 1, 1, PHASE_STARTED, 1, VM_RUNS, 1,
+      ACT_KILL},
+     0,
+     1,
+     1},
+    {{"reboot what is paused", POWER_RUNNING, 2, 0, PHASE_STARTED, 1, VM_RUNS,
+      1, ACT_STOP},
+     1,
+     1,
+     1},
+    {{"delete what is paused", POWER_DELETED, 1, 0, PHASE_STARTED, 1, VM_RUNS,
+      1, ACT_KILL},
+     1,
+     1,
+     1},
+    {{"paused, ended", POWER_RUNNING, 1, 0, PHASE_STARTED, 1, VM_ENDED, 1,
+      ACT_END},
+     1,
+     1,
+     0},
+};
+
+/* Nobody may wait in vain for the answer to a wish that changes nothing: a
+ * pause that was taken back before the node heard of it is one. */
+static void
+agent_decide__newer_wish_is_answered_once(void **state)
+{
+    struct agent_want want = {.seq = 7, .run = 1, .power = POWER_RUNNING};
+    struct agent_local local = {
+        .phase = PHASE_STARTED, .run = 1, .told_seq = 5};
+    struct agent_vm vm = {.run = 1, .ours = true, .can_pause = true};
+
+    vm.state = VM_RUNS;
+    assert_int_equal(agent_decide(&want, &local, &vm, NOW), ACT_TELL);
+    local.told_seq = 7;
+    assert_int_equal(agent_decide(&want, &local, &vm, NOW), ACT_NONE);
+}
+
+/* It stays as it is, says so once, and does not spin. */
+static void
+agent_decide__driver_that_cannot_pause_lets_it_run(void **state)
+{
+    struct agent_want want = {
+        .seq = 7, .run = 1, .power = POWER_RUNNING, .paused = true};
+    struct agent_local local = {
+        .phase = PHASE_STARTED, .run = 1, .told_seq = 5};
+    struct agent_vm vm = {.run = 1, .ours = true};
+
+    vm.state = VM_RUNS;
+    assert_int_equal(agent_decide(&want, &local, &vm, NOW), ACT_TELL);
+    local.told_seq = 7;
+    assert_int_equal(agent_decide(&want, &local, &vm, NOW), ACT_NONE);
+}
+
+static void
+check_row(const struct row *w, bool want_paused, bool told_paused,
+          bool vm_paused)
+{
+    struct agent_want want = {.seq = 5,
+                              .run = w->run,
+                              .power = w->power,
+                              .force = w->force,
+                              .paused = want_paused};
+    struct agent_local local = {.phase = w->phase,
+                                .run = w->local_run,
+                                .told_seq = w->power == POWER_RUNNING ? 5 : 4,
+                                .restarts = 1,
+                                .restart_at_us = NOW + S,
+                                .paused = told_paused};
+    struct agent_vm vm = {
+        .run = w->vm_run, .ours = true, .paused = vm_paused, .can_pause = true};
+
+    vm.state = w->vm;
+    enum agent_action a = agent_decide(&want, &local, &vm, NOW);
+    if (a != w->expect)
+        fail_msg("%s: %s instead of %s", w->what, agent_action_name(a),
+                 agent_action_name(w->expect));
+}
+
 static void
 agent_decide__protocol_cases(void **state)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        const struct row *w = &rows[i];
-        struct agent_want want = {
-            .seq = 5, .run = w->run, .power = w->power, .force = w->force};
-        struct agent_local local = {.phase = w->phase,
-                                    .run = w->local_run,
-                                    .restarts = 1,
-                                    .restart_at_us = NOW + S};
-        struct agent_vm vm = {.run = w->vm_run, .ours = true};
-
-        vm.state = w->vm;
-        enum agent_action a = agent_decide(&want, &local, &vm, NOW);
-        if (a != w->expect)
-            fail_msg("%s: %s instead of %s", w->what, agent_action_name(a),
-                     agent_action_name(w->expect));
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        check_row(&rows[i], false, false, false);
+    for (size_t i = 0; i < ARRAY_SIZE(pause_rows); i++)
+        check_row(&pause_rows[i].r, pause_rows[i].want_paused,
+                  pause_rows[i].told_paused, pause_rows[i].vm_paused);
 }
 
 static void
@@ -494,6 +665,8 @@ main(void)
         cmocka_unit_test(agent_decide__foreign_vm_is_never_touched),
         cmocka_unit_test(agent_decide__starts_only_new_runs_where_nothing_runs),
         cmocka_unit_test(agent_decide__protocol_cases),
+        cmocka_unit_test(agent_decide__newer_wish_is_answered_once),
+        cmocka_unit_test(agent_decide__driver_that_cannot_pause_lets_it_run),
         cmocka_unit_test(agent_end_reason__says_who_ended_it),
         cmocka_unit_test(agent_restarts__by_policy_and_reason),
         cmocka_unit_test(agent_restarts_failed__only_its_own_starts),

@@ -46,7 +46,11 @@ struct world {
     int64_t seq, acked;
     struct codec_list seen; /* struct api_observation, as applied */
     struct codec_list quarantined;
-    int reports, joins, hosts;
+    int reports, joins, hosts, polls;
+    struct codec_list progress; /* struct api_progress, as it came */
+    const char *stick;          /* requests of this path are not answered */
+    struct http_req *stuck;     /* the one that is held back */
+    const char *sim_options;
     bool refuse; /* answer everything with 503 */
     struct api_node_request request;
     bool request_waits;
@@ -127,6 +131,7 @@ on_desired(struct world *w, struct http_req *rq)
     struct api_desired out = {.seq = since, .full = since == 0};
     const struct api_desired_instance *d;
 
+    w->polls++;
     while (since && !has_news(w, since) && clock_mono_us() < end) {
         int64_t at = clock_now_us() + US_PER_S / 50;
         struct timespec ts = {.tv_sec = at / US_PER_S,
@@ -183,6 +188,13 @@ on_report(struct world *w, struct http_req *rq)
         *keep = o[i];
         o[i] = (struct api_observation){0};
     }
+    struct api_progress *pr = rep.progress.items;
+    for (size_t i = 0; i < rep.progress.n; i++) {
+        struct api_progress *keep =
+            codec_list_add(&table_progress, &w->progress);
+        *keep = pr[i];
+        pr[i] = (struct api_progress){0};
+    }
     codec_strings_clear(&w->quarantined);
     w->quarantined = rep.quarantined;
     rep.quarantined = (struct codec_list){0};
@@ -219,6 +231,11 @@ handle(struct http_req *rq, void *arg)
         problem(rq, 503, "busy");
     } else if (streq(rq->path, "/v1/join")) {
         on_join(w, rq);
+    } else if (w->stick && streq(rq->path, w->stick)) {
+        w->stuck = rq;
+        http_suspend(rq);
+        pthread_mutex_unlock(&w->lock);
+        return HTTP_WAIT;
     } else if (!is_node(w, rq)) {
         problem(rq, 401, "unauthorized");
     } else if (streq(rq->path, "/v1/agent/desired")) {
@@ -300,6 +317,8 @@ spawn_agent(struct world *w)
                           "--name=node-1",
                           "--driver=sim",
                           "--heartbeat=500ms",
+                          w->sim_options ? "--sim-options" : NULL,
+                          w->sim_options,
                           NULL};
     posix_spawn_file_actions_t fa;
 
@@ -381,12 +400,17 @@ teardown(void **state)
 
     if (w->pid)
         end_agent(w, SIGKILL);
+    if (w->stuck) {
+        w->stick = NULL;
+        http_resume(w->stuck);
+    }
     if (w->console)
         http_upgraded_close(w->console);
     if (w->server)
         http_stop(w->server);
     codec_list_clear(&table_desired_instance, &w->desired);
     codec_list_clear(&table_observation, &w->seen);
+    codec_list_clear(&table_progress, &w->progress);
     codec_strings_clear(&w->quarantined);
     buf_release(&w->answer);
     pki_ca_free(w->ca);
@@ -435,7 +459,8 @@ assert_log(struct world *w, const char *word)
 }
 
 static void
-want(struct world *w, const char *id, int64_t run, enum api_power power)
+want_as(struct world *w, const char *id, int64_t run, enum api_power power,
+        bool paused)
 {
     pthread_mutex_lock(&w->lock);
     struct api_desired_instance *d = w->desired.items;
@@ -455,14 +480,22 @@ want(struct world *w, const char *id, int64_t run, enum api_power power)
         d->id = xstrdup(id);
         d->project_id = xstrdup("01890a5d-ac96-774b-bcce-b302099a8057");
         d->name = xstrdup("web");
+        d->request_id = xstrdup("rq-of-the-tenant");
         d->vcpus = 1;
         d->memory_bytes = 64 << 20;
     }
     d->seq = ++w->seq;
     d->run = run;
     d->power = power;
+    d->paused = paused;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
+}
+
+static void
+want(struct world *w, const char *id, int64_t run, enum api_power power)
+{
+    want_as(w, id, run, power, false);
 }
 
 static size_t
@@ -510,6 +543,69 @@ static bool
 console_is_open(struct world *w)
 {
     return w->console != NULL;
+}
+
+static bool
+two_run(struct world *w)
+{
+    return count(w, OBSERVED_RUNNING) == 2;
+}
+
+static bool
+polled_five_times(struct world *w)
+{
+    return w->polls >= 5;
+}
+
+static bool
+polled(struct world *w)
+{
+    return w->polls > 0;
+}
+
+static bool
+is_stuck(struct world *w)
+{
+    return w->stuck != NULL;
+}
+
+static const struct api_progress *
+progress_at(struct world *w, const char *step)
+{
+    const struct api_progress *p = w->progress.items;
+
+    for (size_t i = 0; i < w->progress.n; i++)
+        if (streq(p[i].step, step))
+            return &p[i];
+    return NULL;
+}
+
+static bool
+starting_is_told(struct world *w)
+{
+    return progress_at(w, "start") != NULL;
+}
+
+static bool
+pausing_is_told(struct world *w)
+{
+    return progress_at(w, "pause") != NULL;
+}
+
+/* Requests of the path are held back from now on (NULL: none, and what is
+ * held back is answered). */
+static void
+stick(struct world *w, const char *path)
+{
+    pthread_mutex_lock(&w->lock);
+    struct http_req *stuck = path ? NULL : w->stuck;
+    w->stick = path;
+    if (!path)
+        w->stuck = NULL;
+    w->polls = 0;
+    pthread_mutex_unlock(&w->lock);
+    if (stuck)
+        http_resume(stuck);
 }
 
 /* ---- cases ---- */
@@ -577,6 +673,117 @@ agentd__second_agent_of_a_folder_is_refused(void **state)
     assert_int_equal(wait_exit(w), 1);
     assert_log(w, "in_use");
     w->pid = first;
+}
+
+/* That it lives its questions say. */
+static void
+agentd__idle_agent_only_asks(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    id_new(id);
+    want(w, id, 1, POWER_RUNNING);
+    spawn_agent(w);
+    WAIT_FOR(w, one_runs);
+    stick(w, NULL);
+    WAIT_FOR(w, polled_five_times);
+    pthread_mutex_lock(&w->lock);
+    int reports = w->reports;
+    w->polls = 0;
+    pthread_mutex_unlock(&w->lock);
+    WAIT_FOR(w, polled_five_times);
+    assert_int_equal(w->reports, reports);
+}
+
+static void
+agentd__stuck_report_holds_up_no_wish(void **state)
+{
+    struct world *w = *state;
+    char id[2][ID_SIZE];
+
+    id_new(id[0]);
+    id_new(id[1]);
+    spawn_agent(w);
+    WAIT_FOR(w, reported);
+    stick(w, "/v1/agent/report");
+    want(w, id[0], 1, POWER_RUNNING);
+    WAIT_FOR(w, is_stuck);
+    want(w, id[1], 1, POWER_RUNNING);
+    WAIT_FOR(w, polled_five_times);
+    assert_int_equal(w->seen.n, 0);
+    stick(w, NULL);
+    WAIT_FOR(w, two_run);
+}
+
+static void
+agentd__stuck_question_holds_up_no_report(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    id_new(id);
+    w->sim_options = "start_delay_ms=1000";
+    want(w, id, 1, POWER_RUNNING);
+    spawn_agent(w);
+    WAIT_FOR(w, polled);
+    stick(w, "/v1/agent/desired");
+    WAIT_FOR(w, is_stuck);
+    WAIT_FOR(w, one_runs);
+    stick(w, NULL);
+    WAIT_FOR(w, polled_five_times);
+}
+
+static void
+agentd__progress_is_told_with_its_reason(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    id_new(id);
+    w->sim_options = "start_delay_ms=2000,pause=0";
+    want(w, id, 3, POWER_RUNNING);
+    spawn_agent(w);
+    WAIT_FOR(w, starting_is_told);
+    const struct api_progress *p = progress_at(w, "start");
+    assert_string_equal(p->instance_id, id);
+    assert_int_equal(p->run, 3);
+    assert_null(p->reason);
+    WAIT_FOR(w, one_runs);
+    want_as(w, id, 3, POWER_RUNNING, true);
+    WAIT_FOR(w, pausing_is_told);
+    assert_string_equal(progress_at(w, "pause")->reason,
+                        "this node's driver cannot pause");
+    /* Not twice. */
+    pthread_mutex_lock(&w->lock);
+    size_t n = w->progress.n;
+    w->polls = 0;
+    pthread_mutex_unlock(&w->lock);
+    WAIT_FOR(w, polled_five_times);
+    assert_int_equal(w->progress.n, n);
+}
+
+static bool
+one_failed(struct world *w)
+{
+    return count(w, OBSERVED_FAILED) == 1;
+}
+
+static void
+agentd__log_of_the_work_names_the_request(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    id_new(id);
+    w->sim_options = "start_fail_permille=1000";
+    want(w, id, 1, POWER_RUNNING);
+    spawn_agent(w);
+    WAIT_FOR(w, one_failed);
+    char *line _cleanup_(freep) = xasprintf(
+        "msg=\"the instance cannot be started\" req=rq-of-the-tenant inst=%s",
+        id);
+    assert_log(w, line);
 }
 
 static void
@@ -856,6 +1063,11 @@ main(void)
         T(agentd__wrong_ca_ends_the_start),
         T(agentd__refused_token_ends_the_start),
         T(agentd__second_agent_of_a_folder_is_refused),
+        T(agentd__idle_agent_only_asks),
+        T(agentd__stuck_report_holds_up_no_wish),
+        T(agentd__stuck_question_holds_up_no_report),
+        T(agentd__progress_is_told_with_its_reason),
+        T(agentd__log_of_the_work_names_the_request),
         T(agentd__full_listing_comes_in_pages),
         T(agentd__waits_for_its_controller),
         T(agentd__outage_loses_no_observation),

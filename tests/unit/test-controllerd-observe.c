@@ -98,7 +98,7 @@ get(struct fixture *f, const char *id, struct store_instance *ret)
     assert_int_equal(store_instance_get(f->st.db, NULL, NULL, id, ret), 0);
 }
 
-/* What a tenant's verb does to the row (h_instances.c). */
+/* What a tenant's verb does to the row (h_verbs.c). */
 static void
 want(struct fixture *f, const char *id, enum api_power power,
      enum api_instance_state st, const char *kind, bool new_run)
@@ -185,15 +185,15 @@ assert_operation(struct fixture *f, const char *id,
                  enum api_operation_state want_state, const char *code)
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    struct api_operation o = {0};
+    struct store_operation o = {0};
 
     get(f, id, &i);
     assert_int_equal(store_operation_get(f->st.db, NULL, i.a.operation_id, &o),
                      0);
-    assert_int_equal(o.state, want_state);
-    assert_int_equal(o.finished_at != 0, want_state != OP_RUNNING);
-    assert_true(streq(o.problem ? o.problem->code : NULL, code));
-    codec_clear(&table_operation, &o);
+    assert_int_equal(o.a.state, want_state);
+    assert_int_equal(o.a.finished_at != 0, want_state != OP_RUNNING);
+    assert_true(streq(o.a.problem ? o.a.problem->code : NULL, code));
+    store_operation_release(&o);
 }
 
 static void
@@ -328,10 +328,10 @@ deleted__releases_the_claim_and_ends_usage(void **state)
     store_instance_release(&i);
     report_one(f, saw(f, id, 1, OBSERVED_DELETED, 2 * S));
     assert_int_equal(store_instance_get(f->st.db, NULL, NULL, id, &i), -ENOENT);
-    struct api_operation o = {0};
+    struct store_operation o = {0};
     assert_int_equal(store_operation_get(f->st.db, NULL, op, &o), 0);
-    assert_int_equal(o.state, OP_SUCCEEDED);
-    codec_clear(&table_operation, &o);
+    assert_int_equal(o.a.state, OP_SUCCEEDED);
+    store_operation_release(&o);
     assert_int_equal(f->seen->released.n, 1);
     const struct released *r = f->seen->released.items;
     assert_string_equal(r->node_id, NODE1);
@@ -769,7 +769,7 @@ picture(struct fixture *f)
 
     for (int k = 0; k < N_INST; k++) {
         struct store_instance i _cleanup_(store_instance_release) = {0};
-        struct api_operation o = {0};
+        struct store_operation o = {0};
         struct runs u = usage(f, ids[k]);
 
         if (store_instance_get(f->st.db, NULL, NULL, ids[k], &i) == 0) {
@@ -781,9 +781,9 @@ picture(struct fixture *f)
                      k, i.a.state, i.power, (long long)i.a.run,
                      (long long)i.ended_run, (long long)i.seq,
                      i.a.stop_reason ? i.a.stop_reason : "-",
-                     i.a.fault ? i.a.fault->code : "-", o.state,
-                     o.step ? o.step : "-");
-            codec_clear(&table_operation, &o);
+                     i.a.fault ? i.a.fault->code : "-", o.a.state,
+                     o.a.step ? o.a.step : "-");
+            store_operation_release(&o);
         } else {
             buf_addf(&b, "%d: gone\n", k);
         }

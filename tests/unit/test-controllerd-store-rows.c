@@ -31,8 +31,10 @@ teardown(void **state)
 static void
 project__round_trip(void **state)
 {
-    struct api_project in = {
-        .id = UUID("0100"), .name = (char *)"new", .created_at = T0 + 1};
+    struct api_project in = {.id = UUID("0100"),
+                             .name = (char *)"new",
+                             .generation = 1,
+                             .created_at = T0 + 1};
     struct api_project out = {0};
     struct codec_list l = {0};
 
@@ -59,6 +61,7 @@ save_token(const struct store_token *t, void *arg)
         return;
     memcpy(out->hash, t->hash, HASH_LEN);
     out->a.role = t->a.role;
+    out->a.generation = t->a.generation;
     out->a.created_at = t->a.created_at;
     out->a.expires_at = t->a.expires_at;
     out->a.id = xstrdup(t->a.id);
@@ -73,6 +76,7 @@ token__round_trip(void **state)
                                    .name = (char *)"ci",
                                    .role = ROLE_ADMIN,
                                    .project = P1,
+                                   .generation = 1,
                                    .created_at = T0 + 2,
                                    .expires_at = T0 + 3}};
     struct store_token each = {0};
@@ -97,6 +101,7 @@ token__round_trip(void **state)
     struct store_token op = {.a = {.id = UUID("0102"),
                                    .name = (char *)"root",
                                    .role = ROLE_OPERATOR,
+                                   .generation = 1,
                                    .created_at = T0 + 4}};
     assert_int_equal(store_token_insert(DB, &op), 0);
     assert_int_equal(store_token_get(DB, NULL, op.a.id, &out), 0);
@@ -116,6 +121,8 @@ flavor__round_trip(void **state)
                             .memory_bytes = 2,
                             .disk_bytes = 3,
                             .limits = {4, 5, 6, 7, 8, 9},
+                            .price_per_hour = (char *)"0.0125",
+                            .generation = 1,
                             .created_at = T0 + 5},
                       out = {0};
     struct codec_list l = {0};
@@ -144,6 +151,7 @@ image(void)
                               .is_public = true,
                               .cmdline = (char *)"quiet",
                               .parts = {parts, 2},
+                              .generation = 1,
                               .created_at = T0 + 6};
 }
 
@@ -172,6 +180,7 @@ image__round_trip_and_its_parts(void **state)
     in.parts = (struct codec_list){up, 2};
     in.state = IMAGE_ACTIVE;
     in.size_bytes = 32;
+    in.generation = 3; /* one more with each part */
     assert_int_equal(store_image_get(DB, P1, IMG1, &out), 0);
     assert_same(&table_image, &in, &out);
     codec_clear(&table_image, &out);
@@ -184,6 +193,10 @@ image__round_trip_and_its_parts(void **state)
 }
 
 static struct api_fault full_fault = {(char *)"boom", (char *)"it broke"};
+
+static struct codec_label labels[] = {{(char *)"a", (char *)""},
+                                      {(char *)"env", (char *)"prod/x_1"}};
+static char *pair_names[] = {(char *)"laptop", (char *)"ci"};
 
 static struct store_instance
 instance(void)
@@ -201,6 +214,10 @@ instance(void)
               .memory_bytes = 32,
               .disk_bytes = 33,
               .limits = {91, 92, 93, 94, 95, 96},
+              .labels = {labels, 2},
+              .keypairs = {pair_names, 2},
+              .locked = true,
+              .delete_protection = true,
               .restart_policy = RESTART_ALWAYS,
               .restart_count = 38,
               .last_end_reason = (char *)"killed",
@@ -230,6 +247,8 @@ assert_instance(struct db *db, const struct store_instance *in)
     assert_same(&table_instance, &in->a, &out.a);
     assert_int_equal(out.power, in->power);
     assert_int_equal(out.force, in->force);
+    assert_int_equal(out.paused, in->paused);
+    assert_int_equal(out.disk_epoch, in->disk_epoch);
     assert_int_equal(out.ended_run, in->ended_run);
     assert_int_equal(out.seq, in->seq);
     assert_true(streq(out.request_id, in->request_id));
@@ -285,10 +304,27 @@ instance__round_trip_and_update(void **state)
     i.a.operation_id = UUID("0042");
     i.request_id = (char *)"rq-2";
     i.a.started_at = T0 + 9;
+    i.a.locked = !i.a.locked;
+    i.a.delete_protection = !i.a.delete_protection;
+    i.paused = true;
+    i.disk_epoch = 56;
     assert_int_equal(store_instance_update(DB, &i, 0), 0);
     assert_instance(DB, &i);
     assert_int_equal(store_instance_max_seq(DB, &seq), 0);
     assert_int_equal(seq, 53);
+
+    /* Name and shape. */
+    i.a.name = (char *)"web-2";
+    i.a.flavor_id = UUID("0043");
+    i.a.flavor = (char *)"large";
+    i.a.image_id = UUID("0044");
+    i.a.image = (char *)"other";
+    i.a.vcpus = 61;
+    i.a.memory_bytes = 62;
+    i.a.disk_bytes = 63;
+    i.a.limits = (struct api_limits){71, 72, 73, 74, 75, 76};
+    assert_int_equal(store_instance_reshape(DB, &i), 0);
+    assert_instance(DB, &i);
 
     /* And to nothing. */
     i.a.stop_reason = NULL;
@@ -321,11 +357,14 @@ desired__is_the_instance_with_its_image(void **state)
         {PART_DISK, FORMAT_QCOW2, 21, 22, (char *)"bb"}};
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(store_image_insert(DB, &img), 0);
     assert_int_equal(store_image_part_set(DB, IMG1, &up[0]), 0);
     assert_int_equal(store_image_part_set(DB, IMG1, &up[1]), 0);
     i.power = POWER_STOPPED;
+    i.paused = true;
+    i.disk_epoch = 38;
     assert_int_equal(store_instance_insert(DB, &i), 0);
     struct api_desired_image want_image = {
         .id = IMG1, .cmdline = img.cmdline, .parts = {up, 2}};
@@ -337,6 +376,8 @@ desired__is_the_instance_with_its_image(void **state)
         .run = 34,
         .power = POWER_STOPPED,
         .force = true,
+        .paused = true,
+        .disk_epoch = 38,
         .restart_policy = RESTART_ALWAYS,
         .vcpus = 31,
         .memory_bytes = 32,
@@ -345,75 +386,159 @@ desired__is_the_instance_with_its_image(void **state)
         .image = &want_image,
         .request_id = i.request_id,
     };
-    assert_int_equal(store_desired_list(DB, NODE1, 36, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 36, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_same(&table_desired_instance, &want, l.items);
     assert_int_equal(last, 37);
     codec_list_clear(&table_desired_instance, &l);
 
-    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 0);
     assert_int_equal(last, 37);
-    assert_int_equal(store_desired_list(DB, NODE2, 0, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE2, 0, 10, &l, &last, &more), 0);
     assert_int_equal(l.n, 0);
 
     /* What is to be deleted needs no image. */
     i.power = POWER_DELETED;
     i.seq = 38;
     assert_int_equal(store_instance_update(DB, &i, 0), 0);
-    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 37, 10, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_null(((struct api_desired_instance *)l.items)->image);
     codec_list_clear(&table_desired_instance, &l);
 }
 
+/* The sizes of former runs, and what is claimed with them. */
+static int
+save_sum(const char *node, int64_t vcpus, int64_t memory, int64_t disk,
+         void *arg)
+{
+    *(struct store_size *)arg = (struct store_size){1, vcpus, memory, disk};
+    return 0;
+}
+
+static void
+assert_claim(struct db *db, int64_t vcpus, int64_t memory, int64_t disk)
+{
+    struct store_size s = {0};
+
+    assert_int_equal(store_instance_each_claim(db, save_sum, &s), 0);
+    assert_int_equal(s.vcpus, vcpus);
+    assert_int_equal(s.memory_bytes, memory);
+    assert_int_equal(s.disk_bytes, disk);
+}
+
+static void
+sizes__of_former_runs_are_found_and_claimed(void **state)
+{
+    struct store_instance i = instance(); /* 31, 32, 33 */
+    const struct store_size a = {3, 40, 1, 1}, b = {4, 1, 50, 1};
+    struct store_size s;
+
+    assert_int_equal(store_instance_insert(DB, &i), 0);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 1, &s), -ENOENT);
+    assert_int_equal(store_size_max(DB, i.a.id, &s), 0);
+    assert_int_equal(s.run, 0);
+    assert_int_equal(store_size_extend(DB, i.a.id, 9), -ENOENT);
+    assert_claim(DB, 31, 32, 33);
+
+    assert_int_equal(store_size_insert(DB, i.a.id, &a), 0);
+    assert_int_equal(store_size_insert(DB, i.a.id, &b), 0);
+    assert_claim(DB, 40, 50, 33);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 1, &s), 0);
+    assert_int_equal(s.vcpus, 40);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 4, &s), 0);
+    assert_int_equal(s.memory_bytes, 50);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), -ENOENT);
+    assert_int_equal(store_size_extend(DB, i.a.id, 6), 0);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), 0);
+    assert_int_equal(s.memory_bytes, 50);
+
+    assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
+    assert_claim(DB, 31, 50, 33);
+    assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
+    assert_int_equal(store_size_delete(DB, i.a.id, INT64_MAX), 0);
+    assert_claim(DB, 31, 32, 33);
+}
+
+static void
+assert_operation(const struct store_operation *a,
+                 const struct store_operation *b)
+{
+    assert_same(&table_operation, &a->a, &b->a);
+    assert_true(streq(a->node_id, b->node_id));
+    assert_int_equal(a->seq, b->seq);
+    assert_true(streq(a->undo, b->undo));
+    assert_true(streq(a->undone_by, b->undone_by));
+}
+
 static void
 operation__round_trip_and_update(void **state)
 {
-    struct api_operation in = {
-        .id = UUID("0105"),
-        .project_id = P1,
-        .kind = (char *)"instance.create",
-        .resource_type = (char *)"instance",
-        .resource_id = UUID("0104"),
-        .state = OP_CANCELLED,
-        .step = (char *)"placed",
-        .problem = &full_fault,
-        .request_id = (char *)"rq-3",
-        .created_at = T0 + 11,
-        .finished_at = T0 + 12,
+    struct store_operation in = {
+        .a = {.id = UUID("0105"),
+              .project_id = P1,
+              .kind = (char *)"instance.create",
+              .resource_type = (char *)"instance",
+              .resource_id = UUID("0104"),
+              .state = OP_CANCELLED,
+              .step = (char *)"placed",
+              .reason = (char *)"waits",
+              .can_cancel = true,
+              .attempt = 2,
+              .problem = &full_fault,
+              .request_id = (char *)"rq-3",
+              .generation = 3,
+              .updated_at = T0 + 10,
+              .created_at = T0 + 11,
+              .finished_at = T0 + 12},
+        .node_id = NODE1,
+        .seq = 14,
+        .undo = (char *)"{}",
+        .undone_by = UUID("0106"),
     };
     struct api_fault other = {(char *)"bang", (char *)"again"};
-    struct api_operation out = {0};
+    struct store_operation out = {0};
     struct codec_list l = {0};
 
     assert_int_equal(store_operation_insert(DB, &in), 0);
-    assert_int_equal(store_operation_get(DB, P1, in.id, &out), 0);
-    assert_same(&table_operation, &in, &out);
-    codec_clear(&table_operation, &out);
+    assert_int_equal(store_operation_get(DB, P1, in.a.id, &out), 0);
+    assert_operation(&in, &out);
+    store_operation_release(&out);
     assert_int_equal(store_operation_list(DB, NULL, "", 10, &l), 0);
     assert_int_equal(l.n, 1);
-    assert_same(&table_operation, &in, l.items);
-    codec_list_clear(&table_operation, &l);
-    assert_int_equal(store_operation_get(DB, P2, in.id, &out), -ENOENT);
+    assert_operation(&in, l.items);
+    store_operations_clear(&l);
+    assert_int_equal(store_operation_get(DB, P2, in.a.id, &out), -ENOENT);
 
-    in.state = OP_FAILED;
-    in.step = (char *)"failed";
-    in.problem = &other;
-    in.finished_at = T0 + 13;
+    in.a.state = OP_FAILED;
+    in.a.step = (char *)"failed";
+    in.a.problem = &other;
+    in.a.finished_at = T0 + 13;
+    in.a.reason = NULL;
+    in.a.can_cancel = false;
+    in.a.attempt = 4;
+    in.a.generation = 5;
+    in.a.updated_at = T0 + 14;
+    in.seq = 15;
+    in.undo = (char *)"{ }";
+    in.undone_by = NULL;
     assert_int_equal(store_operation_update(DB, &in), 0);
-    assert_int_equal(store_operation_get(DB, NULL, in.id, &out), 0);
-    assert_same(&table_operation, &in, &out);
-    codec_clear(&table_operation, &out);
+    assert_int_equal(store_operation_get(DB, NULL, in.a.id, &out), 0);
+    assert_operation(&in, &out);
+    store_operation_release(&out);
 
-    in.state = OP_RUNNING;
-    in.step = NULL;
-    in.problem = NULL;
-    in.finished_at = 0;
+    in.a.state = OP_RUNNING;
+    in.a.step = NULL;
+    in.a.problem = NULL;
+    in.a.finished_at = 0;
     assert_int_equal(store_operation_update(DB, &in), 0);
-    assert_int_equal(store_operation_get(DB, NULL, in.id, &out), 0);
-    assert_same(&table_operation, &in, &out);
-    codec_clear(&table_operation, &out);
+    assert_int_equal(store_operation_get(DB, NULL, in.a.id, &out), 0);
+    assert_operation(&in, &out);
+    store_operation_release(&out);
 }
 
 static void
@@ -454,6 +579,7 @@ node__round_trip_and_update(void **state)
               .traits = {traits, 2},
               .quarantined = {strays, 1},
               .last_seen_at = T0 + 14,
+              .generation = 1,
               .created_at = T0 + 15},
         .fingerprint = (char *)"f1",
         .observed_seq = 64,
@@ -474,6 +600,7 @@ node__round_trip_and_update(void **state)
     n.a.last_seen_at = T0 + 16;
     n.fingerprint = (char *)"f2";
     n.observed_seq = 74;
+    n.a.generation = 75;
     assert_int_equal(store_node_update(DB, &n), 0);
     assert_node(DB, &n);
     n.a.traits = n.a.quarantined = (struct codec_list){0};
@@ -592,6 +719,7 @@ main(void)
         T(image__round_trip_and_its_parts),
         T(instance__round_trip_and_update),
         T(desired__is_the_instance_with_its_image),
+        T(sizes__of_former_runs_are_found_and_claimed),
         T(operation__round_trip_and_update),
         T(node__round_trip_and_update),
         T(join_token__round_trip_and_use),

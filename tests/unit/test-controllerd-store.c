@@ -93,6 +93,7 @@ schema__upgrade_tells_the_restart_policy(void **state)
     struct store_instance i = {0};
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(db_open(path, 0, &db, &e), 0);
     assert_int_equal(db_migrate(db, controller_migrations, 1, &e), 0);
@@ -113,7 +114,8 @@ schema__upgrade_tells_the_restart_policy(void **state)
     db_closep(&db);
     if (store_open(path, true, &db, &e) < 0)
         fail_msg("%s", e.message);
-    assert_int_equal(store_desired_list(db, NODE_TEXT, 9, 10, &l, &last), 0);
+    assert_int_equal(store_desired_list(db, NODE_TEXT, 9, 10, &l, &last, &more),
+                     0);
     const struct api_desired_instance *d = l.items;
     assert_int_equal(l.n, 2);
     assert_string_equal(d[0].id, I_TEXT "1");
@@ -402,28 +404,44 @@ page__of_operations_is_newest_first(void **state)
 
     for (int i = 1; i <= 5; i++) {
         snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-%012d", i);
-        struct api_operation o = {.id = id,
-                                  .project_id = i == 3 ? P2 : P1,
-                                  .kind = (char *)"k",
-                                  .resource_type = (char *)"t",
-                                  .resource_id = P1,
-                                  .created_at = T0};
+        struct store_operation o = {
+            .a = {.id = id,
+                  .project_id = i == 3 ? P2 : P1,
+                  .kind = (char *)"k",
+                  .resource_type = (char *)"t",
+                  .resource_id = P1,
+                  .state = i % 2 ? OP_RUNNING : OP_FAILED,
+                  .created_at = T0}};
         assert_int_equal(store_operation_insert(DB, &o), 0);
     }
     assert_int_equal(store_operation_list(DB, P1, "", 2, &l), 0);
     assert_int_equal(l.n, 2);
-    assert_string_equal(((struct api_operation *)l.items)[0].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
                         "000000000005");
-    assert_string_equal(((struct api_operation *)l.items)[1].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[1].a.id + 24,
                         "000000000004");
-    codec_list_clear(&table_operation, &l);
+    store_operations_clear(&l);
     assert_int_equal(store_operation_list(
                          DB, P1, "0197b3a0-0000-7000-8000-000000000004", 9, &l),
                      0);
     assert_int_equal(l.n, 2);
-    assert_string_equal(((struct api_operation *)l.items)[0].id + 24,
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
                         "000000000002");
-    codec_list_clear(&table_operation, &l);
+    store_operations_clear(&l);
+
+    /* Those that run alone, of one project or of all. */
+    assert_int_equal(store_operation_list_running(DB, NULL, "", 2, &l), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(((struct store_operation *)l.items)[1].a.id + 24,
+                        "000000000003");
+    store_operations_clear(&l);
+    assert_int_equal(store_operation_list_running(
+                         DB, P1, "0197b3a0-0000-7000-8000-000000000005", 9, &l),
+                     0);
+    assert_int_equal(l.n, 1);
+    assert_string_equal(((struct store_operation *)l.items)[0].a.id + 24,
+                        "000000000001");
+    store_operations_clear(&l);
 }
 
 static void
@@ -431,19 +449,21 @@ desired__is_in_order_of_change(void **state)
 {
     struct codec_list l = {0};
     int64_t last = 0;
+    bool more;
 
     assert_int_equal(add_instance(DB, UUID("0110"), P1, "a", NODE1, 9), 0);
     assert_int_equal(add_instance(DB, UUID("0111"), P1, "b", NODE1, 4), 0);
     assert_int_equal(add_instance(DB, UUID("0112"), P1, "c", NODE2, 5), 0);
     assert_int_equal(add_instance(DB, UUID("0113"), P2, "d", NODE1, 6), 0);
-    assert_int_equal(store_desired_list(DB, NODE1, 0, 2, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, 0, 2, &l, &last, &more), 0);
     const struct api_desired_instance *d = l.items;
     assert_int_equal(l.n, 2);
     assert_int_equal(d[0].seq, 4);
     assert_int_equal(d[1].seq, 6);
     assert_int_equal(last, 6);
     codec_list_clear(&table_desired_instance, &l);
-    assert_int_equal(store_desired_list(DB, NODE1, last, 2, &l, &last), 0);
+    assert_int_equal(store_desired_list(DB, NODE1, last, 2, &l, &last, &more),
+                     0);
     assert_int_equal(l.n, 1);
     assert_int_equal(last, 9);
     codec_list_clear(&table_desired_instance, &l);

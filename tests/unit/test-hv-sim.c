@@ -239,7 +239,8 @@ life__start_pause_stop_forget(void **state)
     assert_int_equal(vm.end, HV_END_NONE);
     assert_true(llabs(clock_now_us() - vm.started_us) < WAIT_US);
     assert_int_equal(fs_read(log, 1000, &b, NULL), 0);
-    assert_string_equal(buf_str(&b), "virga-sim: sim-test ready, run 7\r\n");
+    assert_string_equal(
+        buf_str(&b), "virga-sim: sim-test ready, run 7, 2 vCPUs, 256 MiB\r\n");
     assert_int_equal(hv_host(hv, &host, NULL), 0);
     assert_int_equal(host.cpus, 4);
     assert_int_equal(host.disk_bytes, 10 << 20);

@@ -334,8 +334,8 @@ oracle_node_make(struct oracle_node *n, unsigned number, uint64_t *rnd)
 }
 
 static void
-oracle_check(const struct oracle_node *nodes, size_t n, const struct sched *s,
-             const struct sched *reversed, const struct sched_request *rq)
+oracle_check(const struct oracle_node *nodes, size_t n, struct sched *s,
+             struct sched *reversed, const struct sched_request *rq)
 {
     struct sched_explain x _cleanup_(sched_explain_release) = {0};
     long double best = -1, chosen_score = -1;

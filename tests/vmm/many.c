@@ -208,13 +208,25 @@ open_driver(struct many *m, const char *slice)
         die("cannot open the driver", &e);
 }
 
-/* All are there, run, and are known as ours. With `adopt`: those that are
- * there are all. */
+/* A start that the driver's death cut short may be known as a VM that has
+ * ended; it was never said to run. */
+static void
+forget(struct many *m, const char *id)
+{
+    struct err e _cleanup_(err_release) = {0};
+
+    if (hv_forget(m->hv, id, &e) < 0)
+        die("cannot forget one that was cut short", &e);
+}
+
+/* All are there, run, and are known as ours. With `adopt`: those that run are
+ * all. */
 static void
 look(struct many *m, bool adopt)
 {
     struct err e _cleanup_(err_release) = {0};
     struct hv_vm *all _cleanup_(freep) = NULL;
+    unsigned up = 0;
     size_t n;
 
     if (hv_list(m->hv, &all, &n, &e) < 0)
@@ -223,15 +235,19 @@ look(struct many *m, bool adopt)
         fprintf(stderr, "many: %zu VMs, not %u\n", n, m->n);
         exit(1);
     }
-    m->n = (unsigned)n;
     for (size_t i = 0; i < n; i++) {
+        if (adopt && all[i].state == HV_STOPPED) {
+            forget(m, all[i].id);
+            continue;
+        }
         if (all[i].state != HV_RUNNING || !all[i].ours || all[i].run != 1) {
             fprintf(stderr, "many: VM %s does not run: %s\n", all[i].id,
                     hv_end_name(all[i].end));
             exit(1);
         }
-        snprintf(m->ids[i], ID_SIZE, "%s", all[i].id);
+        snprintf(m->ids[up++], ID_SIZE, "%s", all[i].id);
     }
+    m->n = up;
 }
 
 static void

@@ -1,0 +1,1 @@
+console.log('1..0 # SKIP not yet');

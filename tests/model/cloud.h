@@ -1,0 +1,251 @@
+/* tests/model/cloud.h - what the test knows of the cloud, by itself.
+ * Role:      tenants, their instances and tokens, simulated nodes with agents
+ *            and VMs, and what must be billed: the model that the controller
+ *            is held to. It learns from replies and from its own nodes, never
+ *            from the controller's code or rows.
+ * Ownership: struct cloud is plain data without pointers, so that it can live
+ *            in memory shared between processes: a controller may die and the
+ *            cloud goes on in the next process. struct ctx is one controller's
+ *            life.
+ * Threads:   one.
+ * Errors:    cloud_fail() ends the process with the trace. */
+#ifndef TESTS_MODEL_CLOUD_H
+#define TESTS_MODEL_CLOUD_H
+
+#include "tests/model/rig.h"
+
+enum {
+    C_PROJECTS = 3,
+    C_NODES = 3,
+    C_INSTS = 96,
+    C_ACTORS = 40,
+    C_RUNS = 1024,
+    C_OBS = 200,
+    C_MEMOS = 16,
+    C_FLIGHTS = 8,
+    C_FLAVORS = 3,
+    C_KEYPAIRS = 12,
+    C_TRACE = 600,
+};
+
+/* ---- nodes ---- */
+
+enum sim_phase {
+    SIM_NEW,
+    SIM_STARTING,
+    SIM_STARTED,
+    SIM_ENDED,
+    SIM_FAILED,
+    SIM_DELETED,
+    SIM_WAITING,
+};
+
+enum sim_end { END_NONE, END_ASKED, END_GUEST, END_CRASHED, END_KILLED };
+
+struct sim_vm {
+    char id[ID_SIZE];
+    /* The wish, as it came last. */
+    int64_t want_seq, want_run;
+    int power, restart;
+    bool force, want_paused;
+    int64_t epoch, vcpus, memory_bytes, disk_bytes;
+    /* What the agent has on record. */
+    enum sim_phase phase;
+    int64_t run, told_seq, restarts, restart_at, started_us, deleted_seq;
+    /* The VM itself, and its disk. */
+    bool runs, paused;
+    enum sim_end end; /* of run vm_run, not yet told */
+    int64_t vm_run, vm_started, vm_ended, seen_us;
+    bool disk;
+    int64_t disk_epoch;
+    int truth; /* index in runs[] of what runs */
+};
+
+struct sim_obs {
+    int64_t seq, run, at_us;
+    char instance[ID_SIZE];
+    int state;
+    char reason[12];
+    bool restart, problem;
+    bool inexact; /* the agent itself does not know the moment */
+    /* By the report whose fate is not known: when it would count from. */
+    int64_t flight_at;
+};
+
+struct sim_node {
+    char id[ID_SIZE], fingerprint[HASH_HEX_SIZE];
+    bool up;     /* the agent runs */
+    bool hosted; /* and has told what it has */
+    bool removed;
+    int64_t since, next_seq;
+    int64_t applied; /* the controller has applied all up to here */
+    struct sim_vm vms[C_INSTS];
+    size_t n_vms;
+    struct sim_obs obs[C_OBS]; /* not acknowledged yet, in order */
+    size_t n_obs;
+};
+
+/* A report that the network keeps for a while. */
+struct flight {
+    bool used;
+    int node;
+    int64_t sent_us;
+    struct sim_obs obs[32];
+    size_t n;
+    char body[8192];
+};
+
+/* ---- what is billed ---- */
+
+struct truth {
+    char instance[ID_SIZE];
+    int64_t run;
+    int64_t began, ended;     /* of the simulated VM */
+    int64_t start_us, end_us; /* as the row must have it; 0 none */
+    bool inexact;             /* told late or not known */
+    int64_t vcpus, memory_bytes;
+};
+
+/* ---- tenants ---- */
+
+enum minst_wish { WISH_NONE, WISH_STOP, WISH_DELETE };
+
+struct minst {
+    char id[ID_SIZE], name[64];
+    int project;
+    enum minst_wish wish; /* the last that was acknowledged and stands */
+    bool gone;            /* seen deleted */
+    int restart_policy;   /* as acknowledged last; -1 not known */
+    int label;            /* likewise */
+    char operation[ID_SIZE];
+    int64_t created_us, ended_run, last_run;
+};
+
+struct actor {
+    char text[TOKEN_TEXT_SIZE], id[ID_SIZE], name[64];
+    int project; /* -1: operator */
+    enum api_role role;
+    bool revoked, extra;
+};
+
+struct memo {
+    bool used;
+    int actor;
+    char key[40], path[300], body[700];
+    int status; /* 0: the client never heard */
+    char reply[3000];
+};
+
+struct mkeypair {
+    char id[ID_SIZE], name[64];
+    int project;
+    bool gone;
+};
+
+struct cloud {
+    uint64_t seed, rng;
+    int64_t now_us;
+    int steps, step;
+    char dir[200];
+    bool chaos; /* guests and networks misbehave; off while it settles */
+    char project[C_PROJECTS + 1][ID_SIZE]; /* the last: default */
+    struct actor actors[C_ACTORS];
+    size_t n_actors;
+    struct minst insts[C_INSTS];
+    size_t n_insts;
+    struct mkeypair keypairs[C_KEYPAIRS];
+    size_t n_keypairs;
+    struct sim_node nodes[C_NODES];
+    struct flight flights[C_FLIGHTS];
+    struct truth runs[C_RUNS];
+    size_t n_runs;
+    struct memo memos[C_MEMOS];
+    int64_t n_keys, n_names;
+    /* Counted for the summary. */
+    int64_t calls, refused, replays, reports, restarts, checks, vm_starts;
+    bool crashed; /* by the test's own doing: not every reply was heard */
+    size_t n_trace;
+    char trace[C_TRACE][200];
+};
+
+/* One controller's life. */
+struct ctx {
+    struct cloud *c;
+    struct rig rig;
+    struct rig_call *poll[C_NODES]; /* held */
+    sqlite3_stmt *statements[96];   /* of check.c */
+    size_t n_statements;
+    bool verbose;
+    bool faults; /* storage fails: 500 and 507 are honest answers */
+};
+
+extern const char *const cloud_flavors[C_FLAVORS];
+
+uint64_t cloud_random(struct cloud *c);
+static inline int
+cloud_pick(struct cloud *c, int n)
+{
+    return (int)(cloud_random(c) % (uint64_t)n);
+}
+static inline bool
+cloud_chance(struct cloud *c, int of)
+{
+    return cloud_pick(c, of) == 0;
+}
+
+void cloud_trace(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
+/* Prints how to repeat it and ends the process. */
+_Noreturn void cloud_fail(struct ctx *x, const char *fmt, ...) _printf_(2, 3);
+/* What main() says to repeat a run. */
+extern const char *cloud_repeat;
+
+/* ---- building a cloud to start from (template.c) ---- */
+
+/* Through the API: flavors, projects, tokens, an image, joined nodes. Leaves
+ * c->dir/controller.db closed and complete. */
+void cloud_build(struct cloud *c);
+/* Its database as bytes, to begin each run with. */
+struct template
+{
+    struct cloud *cloud;
+    struct buf db;
+};
+void template_make(struct template *t, const char *dir);
+void template_copy(const struct template *t, struct cloud *c, const char *dir);
+
+/* ---- agents (agents.c) ---- */
+
+/* One step of a random node: poll, act, report, die, return. */
+void agents_step(struct ctx *x);
+/* As far as they get when nothing goes wrong any more; true if anything
+ * happened. */
+bool agents_settle(struct ctx *x);
+/* A guest does something of its own. */
+void agents_guest(struct ctx *x);
+/* The controller is new: what was under way is settled by its rows. */
+void agents_reopened(struct ctx *x);
+void agents_closing(struct ctx *x);
+/* A report's fate: applied as a whole or not at all. */
+void agents_applied(struct ctx *x, int node, const struct sim_obs *obs,
+                    size_t n, int64_t sent_us);
+
+/* ---- tenants (tenants.c) ---- */
+
+/* One call, or a group of them that the writer finds together. */
+void tenants_step(struct ctx *x);
+struct minst *tenants_find(struct cloud *c, const char *id);
+
+/* ---- what must hold (check.c) ---- */
+
+/* Cheap, after each step. */
+void check_step(struct ctx *x);
+/* After all has settled. */
+void check_final(struct ctx *x);
+/* Rows alone: after a reopen. */
+void check_rows(struct ctx *x);
+/* A number for all rows but those that every request writes. */
+uint64_t check_digest(struct ctx *x);
+/* One number from the rows; -1 when there is none. */
+int64_t check_int(struct ctx *x, const char *sql, const char *a, const char *b);
+
+#endif
