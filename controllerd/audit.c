@@ -66,38 +66,6 @@ or_null(const char *s)
     return s && *s ? (char *)s : NULL;
 }
 
-/* What the handler did not name: the new object of a 201, or the one that the
- * path names by its id. The path says of what kind it is. */
-static void
-guess_resource(struct call *c, char type[48], char id[ID_SIZE])
-{
-    const char *p = c->m.route->path ? c->m.route->path : "";
-    const char *location = c->rq->status == 201 && c->rq->headers.len
-                               ? strstr(buf_str(&c->rq->headers), "Location: ")
-                               : NULL;
-    size_t n;
-
-    if (strncmp(p, "/v1/", 4) != 0)
-        return;
-    n = strcspn(p + 4, "/");
-    snprintf(type, 48, "%.*s", (int)MIN(n, (size_t)47), p + 4);
-    n = strlen(type);
-    if (n && type[n - 1] == 's')
-        type[n - 1] = '\0';
-    if (id_valid(c->m.params[0]))
-        memcpy(id, c->m.params[0], ID_SIZE);
-    if (!location)
-        return;
-    n = strcspn(location, "\n");
-    if (n > ID_LEN) {
-        char last[ID_SIZE] = "";
-
-        memcpy(last, location + n - ID_LEN, ID_LEN);
-        if (id_valid(last))
-            memcpy(id, last, ID_SIZE);
-    }
-}
-
 /* The parts that live as long as the call, borrowed from it. */
 struct view {
     struct api_audit a;
@@ -143,13 +111,10 @@ look(struct call *c, struct view *v)
 
     *v = (struct view){0};
     audit_path(c->rq->path, v->path);
-    if (t->kind[0]) {
-        snprintf(v->type, sizeof(v->type), "%.*s", (int)strcspn(t->kind, "."),
-                 t->kind);
-        snprintf(v->id, sizeof(v->id), "%s", t->id);
-    } else {
-        guess_resource(c, v->type, v->id);
-    }
+    snprintf(v->type, sizeof(v->type), "%.*s", (int)strcspn(t->kind, "."),
+             t->kind);
+    if (id_valid(t->id))
+        memcpy(v->id, t->id, ID_SIZE);
     v->a = (struct api_audit){
         .at = clock_now_us(),
         .project_id =

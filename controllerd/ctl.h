@@ -85,7 +85,8 @@ struct rate_state {
 
 /* What a write made or changed; see call_touched() in events.h. */
 struct touched {
-    char kind[48], id[ID_SIZE], name[64], project_id[ID_SIZE];
+    char kind[48], id[ID_SIZE], name[64], project_id[64];
+    bool derived; /* kind is the type alone: the verb is yet to come */
 };
 
 struct call;

@@ -58,11 +58,14 @@ int events_wait(struct call *c, const struct event_filter *f, int64_t after);
 /* A node's state changed: written as an event of its own. */
 void events_node(struct ctl *ctl, const char *node_id, const char *kind);
 
-/* What a write made or changed: kind is "token.created"; one without '.'
- * names the resource for the audit log alone. Inside write(). */
+/* What a write made or changed, where neither its reply nor its path says so:
+ * kind is "token.created"; one without '.' names the resource for the audit
+ * log alone. Inside write(). */
 void call_touched(struct call *c, const char *kind, const char *id,
                   const char *name, const char *project_id);
-/* Stores that event; of the dispatcher. */
+/* The object of a reply, from which the event of a write is made. */
+void call_replies(struct call *c, const struct codec_table *t, const void *obj);
+/* Stores the event of a write; of the dispatcher. */
 int events_of_call(struct call *c, struct db *db) _must_check_;
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 #include "controllerd/webhooks.h"
 
 static char *
@@ -108,6 +109,7 @@ h_project_delete(struct call *c, struct db *db)
             store_error(c, db, r);
     }
     if (r == 0) {
+        call_touched(c, "project.deleted", p.id, p.name, p.id);
         c->work = TAKE_PTR(p.id);
         c->work_free = free;
         reply_empty(c);
@@ -243,6 +245,7 @@ h_token_delete(struct call *c, struct db *db)
         codec_clear(&table_token, &t);
         return r;
     }
+    call_touched(c, "token.deleted", t.id, t.name, t.project);
     c->work = TAKE_PTR(t.id);
     c->work_free = free;
     codec_clear(&table_token, &t);
@@ -333,6 +336,7 @@ h_flavor_delete(struct call *c, struct db *db)
     int r = get_flavor(c, db, &f);
 
     if (r == 0) {
+        call_touched(c, "flavor.deleted", f.id, f.name, NULL);
         r = store_flavor_delete(db, f.id);
         if (r < 0)
             store_error(c, db, r);

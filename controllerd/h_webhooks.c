@@ -248,7 +248,7 @@ h_dead_letter_delete(struct call *c, struct db *db)
             store_error(c, db, r);
     }
     if (r == 0) {
-        call_touched(c, "dead-letter", c->m.params[1], NULL, w.project_id);
+        call_touched(c, "dead_letter", c->m.params[1], NULL, w.project_id);
         reply_empty(c);
     }
     codec_clear(&table_webhook, &w);

@@ -487,6 +487,81 @@ def flood_of_refusals_is_capped():
     expect(logged <= 200 * (took + 2), True, "%d in %.1f s" % (logged, took))
 
 
+def everything_is_told():
+    """Whatever is made, changed or deleted is an event and an entry that say
+    what it was; nobody but admins hears of credentials."""
+    last = events()[-1]["seq"]
+    pid = cloud.must(201, "POST", "/v1/projects", {"name": "told"})["id"]
+    tid = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "t", "role": "reader", "project": "told"})
+    uid = cloud.must(201, "POST", "/v1/users", {
+        "name": "ada", "password": "correct horse battery",
+        "project": "told", "role": "admin"})["id"]
+    login = cloud.must(201, "POST", "/v1/login", {
+        "user": "ada", "password": "correct horse battery"}, token=None)
+    cloud.must(200, "PATCH", "/v1/users/ada", {"disabled": False})
+    cloud.must(200, "PUT", "/v1/projects/told/members/ada",
+               {"role": "admin"})
+    mine = {(e["kind"], e.get("resource_id")) for e in events(
+        "&since=%d" % last, login["token"])}
+    heard = {e["kind"] for e in events("&since=%d" % last, tid["token"])}
+    cloud.must(204, "POST", "/v1/logout", token=login["token"])
+    cloud.must(204, "DELETE", "/v1/projects/told/members/ada")
+    cloud.must(204, "DELETE", "/v1/users/ada")
+    cloud.must(204, "DELETE", "/v1/tokens/" + tid["id"])
+    cloud.must(204, "DELETE", "/v1/projects/told")
+    fid = cloud.flavor("told")
+    cloud.must(204, "DELETE", "/v1/flavors/told")
+    iid = cloud.image("told", {"kernel": tiny_kernel()})
+    cloud.must(204, "DELETE", "/v1/images/told")
+    cloud.must(200, "POST", "/v1/nodes/n1/cordon")
+    cloud.must(200, "POST", "/v1/nodes/n1/uncordon")
+    got = {(e["kind"], e.get("resource_id")) for e in events(
+        "&since=%d" % last)}
+    nid = cloud.must(200, "GET", "/v1/nodes/n1")["id"]
+    sid = login["id"]
+    want = {("project.created", pid), ("project.deleted", pid),
+            ("token.created", tid["id"]), ("token.deleted", tid["id"]),
+            ("user.created", uid), ("user.changed", uid),
+            ("user.deleted", uid), ("session.created", sid),
+            ("session.deleted", sid), ("member.changed", uid),
+            ("member.deleted", uid), ("flavor.created", fid),
+            ("flavor.deleted", fid), ("image.created", iid),
+            ("image.changed", iid), ("image.deleted", iid),
+            ("node.changed", nid)}
+    expect(got & want, want)
+    expect(got - want, set(), "more")
+    expect(("token.created", tid["id"]) in mine, True, mine)
+    expect({k.split(".")[0] for k in heard} & {
+        "token", "user", "session", "member", "project"}, set())
+    logged = [e for e in audit() if e["seq"] > 0]
+    for e in logged:
+        if e["status"] < 300 and not e.get("resource_id"):
+            raise AssertionError("of what? %r" % e)
+    kinds = {e["resource_type"] for e in logged if e["status"] < 300}
+    expect(kinds, {"project", "token", "user", "session", "member", "flavor",
+                   "image", "instance", "webhook", "dead_letter", "node",
+                   "join_token"})
+
+
+def failed_logins_are_logged():
+    cloud.must(201, "POST", "/v1/users", {
+        "name": "bob", "password": "correct horse battery",
+        "project": "alpha", "role": "reader"})
+    for user, rid in ("bob", "in-1"), ("hunter2-typed-here", "in-2"):
+        r = cloud.call("POST", "/v1/login", {"user": user, "password": "x" *
+                                             12}, token=None,
+                       headers={"X-Request-Id": rid})
+        expect(r.status, 401)
+    e = entry(request_id="in-1")
+    expect((e["actor_type"], e["actor"], e["status"], e["code"]),
+           ("user", "bob", 401, "bad_credentials"))
+    expect(entry(request_id="in-2").get("actor"), None)
+
+
+case("everything that is made or changed is told, to whom it may be",
+     everything_is_told)
+case("failed logins are in the audit log", failed_logins_are_logged)
 case("changes are in the audit log", changes_are_logged)
 case("refusals are in the audit log", refusals_are_logged)
 case("a project's admin sees its own entries", audit_is_apart)
