@@ -192,6 +192,11 @@ int cmd_image_create(struct cli *c);
 int cmd_console(struct cli *c);
 int cmd_log(struct cli *c);
 int cmd_usage(struct cli *c);
+int cmd_events(struct cli *c);
+int cmd_webhook_create(struct cli *c);
+int cmd_webhook_switch(struct cli *c);
+int cmd_dead_letters(struct cli *c);
+int cmd_audit_list(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_complete(struct cli *c);
 

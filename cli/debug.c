@@ -30,18 +30,24 @@ secret_at(const char *p, const char *end, const char *token)
     return 0;
 }
 
-/* The length of `"token":"` with any blanks, when it begins at p; else 0. */
+/* The length of `"token":"` or `"secret":"` with any blanks, when one begins at
+ * p; else 0. */
 static size_t
 secret_key_at(const char *p, const char *end)
 {
-    static const char key[] = "\"token\"";
-    const char *q = p + sizeof(key) - 1;
+    static const char *const keys[] = {"\"token\"", "\"secret\""};
 
-    if ((size_t)(end - p) < sizeof(key) || memcmp(p, key, sizeof(key) - 1))
-        return 0;
-    while (q < end && (*q == ' ' || *q == ':'))
-        q++;
-    return q < end && *q == '"' ? (size_t)(q + 1 - p) : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        size_t n = strlen(keys[i]);
+        const char *q = p + n;
+
+        if ((size_t)(end - p) <= n || memcmp(p, keys[i], n) != 0)
+            continue;
+        while (q < end && (*q == ' ' || *q == ':'))
+            q++;
+        return q < end && *q == '"' ? (size_t)(q + 1 - p) : 0;
+    }
+    return 0;
 }
 
 void

@@ -140,7 +140,8 @@ struct call {
     int64_t deadline_us; /* monotonic; 0 until the first wait */
     struct wait_link by_key, by_time;
     uint64_t wait_key;
-    int phase; /* the handler's own */
+    int phase;     /* the handler's own */
+    int64_t since; /* of events, while it waits for some */
     /* The handler's own between its functions; freed with the call. */
     void *work;
     void (*work_free)(void *work);

@@ -11,3 +11,19 @@ libcontrollerd_a_SOURCES += \
 	controllerd/webhooks-private.h \
 	controllerd/store/store_event.c controllerd/store/store_event.h \
 	controllerd/store/store_webhook.c controllerd/store/store_webhook.h
+
+unit_tests += tests/unit/test-controllerd-rate
+tests_unit_test_controllerd_rate_SOURCES = tests/unit/test-controllerd-rate.c
+tests_unit_test_controllerd_rate_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-controllerd-webhook-msg
+tests_unit_test_controllerd_webhook_msg_SOURCES = \
+	tests/unit/test-controllerd-webhook-msg.c
+tests_unit_test_controllerd_webhook_msg_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-controllerd-event-rows
+tests_unit_test_controllerd_event_rows_SOURCES = \
+	tests/unit/test-controllerd-event-rows.c tests/unit/store-fixture.h
+tests_unit_test_controllerd_event_rows_LDADD = $(CTL_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-controllerd-events
+tests_unit_test_controllerd_events_SOURCES = \
+	tests/unit/test-controllerd-events.c tests/unit/store-fixture.h
+tests_unit_test_controllerd_events_LDADD = $(CTL_LIBS) $(UNIT_LIBS)

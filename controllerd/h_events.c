@@ -76,7 +76,7 @@ stream(struct call *c, struct db *db, const struct event_filter *f)
     /* A browser that connects again has both: the header is the later one. */
     if (last_id && *last_id)
         r = parse_seq(c, "Last-Event-ID", last_id, &from);
-    else if (since)
+    else if (since && !streq(since, "latest"))
         r = parse_seq(c, "?since", since, &from);
     if (r < 0)
         return r;
@@ -149,6 +149,7 @@ reply(struct call *c, const struct page *p)
     if (p->more)
         buf_addf(out, ",\"next_page_token\":\"%lld\"", (long long)p->cursor);
     buf_adds(out, "}\n");
+    http_add_header(c->rq, "Virga-Event-Seq", "%lld", (long long)p->cursor);
     c->rq->status = 200;
 }
 
@@ -161,6 +162,16 @@ page_start(struct call *c, struct db *db, int64_t *ret)
     int r = 0;
 
     *ret = 0;
+    if (since && streq(since, "latest") && !token) {
+        /* The same place when it is asked again after a wait. */
+        if (!c->phase) {
+            r = store_event_bounds(db, &oldest, &newest);
+            c->since = newest;
+            c->phase = 1;
+        }
+        *ret = c->since;
+        return r < 0 ? store_error(c, db, r) : 0;
+    }
     if (token && *token)
         r = parse_seq(c, "?page_token", token, ret);
     else if (since)

@@ -456,6 +456,25 @@ def audit_is_apart():
     expect(cloud.call("GET", "/v1/audit", token=a["member"]).status, 403)
 
 
+def audit_is_filtered():
+    every = audit()
+    for query, want in (
+            ("method=DELETE", lambda e: e["method"] == "DELETE"),
+            ("status!=404,method=DELETE", lambda e: e["status"] != 404 and
+             e["method"] == "DELETE"),
+            ("actor=admin,status=403", lambda e: e.get("actor") == "admin" and
+             e["status"] == 403),
+            ("request_id=log-1", lambda e: e.get("request_id") == "log-1")):
+        got = [e["seq"] for e in audit("&filter=" + query)]
+        expect([s for s in got if s <= every[0]["seq"]],
+               [e["seq"] for e in every if want(e)], query)
+    got = audit("&path=/v1/tokens")
+    expect({e["path"][:10] for e in got}, {"/v1/tokens"})
+    expect(cloud.call("GET", "/v1/audit?filter=nonsense=1").status, 400)
+    expect(cloud.call("GET", "/v1/audit?page_token=" +
+                      project["alpha"]).status, 400)
+
+
 def no_secret_is_logged():
     t = cloud.must(201, "POST", "/v1/tokens", {
         "name": "sec", "role": "reader", "project": "alpha"})["token"]
@@ -565,6 +584,7 @@ case("failed logins are in the audit log", failed_logins_are_logged)
 case("changes are in the audit log", changes_are_logged)
 case("refusals are in the audit log", refusals_are_logged)
 case("a project's admin sees its own entries", audit_is_apart)
+case("the audit log is filtered", audit_is_filtered)
 case("no secret is in the audit log", no_secret_is_logged)
 case("a flood of refusals is capped, and what is left out is counted",
      flood_of_refusals_is_capped)
