@@ -7,7 +7,7 @@
 . "$(dirname "$0")/testhost.sh"
 
 testhost_memory=1536
-testhost_seconds=1500
+testhost_seconds=900
 testhost_modules virtio_console vsock vmw_vsock_virtio_transport_common \
     vmw_vsock_virtio_transport
 tap_ok "the test host is made" testhost_make \
@@ -17,7 +17,15 @@ tap_ok "the test host is made" testhost_make \
     tap_done
     exit
 }
-tap_ok "the test host runs to its end" testhost_run
+# QEMU's emulation of nested paging is not without faults where a guest has
+# several processors: one that stood still is begun once more, and that is said.
+runs_to_its_end() {
+    testhost_run && ! saw 'case smp: no "' && return
+    echo "the guest with four processors stood still: $(grep ' no "' "$T/all")"
+    testhost_run
+}
+tap_ok "the test host runs to its end" runs_to_its_end
+tap_diag "$(cat "$T/tap_ok.log")"
 tap_ok "what happens there happens to its end" saw "host: done"
 
 # flag NAME: whether the guest's processor says that it has it.
@@ -45,7 +53,7 @@ done
 for name in avx avx2 fma bmi1 aes xsave sha_ni rdrand smep svm rdtscp; do
     tap_ok "x86-64-v2 has no $name, though the host does" no_flag "$name"
 done
-tap_ok "four processors are up" saw "case cpu: cpus=4"
+tap_ok "four processors are up" saw "case smp: cpus=4"
 tap_ok "the clock is the hypervisor's or the counter" saw "case cpu: clock="
 no_old_clock() {
     grep -q '^cpu| clocks=' "$T/all" &&
