@@ -3,7 +3,7 @@
  * of the log. */
 #include <config.h>
 
-#include "store-fixture.h"
+#include "tests/unit/store-fixture.h"
 
 #include "common/clock.h"
 #include "controllerd/store/store_event.h"

@@ -3,7 +3,7 @@
  * memory, ended by revocation and by the controller's stop. */
 #include <config.h>
 
-#include "store-fixture.h"
+#include "tests/unit/store-fixture.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
