@@ -163,6 +163,8 @@ h_webhook_change(struct call *c, struct db *db)
     struct api_webhook w = {0};
     int r = get(c, db, &w);
 
+    if (r == 0)
+        r = call_if_match(c, w.generation);
     if (r == 0 && in->url)
         r = webhook_check_url(in->url, c->ctl->cfg.webhook_allow_private,
                               &c->err);
@@ -197,6 +199,8 @@ h_webhook_delete(struct call *c, struct db *db)
     struct api_webhook w = {0};
     int r = get(c, db, &w);
 
+    if (r == 0)
+        r = call_if_match(c, w.generation);
     if (r == 0) {
         r = store_webhook_delete(db, w.id);
         if (r < 0)

@@ -322,6 +322,10 @@ def disabled_waits():
     with Receiver() as r:
         webhook("off", r, a["admin"], kinds=["instance.created"],
                 disabled=True)
+        for method, body in ("PATCH", {"disabled": False}), ("DELETE", None):
+            got = cloud.call(method, "/v1/webhooks/off", body,
+                             token=a["admin"], headers={"If-Match": '"7"'})
+            expect((got.status, got.code), (412, "precondition_failed"))
         make("off1", a["member"])
         make("off2", a["member"])
         expect(r.posts, [])
@@ -384,6 +388,21 @@ def streams_end_with_the_controller():
     expect(took < 15, True, "%.1f s" % took)
 
 
+def quiet_stream_lives():
+    """Longer than a silent connection may: pings keep it."""
+    cloud.daemon.end()
+    cloud.options += ["--idle-timeout", "1s"]
+    cloud.start()
+    with Stream(cloud, token=a["reader"]) as s:
+        # A ping comes after 15 s; then an event on the same connection.
+        s.sock.settimeout(120)
+        while not s.comments:
+            s.step()
+        make("q1", a["member"])
+        s.until(lambda e: e.kind == "operation.succeeded")
+
+
+case("a quiet stream is kept alive", quiet_stream_lives)
 case("a killed controller loses no event, and tells none twice",
      killed_controller_loses_nothing)
 case("streams end when the controller stops", streams_end_with_the_controller)
