@@ -43,16 +43,18 @@ webhook_new_secret(char out[WEBHOOK_SECRET_SIZE])
 int
 webhook_parse_secret(const char *secret, struct webhook_key *ret)
 {
-    size_t prefix = strlen(PREFIX);
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/=";
     gnutls_datum_t in, raw = {0};
 
-    if (strncmp(secret, PREFIX, prefix) != 0 ||
-        strspn(secret + prefix, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "abcdefghijklmnopqrstuvwxyz0123456789+/=") !=
-            strlen(secret) - prefix)
+    if (strncmp(secret, PREFIX, strlen(PREFIX)) != 0)
         return -EINVAL;
-    in.data = (unsigned char *)secret + prefix;
-    in.size = (unsigned)strlen(secret + prefix);
+    const char *text = secret + strlen(PREFIX);
+    in.data = (unsigned char *)text;
+    in.size = (unsigned)strlen(text);
+    for (const char *p = text; *p; p++)
+        if (!strchr(base64, *p))
+            return -EINVAL;
     if (in.size == 0 || gnutls_base64_decode2(&in, &raw) < 0)
         return -EINVAL;
     int r =
@@ -202,18 +204,22 @@ part_of(CURLU *u, CURLUPart what)
 static bool
 literal_is_private(const char *host)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    struct sockaddr_storage ss = {0};
+    struct sockaddr *sa = (struct sockaddr *)&ss;
     char text[INET6_ADDRSTRLEN];
 
-    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-        return !webhook_address_public((struct sockaddr *)&v4);
+    if (inet_pton(AF_INET, host, &((struct sockaddr_in *)sa)->sin_addr) == 1) {
+        sa->sa_family = AF_INET;
+        return !webhook_address_public(sa);
+    }
     if (host[0] != '[')
         return strcasecmp(host, "localhost") == 0;
     snprintf(text, sizeof(text), "%.*s", (int)strcspn(host + 1, "%]"),
              host + 1);
-    return inet_pton(AF_INET6, text, &v6.sin6_addr) != 1 ||
-           !webhook_address_public((struct sockaddr *)&v6);
+    sa->sa_family = AF_INET6;
+    return inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)sa)->sin6_addr) !=
+               1 ||
+           !webhook_address_public(sa);
 }
 
 int
