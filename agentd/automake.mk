@@ -16,13 +16,14 @@ libagent_a_SOURCES = \
 	agentd/reconcile.c agentd/reconcile.h \
 	agentd/report.c \
 	agentd/request.c \
+	agentd/seed.c agentd/seed.h \
 	agentd/work.c \
 	agentd/state/state.c agentd/state/state.h \
 	agentd/state/state-private.h \
 	agentd/state/instance.c \
 	agentd/state/spool.c
 nodist_libagent_a_SOURCES = common/migrations-agent.c
-AGENT_LIBS = libagent.a $(HV_LIBS) $(API_LIBS)
+AGENT_LIBS = libagent.a $(HV_LIBS) $(API_LIBS) $(LIBISOFS_LIBS)
 
 agent_migrations = \
 	$(srcdir)/schemas/migrations/agent/0001-init.sql \
@@ -59,3 +60,4 @@ unit_tests += tests/unit/test-agentd-wire
 tests_unit_test_agentd_wire_SOURCES = tests/unit/test-agentd-wire.c
 tests_unit_test_agentd_wire_LDADD = $(API_LIBS) $(UNIT_LIBS)
 include $(top_srcdir)/agentd/restart.mk
+include $(top_srcdir)/agentd/life.mk

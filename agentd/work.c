@@ -10,6 +10,7 @@
 #include "agentd/core-private.h"
 #include "agentd/disk.h"
 #include "agentd/image.h"
+#include "agentd/seed.h"
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/fs.h"
@@ -194,7 +195,7 @@ fail(struct pass *p, const char *code, const char *message)
 /* ---- starting ---- */
 
 struct files {
-    char *kernel, *initrd, *base, *disk, *dir;
+    char *kernel, *initrd, *base, *disk, *seed, *dir;
     const struct api_image_part *base_part;
 };
 
@@ -205,6 +206,7 @@ files_release(struct files *f)
     free(f->initrd);
     free(f->base);
     free(f->disk);
+    free(f->seed);
     free(f->dir);
 }
 
@@ -287,6 +289,20 @@ prepare(struct pass *p, struct files *f, struct err *e)
     return r;
 }
 
+/* Anew for each start: what it says may have changed. */
+static int
+make_seed(struct pass *p, struct files *f, struct err *e)
+{
+    const struct api_desired_instance *d = &p->spec->d;
+    struct seed seed = {.instance_id = d->id,
+                        .hostname = d->name,
+                        .user_data = d->user_data,
+                        .keys = &d->keys};
+
+    return p->c->caps & HV_CAP_NO_GUEST ? 0
+                                        : seed_make(f->dir, &seed, &f->seed, e);
+}
+
 /* 52:54:00 is the range that QEMU and KVM use for their guests; the rest
  * belongs to the instance, so that a restart keeps its address. */
 static void
@@ -302,11 +318,18 @@ static int
 start_vm(struct pass *p, const struct files *f, struct err *e)
 {
     const struct api_desired_instance *d = &p->spec->d;
-    struct hv_disk disk = {.path = f->disk,
-                           .format = api_format_names[disk_format(p)]};
+    struct hv_disk disks[2];
+    size_t n_disks = 0;
     char mac[18];
     struct hv_nic nic = {.mac = mac,
                          .isolated = p->c->cfg.network == NETWORK_ISOLATED};
+
+    if (f->disk)
+        disks[n_disks++] = (struct hv_disk){
+            .path = f->disk, .format = api_format_names[disk_format(p)]};
+    if (f->seed)
+        disks[n_disks++] = (struct hv_disk){
+            .path = f->seed, .format = "raw", .read_only = true};
     struct hv_spec spec = {
         .id = d->id,
         .name = d->name,
@@ -316,8 +339,8 @@ start_vm(struct pass *p, const struct files *f, struct err *e)
         .kernel = f->kernel,
         .initrd = f->kernel ? f->initrd : NULL,
         .cmdline = f->kernel ? d->image->cmdline : NULL,
-        .disks = &disk,
-        .n_disks = f->disk ? 1 : 0,
+        .disks = disks,
+        .n_disks = n_disks,
         .nics = &nic,
         .n_nics = p->c->cfg.network == NETWORK_NONE ? 0 : 1,
         .limits = {.cpu_shares = (unsigned)d->limits.cpu_shares,
@@ -389,6 +412,11 @@ do_start(struct pass *p)
         again(p); /* perhaps it is not wanted any more */
     } else {
         at_step(p, "start", NULL);
+        r = make_seed(p, &f, &e);
+        if (r < 0) {
+            fail(p, r == -ENOSPC ? "no_space" : e.code, e.message);
+            return;
+        }
         r = start_vm(p, &f, &e);
         if (r == 0)
             again(p);

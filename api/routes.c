@@ -14,8 +14,10 @@ static const struct api_query q_page[] = {
 };
 #define FILTER                                                                 \
     {                                                                          \
-        "filter", "terms that must all hold, with commas: FIELD=VALUE, "       \
-                  "FIELD!=VALUE, label.KEY=VALUE, label.KEY, !label.KEY"       \
+        "filter",                                                              \
+            "terms that must all hold, with commas: FIELD=VALUE, "             \
+            "FIELD!=VALUE, label.KEY=VALUE, label.KEY, !label.KEY; pages may " \
+            "then be shorter than limit"                                       \
     }
 static const struct api_query q_instances[] = {
     {"limit", "items on a page, 1 to 1000 [100]"},

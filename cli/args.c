@@ -316,6 +316,14 @@ take_option(int argc, char *const *argv, int *i, struct cli_line *line,
                            what, o->metavar);
         value = argv[++*i];
     }
+    if (o->many) {
+        if (line->n_many == CLI_MANY_MAX)
+            return err_set(reterr, -EINVAL, "usage",
+                           "%s is there too often (%d at most)", what,
+                           CLI_MANY_MAX);
+        line->many[line->n_many].opt = o;
+        line->many[line->n_many++].text = value;
+    }
     return cli_value_parse(o->type, o->choices, what, value ? value : "",
                            slot_of(line, o), reterr);
 }
@@ -431,4 +439,16 @@ cli_opt_text(const struct cli_line *line, const char *name)
     const struct cli_value *v = cli_opt(line, name);
 
     return v->set ? v->text : NULL;
+}
+
+const char *
+cli_opt_nth(const struct cli_line *line, const char *name, size_t i)
+{
+    const struct cli_opt *o = opt_by_name(line->cmd->opts, name, strlen(name));
+
+    assert(o && o->many);
+    for (size_t k = 0; k < line->n_many; k++)
+        if (line->many[k].opt == o && i-- == 0)
+            return line->many[k].text;
+    return NULL;
 }

@@ -37,6 +37,7 @@ struct cli_opt {
     char letter;      /* or 0 */
     enum cli_type type;
     bool required;
+    bool many; /* may be given again and again; see cli_opt_nth() */
     const char *metavar;
     const char *field; /* of the request's table, or NULL */
     const char *const *choices;
@@ -53,7 +54,8 @@ struct cli_arg {
 };
 
 #define CLI_ARGS_MAX 2
-#define CLI_OPTS_MAX 12
+#define CLI_OPTS_MAX 16
+#define CLI_MANY_MAX 80
 
 struct cli;
 
@@ -96,6 +98,12 @@ struct cli_line {
     struct cli_value args[CLI_ARGS_MAX];
     struct cli_value opts[CLI_OPTS_MAX]; /* in the order of cmd->opts */
     struct cli_value globals[N_GLOBALS];
+    /* Every value of options with `many`, as they came. */
+    struct {
+        const struct cli_opt *opt;
+        const char *text;
+    } many[CLI_MANY_MAX];
+    size_t n_many;
     enum cli_format format;
     char *const *rest; /* hidden commands: the words as they came */
     size_t n_rest;
@@ -113,6 +121,9 @@ const struct cli_value *cli_opt(const struct cli_line *line, const char *name);
 int64_t cli_opt_num(const struct cli_line *line, const char *name,
                     int64_t dflt);
 const char *cli_opt_text(const struct cli_line *line, const char *name);
+/* The i-th value of an option that may be given more than once, or NULL. */
+const char *cli_opt_nth(const struct cli_line *line, const char *name,
+                        size_t i);
 /* Fills v from text by its type. what names it in errors. */
 int cli_value_parse(enum cli_type type, const char *const *choices,
                     const char *what, const char *text, struct cli_value *v,

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	cli/args.c cli/args.h \
+	cli/backup.c \
 	cli/body.c \
 	cli/call.c \
 	cli/cli.h \
@@ -17,6 +18,7 @@ libcli_a_SOURCES = \
 	cli/launch.c \
 	cli/list.c \
 	cli/names.c \
+	cli/quota.c \
 	cli/report.c \
 	cli/show.c \
 	cli/text.c cli/text.h \
@@ -57,3 +59,4 @@ unit_tests += tests/unit/test-cli-console
 tests_unit_test_cli_console_SOURCES = tests/unit/test-cli-console.c
 tests_unit_test_cli_console_LDADD = $(CLI_LIBS) $(UNIT_LIBS) -lutil
 include $(top_srcdir)/cli/events.mk
+include $(top_srcdir)/cli/life.mk

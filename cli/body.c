@@ -3,9 +3,12 @@
 #include <config.h>
 
 #include <assert.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "common/clock.h"
+#include "common/fs.h"
+#include "common/mem.h"
 
 void
 cli_body_begin(struct cli_body *b, const struct codec_table *t)
@@ -92,4 +95,56 @@ void
 cli_body_release(struct cli_body *b)
 {
     buf_release(&b->text);
+}
+
+int
+cli_labels(struct cli *c, struct buf *ret)
+{
+    const char *s;
+
+    buf_addc(ret, '{');
+    for (size_t i = 0; (s = cli_opt_nth(&c->line, "label", i)); i++) {
+        const char *eq = strchr(s, '=');
+
+        if (!eq)
+            return cli_fail(c, EXIT_USAGE, "usage",
+                            "--label: \"%.100s\" is not KEY=VALUE", s);
+        char *key _cleanup_(freep) = xstrndup(s, (size_t)(eq - s));
+        if (i)
+            buf_addc(ret, ',');
+        codec_encode_string(key, ret);
+        buf_addc(ret, ':');
+        codec_encode_string(eq + 1, ret);
+    }
+    buf_addc(ret, '}');
+    return EXIT_OK;
+}
+
+static size_t
+count_of(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    while ((text = strstr(text, what))) {
+        text += strlen(what);
+        n++;
+    }
+    return n;
+}
+
+int
+cli_read_text(struct cli *c, const char *path, size_t max, struct buf *ret)
+{
+    static const char replaced[] = "\xef\xbf\xbd"; /* U+FFFD */
+    struct err err _cleanup_(err_release) = {0};
+    struct buf json _cleanup_(buf_release) = {0};
+
+    if (fs_read(path, max, ret, &err) < 0)
+        return cli_fail(c, EXIT_USAGE, "file", "%s", err.message);
+    /* What is no UTF-8 would not arrive as it is. */
+    codec_encode_string(buf_str(ret), &json);
+    if (strlen(buf_str(ret)) != ret->len ||
+        count_of(buf_str(&json), replaced) != count_of(buf_str(ret), replaced))
+        return cli_fail(c, EXIT_USAGE, "file", "%.200s is no UTF-8 text", path);
+    return EXIT_OK;
 }

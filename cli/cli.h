@@ -115,6 +115,12 @@ void cli_body_from_line(struct cli_body *b, const struct cli_line *line);
 void cli_body_end(struct cli_body *b);
 void cli_body_release(struct cli_body *b);
 
+/* {"KEY":"VALUE",…} out of each --label KEY=VALUE. */
+int cli_labels(struct cli *c, struct buf *ret) _must_check_;
+/* A text file of at most `max` bytes. */
+int cli_read_text(struct cli *c, const char *path, size_t max,
+                  struct buf *ret) _must_check_;
+
 /* ---- cli/list.c: lists over all of their pages ---- */
 
 struct cli_listing {
@@ -185,9 +191,14 @@ int cmd_change(struct cli *c);
 int cmd_delete(struct cli *c);
 int cmd_act(struct cli *c);
 int cmd_verb(struct cli *c);
+int cmd_flag(struct cli *c);
+int cmd_label(struct cli *c);
 int cmd_instance_wait(struct cli *c);
 int cmd_operation_wait(struct cli *c);
 int cmd_launch(struct cli *c);
+int cmd_keypair_create(struct cli *c);
+int cmd_quota_show(struct cli *c);
+int cmd_quota_set(struct cli *c);
 int cmd_image_create(struct cli *c);
 int cmd_console(struct cli *c);
 int cmd_log(struct cli *c);
@@ -197,6 +208,7 @@ int cmd_webhook_create(struct cli *c);
 int cmd_webhook_switch(struct cli *c);
 int cmd_dead_letters(struct cli *c);
 int cmd_audit_list(struct cli *c);
+int cmd_backup(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_complete(struct cli *c);
 

@@ -43,16 +43,40 @@
         .metavar = M, .type = ARG_REF, .names = ROUTE_##LIST##_LIST            \
     }
 #define INSTANCE REF("INSTANCE", INSTANCE)
+#define LABEL(DOC)                                                             \
+    {                                                                          \
+        .name = "label", .letter = 'l', .type = ARG_TEXT, .many = true,        \
+        .metavar = "KEY=VALUE", .doc = DOC                                     \
+    }
 
 static const char *const disk_formats[] = {"raw", "qcow2", NULL};
 static const char *const restarts[] = {"never", "on-failure", "always", NULL};
+static const char *const policies[] = {"all", "fit", NULL};
 static const char *const roles[] = {"reader", "member", "admin", "operator",
                                     NULL};
 
 /* clang-format off */
 static const struct cli_opt opts_limit[] = {LIMIT, {.name = NULL}};
 static const struct cli_opt opts_instances[] = {
+    {.name = "filter", .type = ARG_TEXT, .metavar = "TERMS",
+     .doc = "those that pass all terms, such as state=running,!label.old"},
+    LABEL("with this label, or with KEY alone with any value of it"),
     PROJECT("of this project only (for operators)"), LIMIT, {.name = NULL}};
+static const struct cli_opt opts_acting[] = {
+    PROJECT("in this project (for operators)"), {.name = NULL}};
+#define QUOTA(NAME, METAVAR, DOC)                                              \
+    {.name = NAME, .type = ARG_TEXT, .metavar = METAVAR, .doc = DOC}
+static const struct cli_opt opts_quota[] = {
+    QUOTA("instances", "N", "instances at most, or unlimited"),
+    QUOTA("vcpus", "N", "virtual CPUs of all of them"),
+    QUOTA("memory", "SIZE", "memory of all of them, such as 64G"),
+    QUOTA("disk", "SIZE", "root disks of all of them, such as 1T"),
+    QUOTA("volumes", "N", "volumes at most"),
+    QUOTA("addresses", "N", "floating IP addresses at most"),
+    QUOTA("networks", "N", "networks at most"),
+    QUOTA("images", "N", "images at most"),
+    QUOTA("tokens", "N", "tokens at most"),
+    {.name = NULL}};
 static const struct cli_opt opts_wait[] = {WAIT, {.name = NULL}};
 static const struct cli_opt opts_wait_only[] = {WAIT_TIMEOUT, {.name = NULL}};
 static const struct cli_opt opts_stop[] = {
@@ -64,9 +88,41 @@ static const struct cli_opt opts_launch[] = {
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
      .doc = "size of the instance [the only flavor there is]"},
     RESTART("[on-failure]", false),
+    {.name = "count", .letter = 'n', .type = ARG_INT, .metavar = "N",
+     .doc = "this many: NAME-1, NAME-2 and so on"},
+    {.name = "policy", .type = ARG_CHOICE, .metavar = "POLICY",
+     .choices = policies,
+     .doc = "of --count: all or none [all], or as many as fit"},
+    LABEL("a label; may be given more than once"),
+    {.name = "keypair", .letter = 'k', .type = ARG_REF, .many = true,
+     .metavar = "KEYPAIR", .names = ROUTE_KEYPAIR_LIST,
+     .doc = "whose public key it gets; may be given more than once"},
+    {.name = "user-data", .type = ARG_FILE, .metavar = "FILE",
+     .doc = "for cloud-init"},
+    {.name = "dry-run", .type = ARG_FLAG,
+     .doc = "only say where it would be, what it would cost and take"},
+    {.name = "lock", .type = ARG_FLAG,
+     .doc = "nothing changes it until it is unlocked"},
+    {.name = "protect", .type = ARG_FLAG,
+     .doc = "it cannot be deleted until that is allowed again"},
+    PROJECT("in this project (for operators)"),
     WAIT, {.name = NULL}};
 static const struct cli_opt opts_set[] = {
     RESTART("from its next end on", true), {.name = NULL}};
+static const struct cli_opt opts_rebuild[] = {
+    {.name = "image", .letter = 'i', .type = ARG_REF, .required = true,
+     .metavar = "IMAGE", .field = "image", .names = ROUTE_IMAGE_LIST,
+     .doc = "image of the new root disk"},
+    WAIT, {.name = NULL}};
+static const struct cli_opt opts_resize[] = {
+    {.name = "flavor", .letter = 'f', .type = ARG_REF, .required = true,
+     .metavar = "FLAVOR", .field = "flavor", .names = ROUTE_FLAVOR_LIST,
+     .doc = "the new size; its disk may not be smaller"},
+    WAIT, {.name = NULL}};
+static const struct cli_opt opts_operations[] = {
+    {.name = "stuck", .type = ARG_FLAG,
+     .doc = "only those without progress, or whose node is silent"},
+    PROJECT("of this project only (for operators)"), LIMIT, {.name = NULL}};
 static const struct cli_opt opts_log[] = {
     {.name = "follow", .letter = 'f', .type = ARG_FLAG,
      .doc = "go on with what comes, until Ctrl-C"},
@@ -100,6 +156,9 @@ static const struct cli_opt opts_flavor[] = {
     {.name = "disk", .type = ARG_SIZE, .metavar = "SIZE",
      .field = "disk_bytes",
      .doc = "root disk, such as 10G [as large as the image]"},
+    {.name = "price", .type = ARG_TEXT, .metavar = "PRICE",
+     .field = "price_per_hour",
+     .doc = "of one instance for an hour, such as 0.0125"},
     {.name = "cpu-shares", .type = ARG_INT, .metavar = "N",
      .field = "cpu_shares",
      .doc = "weight of each vCPU where instances contend [100]"},
@@ -176,7 +235,8 @@ const struct cli_cmd cli_cmds[] = {
       {.metavar = "NAME", .type = ARG_TEXT, .optional = true}},
      opts_launch, cmd_launch, ROUTE_INSTANCE_CREATE, false,
      "Create an instance from an image and start it",
-     "virga launch debian web-1 --flavor small --wait"},
+     "virga launch debian web-1 --flavor small --wait\n"
+     "virga launch debian web --count 3 --label env=prod --keypair laptop"},
 
     {"instance", "list", {{0}}, opts_instances, cmd_list, ROUTE_INSTANCE_LIST,
      false, "List instances", "virga instance list -o json"},
@@ -191,6 +251,40 @@ const struct cli_cmd cli_cmds[] = {
     {"instance", "reboot", {INSTANCE}, opts_wait, cmd_verb,
      ROUTE_INSTANCE_REBOOT, false, "Stop an instance and start it again",
      "virga instance reboot web-1 --wait"},
+    {"instance", "pause", {INSTANCE}, opts_wait, cmd_verb,
+     ROUTE_INSTANCE_PAUSE, false,
+     "Halt a running instance; its memory stays, and it is paid for",
+     "virga instance pause web-1 --wait"},
+    {"instance", "resume", {INSTANCE}, opts_wait, cmd_verb,
+     ROUTE_INSTANCE_RESUME, false, "Let a paused instance go on",
+     "virga instance resume web-1 --wait"},
+    {"instance", "rebuild", {INSTANCE}, opts_rebuild, cmd_verb,
+     ROUTE_INSTANCE_REBUILD, false,
+     "Make the root disk anew from an image: all on it is lost",
+     "virga instance rebuild web-1 --image debian --wait"},
+    {"instance", "resize", {INSTANCE}, opts_resize, cmd_verb,
+     ROUTE_INSTANCE_RESIZE, false,
+     "Give an instance another flavor; a running one is restarted",
+     "virga instance resize web-1 --flavor large --wait"},
+    {"instance", "rename", {INSTANCE, NAME}, NULL, cmd_change,
+     ROUTE_INSTANCE_CHANGE, false, "Give an instance another name",
+     "virga instance rename web-1 web-2"},
+    {"instance", "label",
+     {INSTANCE, {.metavar = "LABELS", .type = ARG_TEXT, .optional = true}},
+     NULL, cmd_label, ROUTE_INSTANCE_CHANGE, false,
+     "Set all labels of an instance: KEY=VALUE,KEY=VALUE, or none",
+     "virga instance label web-1 env=prod,tier=web"},
+    {"instance", "lock", {INSTANCE}, NULL, cmd_flag, ROUTE_INSTANCE_CHANGE,
+     false, "Let nobody change an instance until it is unlocked",
+     "virga instance lock web-1"},
+    {"instance", "unlock", {INSTANCE}, NULL, cmd_flag, ROUTE_INSTANCE_CHANGE,
+     false, "Take the lock off (for admins)", "virga instance unlock web-1"},
+    {"instance", "protect", {INSTANCE}, NULL, cmd_flag, ROUTE_INSTANCE_CHANGE,
+     false, "Refuse to delete or rebuild an instance",
+     "virga instance protect web-1"},
+    {"instance", "unprotect", {INSTANCE}, NULL, cmd_flag,
+     ROUTE_INSTANCE_CHANGE, false, "Take the protection off",
+     "virga instance unprotect web-1"},
     {"instance", "set", {INSTANCE}, opts_set, cmd_change,
      ROUTE_INSTANCE_CHANGE, false, "Change an instance",
      "virga instance set web-1 --restart always"},
@@ -226,6 +320,21 @@ const struct cli_cmd cli_cmds[] = {
      ROUTE_IMAGE_DELETE, false, "Delete an image that no instance uses",
      "virga image delete debian"},
 
+    {"keypair", "list", {{0}}, opts_limit, cmd_list, ROUTE_KEYPAIR_LIST, false,
+     "List public SSH keys that instances can be given", "virga keypair list"},
+    {"keypair", "show", {REF("KEYPAIR", KEYPAIR)}, NULL, cmd_show,
+     ROUTE_KEYPAIR_SHOW, false, "Show a public SSH key",
+     "virga keypair show laptop"},
+    {"keypair", "create",
+     {NAME, {.metavar = "FILE", .type = ARG_FILE}},
+     opts_acting, cmd_keypair_create, ROUTE_KEYPAIR_CREATE, false,
+     "Store a public SSH key for instances to come",
+     "virga keypair create laptop ~/.ssh/id_ed25519.pub"},
+    {"keypair", "delete", {REF("KEYPAIR", KEYPAIR)}, NULL, cmd_delete,
+     ROUTE_KEYPAIR_DELETE, false,
+     "Delete a public SSH key; instances keep theirs",
+     "virga keypair delete laptop"},
+
     {"flavor", "list", {{0}}, opts_limit, cmd_list, ROUTE_FLAVOR_LIST, false,
      "List flavors: the sizes of instances", "virga flavor list"},
     {"flavor", "show", {REF("FLAVOR", FLAVOR)}, NULL, cmd_show,
@@ -241,7 +350,7 @@ const struct cli_cmd cli_cmds[] = {
      "Show what was used in a period",
      "virga usage --from 2026-11-01 --to 2026-12-01 -o csv"},
 
-    {"operation", "list", {{0}}, opts_limit, cmd_list, ROUTE_OPERATION_LIST,
+    {"operation", "list", {{0}}, opts_operations, cmd_list, ROUTE_OPERATION_LIST,
      false, "List operations, newest first",
      "virga operation list --limit 20"},
     {"operation", "show", {{.metavar = "ID", .type = ARG_ID}}, NULL, cmd_show,
@@ -251,6 +360,19 @@ const struct cli_cmd cli_cmds[] = {
      cmd_operation_wait, ROUTE_OPERATION_SHOW, false,
      "Wait until an operation has ended",
      "virga operation wait 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
+
+    {"operation", "cancel", {{.metavar = "ID", .type = ARG_ID}}, opts_wait,
+     cmd_verb, ROUTE_OPERATION_CANCEL, false,
+     "Undo an operation that still goes on",
+     "virga operation cancel 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77 --wait"},
+    {"operation", "retry", {{.metavar = "ID", .type = ARG_ID}}, opts_wait,
+     cmd_verb, ROUTE_OPERATION_RETRY, false,
+     "Try a failed or stuck operation again (for operators)",
+     "virga operation retry 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
+    {"operation", "undo", {{.metavar = "ID", .type = ARG_ID}}, opts_wait,
+     cmd_verb, ROUTE_OPERATION_UNDO, false,
+     "Take a failed or stuck operation back (for operators)",
+     "virga operation undo 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
 
     {"project", "list", {{0}}, opts_limit, cmd_list, ROUTE_PROJECT_LIST,
      false, "List projects", "virga project list"},
@@ -263,6 +385,17 @@ const struct cli_cmd cli_cmds[] = {
      ROUTE_PROJECT_DELETE, false, "Delete an empty project (for operators)",
      "virga project delete acme"},
 
+    {"quota", "show",
+     {{.metavar = "PROJECT", .type = ARG_REF, .optional = true,
+       .names = ROUTE_PROJECT_LIST}},
+     NULL, cmd_quota_show, ROUTE_QUOTA_SHOW, false,
+     "Show what a project may have and has; -1 is unlimited",
+     "virga quota show acme"},
+    {"quota", "set", {REF("PROJECT", PROJECT)}, opts_quota, cmd_quota_set,
+     ROUTE_QUOTA_SET, false,
+     "Set what a project may have; the rest stays (for operators)",
+     "virga quota set acme --instances 20 --memory 64G --disk unlimited"},
+
     {"token", "list", {{0}}, opts_limit, cmd_list, ROUTE_TOKEN_LIST, false,
      "List tokens, without their secrets", "virga token list"},
     {"token", "create", {NAME}, opts_token, cmd_create, ROUTE_TOKEN_CREATE,
@@ -273,6 +406,12 @@ const struct cli_cmd cli_cmds[] = {
      "virga token delete ci"},
     {"whoami", NULL, {{0}}, NULL, cmd_show, ROUTE_WHOAMI, false,
      "Show the token in use, its project and role", "virga whoami"},
+
+    {"admin", "backup", {{.metavar = "FILE", .type = ARG_FILE}}, NULL,
+     cmd_backup, ROUTE_BACKUP, false,
+     "Copy the controller's state into an archive (for operators); "
+     "virga-controllerd --restore FILE brings it back",
+     "virga admin backup virga-2026-11-22.tar.gz"},
 
     {"node", "list", {{0}}, opts_limit, cmd_list, ROUTE_NODE_LIST, false,
      "List nodes (for operators)", "virga node list"},

@@ -6,6 +6,8 @@
 #include "cli/cli.h"
 #include "common/mem.h"
 
+#define PUBLIC_KEY_MAX 16384
+
 /* The option's text when the command has it and it was given. */
 static const char *
 maybe(const struct cli_line *line, const char *name)
@@ -18,6 +20,32 @@ maybe(const struct cli_line *line, const char *name)
     return NULL;
 }
 
+static bool
+has(const struct cli_line *line, const char *name)
+{
+    const struct cli_opt *o = line->cmd->opts;
+
+    while (o && o->name && !streq(o->name, name))
+        o++;
+    return o && o->name;
+}
+
+/* --filter as it is, and a term for each --label. */
+static void
+add_filter(const struct cli_line *line, struct buf *query)
+{
+    struct buf text _cleanup_(buf_release) = {0};
+    const char *s = maybe(line, "filter");
+
+    if (s)
+        buf_adds(&text, s);
+    for (size_t i = 0;
+         has(line, "label") && (s = cli_opt_nth(line, "label", i)); i++)
+        buf_addf(&text, "%slabel.%s", text.len ? "," : "", s);
+    if (text.len)
+        cli_query_add(query, "filter", buf_str(&text));
+}
+
 int
 cmd_list(struct cli *c)
 {
@@ -28,6 +56,9 @@ cmd_list(struct cli *c)
     int rc;
 
     cli_query_add(&query, "project", maybe(&c->line, "project"));
+    add_filter(&c->line, &query);
+    if (maybe(&c->line, "stuck"))
+        cli_query_add(&query, "filter", "stuck=true");
     rc = cli_list_fetch(c, k->route, buf_str(&query),
                         cli_opt_num(&c->line, "limit", 0), &l);
     if (rc != EXIT_OK)
@@ -157,6 +188,39 @@ cmd_verb(struct cli *c)
         cli_say(c, "%s %s: %s has begun, operation %s", k->group, ref, k->verb,
                 op.id);
     codec_clear(&table_operation, &op);
+    httpc_reply_release(&reply);
+    return rc;
+}
+
+/* The key's file ends with a newline, which is no part of the key. */
+int
+cmd_keypair_create(struct cli *c)
+{
+    struct httpc_reply reply = {0};
+    struct buf query _cleanup_(buf_release) = {0};
+    struct buf text _cleanup_(buf_release) = {0};
+    struct cli_body body;
+    int rc = cli_read_text(c, c->line.args[1].text, PUBLIC_KEY_MAX, &text);
+
+    if (rc != EXIT_OK)
+        return rc;
+    if (strstr(buf_str(&text), "PRIVATE KEY"))
+        return cli_fail(c, EXIT_USAGE, "private_key",
+                        "%.200s is the private key; give the file that ends "
+                        "with .pub",
+                        c->line.args[1].text);
+    while (text.len && strchr("\r\n", text.data[text.len - 1]))
+        text.data[--text.len] = '\0';
+    cli_query_add(&query, "project", maybe(&c->line, "project"));
+    cli_body_begin(&body, &table_keypair);
+    cli_body_set_text(&body, "name", c->line.args[0].text);
+    cli_body_set_text(&body, "public_key", buf_str(&text));
+    cli_body_end(&body);
+    rc = cli_route(c, ROUTE_KEYPAIR_CREATE, NULL, buf_str(&query), &body.text,
+                   &reply);
+    cli_body_release(&body);
+    if (rc == EXIT_OK)
+        rc = cli_print_object(c, &table_keypair, &reply);
     httpc_reply_release(&reply);
     return rc;
 }

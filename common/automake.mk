@@ -6,7 +6,7 @@ libcommon_a_SOURCES = \
 	common/clock.c common/clock.h \
 	common/count.c common/count.h \
 	common/conf.c common/conf.h \
-	common/db.c common/db.h \
+	common/db.c common/db.h common/db_backup.c \
 	common/db_checkpoint.c common/db_checkpoint.h \
 	common/db_writer.c common/db_writer.h \
 	common/err.c common/err.h \

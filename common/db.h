@@ -46,6 +46,10 @@ int db_migrate(struct db *db, const struct db_migration *m, size_t n,
  * the database's size. */
 int db_check(struct db *db, struct err *reterr) _must_check_;
 
+/* Copies a database, which others may be using, to a new file: as it was at
+ * one moment, without a log. -ENOSPC, -EIO. */
+int db_copy(const char *from, const char *to, struct err *reterr) _must_check_;
+
 /* Prepares all statements; sql[i] becomes statement i. sql is kept by
  * reference. */
 int db_prepare(struct db *db, const char *const *sql, size_t n,

@@ -26,3 +26,4 @@ include $(top_srcdir)/controllerd/events.mk
 include $(top_srcdir)/controllerd/create.mk
 include $(top_srcdir)/controllerd/life.mk
 include $(top_srcdir)/controllerd/identity.mk
+include $(top_srcdir)/controllerd/backup.mk

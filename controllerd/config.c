@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 
 #define K(NAME, TYPE, MEMBER, ...)                                             \
     {                                                                          \
@@ -87,8 +88,13 @@ const struct conf_key ctl_config_keys[] = {
     K("webhook-attempts", INT, webhook_attempts, .min = 1, .max = 1000,
       .dflt = "12",
       .doc = "attempts after which an event becomes a dead letter"),
+    K("project-quota", STRING, project_quota, .dflt = QUOTA_DEFAULTS,
+      .doc = "what new projects may have; what is not named is as in the "
+             "default, \"unlimited\" has no limits"),
     K("dashboard-dir", STRING, dashboard_dir, .dflt = PKGDATADIR "/dashboard",
       .doc = "files of the operator's page"),
+    K("restore", STRING, restore, .dflt = "",
+      .doc = "fill a new state folder from this backup and exit"),
     K("log-level", STRING, log_level, .dflt = "info",
       .doc = "error, warn, info or debug"),
     K("print-openapi", FLAG, print_openapi, .dflt = "no",
@@ -117,6 +123,13 @@ ctl_config_load(int argc, char *const *argv, struct ctl_config *ret,
         return err_set(reterr, -EINVAL, "bad_config",
                        "placement: \"%s\" is not spread or pack",
                        ret->placement);
+    r = quota_parse(QUOTA_DEFAULTS, &ret->quota, reterr);
+    if (r == 0)
+        r = quota_parse(ret->project_quota, &ret->quota, reterr);
+    if (r < 0) {
+        err_prefix(reterr, "project-quota");
+        return r;
+    }
     if (ret->state_dir[0] != '/')
         return err_set(reterr, -EINVAL, "bad_config",
                        "state-dir: \"%s\" must be an absolute path",

@@ -26,7 +26,7 @@
 
 struct ctl_config {
     char *state_dir, *listen, *server_names, *log_level, *placement,
-        *dashboard_dir;
+        *dashboard_dir, *project_quota, *restore;
     int64_t threads, max_connections, idle_timeout_us, node_lapse_us,
         request_timeout_us, stuck_after_us, session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
@@ -38,6 +38,7 @@ struct ctl_config {
     int64_t webhook_allow_private, webhook_retry_us, webhook_retry_max_us,
         webhook_attempts;
     int64_t print_openapi, print_reference;
+    struct api_quota_values quota; /* project_quota, parsed */
 };
 
 struct audit;
@@ -46,6 +47,7 @@ struct rate;
 struct webhooks;
 struct waiters;
 struct nodes;
+struct quotas;
 struct consoles;
 
 struct ctl {
@@ -59,6 +61,7 @@ struct ctl {
     struct passwords *passwords;
     struct waiters *waiters;
     struct nodes *nodes;
+    struct quotas *quotas; /* quota.h */
     struct consoles *consoles;
     struct events *events;
     struct audit *audit;
@@ -68,7 +71,8 @@ struct ctl {
     pthread_mutex_t sched_lock;
     struct sched *sched;
     char default_project[ID_SIZE];
-    int64_t seq; /* last change number; the writer's only */
+    int64_t seq;       /* last change number; the writer's only */
+    int64_t seq_floor; /* all of them are above; set at start */
     _Atomic bool stopping;
     /* Requests under way, and those of them at the writer; see
      * dispatch_drain(). */
@@ -96,6 +100,7 @@ enum {
     CALL_DONE = 0,
     CALL_WAIT = 1,
     CALL_WRITE = 2, /* plain(): go on with write() */
+    CALL_READ = 3,  /* plain(): go on with read() */
 };
 
 struct handler {
@@ -111,7 +116,8 @@ struct handler {
     /* After the commit, on the writer's thread. */
     void (*committed)(struct call *c);
     /* BODY_STREAM: before the body, for each part of it, and after it on a
-     * thread that may block; then write() runs. */
+     * thread that may block; then write() runs, if there is one. The last
+     * alone is for what takes its time without a body. */
     int (*stream_begin)(struct call *c, struct db *db);
     int (*stream_data)(struct call *c, const void *data, size_t n);
     int (*stream_finish)(struct call *c);
@@ -153,6 +159,11 @@ struct call {
     char session[ID_SIZE + 1];
     struct sched_resources claim;
     char claim_node[ID_SIZE];
+    char acting[ID_SIZE]; /* the project of an operator's ?project= */
+    /* What it took of quotas and will free; see quota.h. */
+    struct api_quota_values quota_taken, quota_freed;
+    char quota_project[ID_SIZE], quota_freed_project[ID_SIZE];
+    struct codec_list quota_faults; /* struct api_quota_fault */
 };
 
 extern const struct handler handlers[N_ROUTES];
@@ -175,6 +186,9 @@ void reply_text(struct call *c, const char *content_type, const char *text);
  * char *id member, from which the next page's token is made. */
 void reply_page(struct call *c, const struct codec_table *t,
                 struct codec_list *items, int limit, size_t id_offset);
+/* A page of all the items; next: its token, or "". */
+void reply_items(struct call *c, const struct codec_table *t,
+                 const struct codec_list *items, const char *next);
 void reply_problem(struct call *c, int number, const struct err *e);
 /* For failures before there is a call. */
 int http_status_of(int number, const char *code);
@@ -192,12 +206,18 @@ int query_time(struct call *c, const char *name, int64_t dflt, int64_t *ret_us);
 
 /* The project a call may see: NULL for operators (all). */
 const char *call_project(const struct call *c);
-/* The project it acts in: an operator's is the default project. */
+/* The project it acts in: an operator's is that of ?project=, or the default
+ * project. */
 const char *call_acting_project(const struct call *c);
+/* Resolves ?project= of what creates; before every write(). Tenants may name
+ * their own only. */
+int call_resolve_acting(struct call *c, struct db *db) _must_check_;
+/* ?dry_run=: whether only to say what would be done. */
+int query_flag(struct call *c, const char *name, bool *ret) _must_check_;
 /* ?project= of operators resolved to an id; for tenants their own. */
 int call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
                         const char **ret);
-/* By name or id; 404 also for what belongs to another (h_tenants.c). */
+/* By name or id; 404 also for what belongs to another. */
 int call_get_project(struct call *c, struct db *db, const char *ref,
                      struct api_project *ret) _must_check_;
 /* Inside a write that takes an operator's credential away: -EBUSY when none
@@ -371,8 +391,9 @@ struct observed {
     bool wake_node;             /* its desired state changed */
 };
 struct released { /* room; may be none */
-    char node_id[ID_SIZE];
+    char node_id[ID_SIZE], project_id[ID_SIZE];
     struct sched_resources r;
+    struct api_quota_values quota;
 };
 void observed_free(void *p);
 /* Applies a node's observations above node->observed_seq, in order: states,

@@ -22,6 +22,7 @@
 #include "controllerd/audit.h"
 #include "controllerd/events.h"
 #include "controllerd/rate.h"
+#include "controllerd/quota.h"
 
 #define KEY_MAX 128
 
@@ -276,8 +277,10 @@ reply_is_secret(const struct call *c)
 static int
 run_write(struct call *c, struct db *db)
 {
-    int r = c->h->write(c, db);
+    int r = call_resolve_acting(c, db);
 
+    if (r == 0)
+        r = c->h->write(c, db);
     if (r < 0)
         return r;
     r = events_of_call(c, db);
@@ -292,9 +295,8 @@ run_write(struct call *c, struct db *db)
 }
 
 static int
-job_run(struct db *db, struct db_job *job)
+run_once(struct call *c, struct db *db)
 {
-    struct call *c = call_of(job);
     const char *key = http_header(c->rq, "Idempotency-Key");
     struct store_reply old = {0};
     unsigned char hash[HASH_LEN];
@@ -306,7 +308,10 @@ job_run(struct db *db, struct db_job *job)
     if (!key || strcmp(c->rq->method, "POST") != 0 || !c->who.key_owner[0])
         return run_write(c, db);
     struct hash *h = hash_begin();
+    const char *project = http_query(c->rq, "project");
     hash_add(h, c->rq->path, strlen(c->rq->path) + 1);
+    if (project)
+        hash_add(h, project, strlen(project) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
     hash_end(h, hash);
     r = store_reply_get(db, c->who.key_owner, key, &old);
@@ -334,6 +339,17 @@ job_run(struct db *db, struct db_job *job)
     return 0;
 }
 
+static int
+job_run(struct db *db, struct db_job *job)
+{
+    struct call *c = call_of(job);
+    int r = run_once(c, db);
+
+    if (r < 0)
+        quota_undo(c);
+    return r;
+}
+
 static void
 job_undo(struct db_job *job)
 {
@@ -341,6 +357,7 @@ job_undo(struct db_job *job)
 
     if (c->h && c->h->undo)
         c->h->undo(c);
+    quota_undo(c);
 }
 
 static void
@@ -350,6 +367,7 @@ job_done(struct db_job *job, int result)
 
     c->result = result;
     if (result >= 0 && c->h) {
+        quota_committed(c);
         if (c->h->committed)
             c->h->committed(c);
         if (c->notify_node[0])
@@ -389,7 +407,7 @@ finish_stream(void *arg)
     struct call *c = arg;
     int r = c->h->stream_finish(c);
 
-    if (r == 0) {
+    if (r == 0 && c->h->write) {
         submit(c);
     } else {
         struct ctl *ctl = c->ctl;
@@ -471,9 +489,9 @@ on_handle(struct http_req *rq, void *arg)
     if (r >= 0 && !c->submitted) {
         c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
-        if (r == CALL_WRITE && c->h->write)
+        if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
             r = start_write(c);
-        else if (r == CALL_WRITE)
+        else if (r == CALL_WRITE || r == CALL_READ)
             r = (db = reader(c)) ? c->h->read(c, db) : c->err.number;
         if (r == CALL_WAIT)
             return HTTP_WAIT;
@@ -501,6 +519,7 @@ on_end(struct http_req *rq, void *arg)
     nodes_drop(c);
     if (c->work && c->work_free)
         c->work_free(c->work);
+    codec_list_clear(&table_quota_fault, &c->quota_faults);
     err_release(&c->err);
     count_active(c->ctl, -1, 0);
     free(c);

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 
 #define CERTIFICATE_DAYS 365
 #define DESIRED_PAGE 500
@@ -207,6 +208,9 @@ h_agent_desired(struct call *c, struct db *db)
     if (query_int(c, "after", 0, INT64_MAX, 0, &after) < 0 ||
         query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
+    /* What it knows is from before the controller's state was restored. */
+    if (since < c->ctl->seq_floor)
+        since = 0;
     nodes_seen(c->ctl, node);
     nodes_tell(c->ctl, node, since ? since : after);
     int64_t now = clock_mono_us();
@@ -229,6 +233,8 @@ h_agent_desired(struct call *c, struct db *db)
     }
     d.full = since == 0;
     d.seq = MAX(d.seq, (int64_t)1); /* 0 would ask for everything again */
+    if (!d.more)
+        d.seq = MAX(d.seq, c->ctl->seq_floor);
     if (!d.more)
         nodes_settled(c->ctl, node, d.seq, version);
     if (may_wait && d.instances.n == 0 && d.requests.n == 0) {
@@ -362,6 +368,8 @@ h_agent_reported(struct call *c)
         if (sched_release(c->ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
             COUNT(sched_release_refused);
     pthread_mutex_unlock(&c->ctl->sched_lock);
+    for (size_t i = 0; i < w->seen->released.n; i++)
+        quota_give(c->ctl, rel[i].project_id, &rel[i].quota);
     for (size_t i = 0; i < w->seen->finished.n; i++)
         waiters_notify(c->ctl,
                        waiters_key(((char **)w->seen->finished.items)[i]));

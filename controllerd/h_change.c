@@ -31,11 +31,29 @@ check_lock(struct call *c, const struct store_instance *i)
     return 0;
 }
 
-static int
-rename_it(struct call *c, struct db *db, struct store_instance *i,
-          const char *name)
+static bool
+same_labels(const struct codec_list *a, const struct codec_list *b)
 {
-    xstrset(&i->a.name, name);
+    char *x _cleanup_(freep) = store_labels_text(a);
+    char *y _cleanup_(freep) = store_labels_text(b);
+
+    return streq(x, y);
+}
+
+/* Name and labels, which are found by: those that differ. */
+static int
+reshape(struct call *c, struct db *db, struct store_instance *i)
+{
+    struct api_instance_change *in = c->in;
+    const char *name = in->name ? in->name : i->a.name;
+
+    if (in->name)
+        xstrset(&i->a.name, in->name);
+    if (in->has_labels) {
+        codec_labels_clear(&i->a.labels);
+        i->a.labels = in->labels;
+        in->labels = (struct codec_list){0};
+    }
     int r = store_instance_reshape(db, i);
     if (r == -EEXIST) {
         err_field(&c->err, "/name", "name_taken",
@@ -61,15 +79,18 @@ h_instance_change(struct call *c, struct db *db)
 {
     const struct api_instance_change *in = c->in;
     struct store_instance i _cleanup_(store_instance_release) = {0};
-    bool node_must_know = false, changed = false;
     int r = h_instance_get(c, db, &i);
 
     if (r == 0)
+        r = call_if_match(c, i.a.generation);
+    if (r == 0)
         r = check_lock(c, &i);
-    if (r == 0 && in->name && !streq(in->name, i.a.name)) {
-        r = rename_it(c, db, &i, in->name);
-        node_must_know = true;
-    }
+    if (r < 0)
+        return r;
+    bool node_must_know = in->name && !streq(in->name, i.a.name);
+    bool changed = in->has_labels && !same_labels(&in->labels, &i.a.labels);
+    if (node_must_know || changed)
+        r = reshape(c, db, &i);
     if (r < 0)
         return r;
     if (in->restart_policy >= 0 && in->restart_policy != i.a.restart_policy) {

@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 
 static int
 check_parts(struct call *c, const struct api_image *i)
@@ -47,6 +48,8 @@ check_parts(struct call *c, const struct api_image *i)
     return 0;
 }
 
+static const struct api_quota_values one_image = {.images = 1};
+
 int
 h_image_create(struct call *c, struct db *db)
 {
@@ -59,10 +62,14 @@ h_image_create(struct call *c, struct db *db)
     if (i->is_public && c->who.role != ROLE_OPERATOR)
         return err_set(&c->err, -EPERM, "forbidden",
                        "only operators make public images");
+    r = quota_take(c, db, call_acting_project(c), &one_image, "", "");
+    if (r < 0)
+        return r;
     id_new(id);
     i->id = xstrdup(id);
     i->project_id = xstrdup(call_acting_project(c));
     i->created_at = clock_now_us();
+    i->generation = 1;
     r = store_image_insert(db, i);
     if (r == -EEXIST) {
         err_field(&c->err, "/name", "name_taken", "is taken");
@@ -139,6 +146,8 @@ h_image_delete(struct call *c, struct db *db)
 
     if (r == 0)
         r = may_change(c, &i);
+    if (r == 0)
+        r = call_if_match(c, i.generation);
     if (r == 0) {
         r = store_image_delete(db, i.id);
         if (r == -EBUSY)
@@ -149,6 +158,7 @@ h_image_delete(struct call *c, struct db *db)
     }
     if (r == 0) {
         call_touched(c, "image.deleted", i.id, i.name, i.project_id);
+        quota_free(c, i.project_id, &one_image);
         c->work = xasprintf("%s/%s", c->ctl->image_dir, i.id);
         c->work_free = free;
         reply_empty(c);
@@ -259,6 +269,8 @@ h_part_begin(struct call *c, struct db *db)
     if (r == 0)
         r = may_change(c, &i);
     if (r == 0)
+        r = call_if_match(c, i.generation);
+    if (r == 0)
         r = upload_start(c, &i);
     codec_clear(&table_image, &i);
     return r;
@@ -320,6 +332,11 @@ h_part_write(struct call *c, struct db *db)
         return not_found(c, "image", u->image_id);
     if (r < 0)
         return store_error(c, db, r);
+    r = call_if_match(c, i.generation - 1); /* as it was before this part */
+    if (r < 0) {
+        codec_clear(&table_image, &i);
+        return r;
+    }
     if (rename(u->tmp, u->path) < 0) {
         r = err_errno(&c->err, -errno, "cannot store the upload");
     } else {

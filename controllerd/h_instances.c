@@ -10,239 +10,110 @@
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
-#include "controllerd/traits.h"
+#include "controllerd/create.h"
+#include "controllerd/filter.h"
 
 #define LOG_LIMIT (1 << 20)
 
-/* ---- create ---- */
-
-int
-h_find_flavor(struct call *c, struct db *db, const char *ref,
-              struct api_flavor *ret)
-{
-    int r = store_flavor_get(db, ref, ret);
-
-    if (r == -ENOENT) {
-        err_field(&c->err, "/flavor", "not_found", "there is no flavor \"%s\"",
-                  ref);
-        return -EINVAL;
-    }
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-int
-h_find_image(struct call *c, struct db *db, const char *project,
-             const char *ref, struct api_image *ret)
-{
-    int r = store_image_get(db, project, ref, ret);
-
-    if (r == -ENOENT)
-        return err_field(&c->err, "/image", "not_found",
-                         "there is no image \"%s\"", ref);
-    if (r < 0)
-        return store_error(c, db, r);
-    if (ret->state != IMAGE_ACTIVE)
-        return err_set(&c->err, -EBUSY, "image_pending",
-                       "the image \"%s\" is not complete: upload all of its "
-                       "parts first",
-                       ret->name);
-    return 0;
-}
-
-int64_t
-h_image_disk_bytes(const struct api_image *i)
-{
-    const struct api_image_part *p = i->parts.items;
-
-    for (size_t k = 0; k < i->parts.n; k++)
-        if (p[k].name == PART_DISK)
-            return p[k].virtual_bytes;
-    return 0;
-}
-
-/* Soon after a start most agents have yet to report, and "no room" may only
- * mean that: the client is asked to come again. */
-static int
-no_capacity(struct call *c, const struct sched_request *rq)
-{
-    struct ctl *ctl = c->ctl;
-    struct sched_explain why = {0};
-    char node[ID_SIZE];
-
-    COUNT(create_no_capacity);
-    if (clock_mono_us() - ctl->started_mono_us > ctl->cfg.node_lapse_us)
-        return -ENOSPC;
-    pthread_mutex_lock(&ctl->sched_lock);
-    int r = sched_place(ctl->sched, rq, node, &why, NULL);
-    pthread_mutex_unlock(&ctl->sched_lock);
-    size_t down = why.count[SCHED_DOWN];
-    sched_explain_release(&why);
-    if (r == -ENOSPC && down)
-        return err_set(&c->err, -EAGAIN, "nodes_settling",
-                       "the controller has just started and %zu nodes have "
-                       "yet to report; try again",
-                       down);
-    return -ENOSPC;
-}
-
-/* Chooses a node and claims its room; h_instance_create_undo() gives it back
- * if the transaction does not come to its end. */
-static int
-place(struct call *c, const struct sched_resources *need, uint64_t traits)
-{
-    struct ctl *ctl = c->ctl;
-    struct sched_request rq = {
-        .project_id = call_acting_project(c),
-        .need = *need,
-        .traits_required = traits,
-        .traits_lacking = traits_lacking(traits),
-        .policy = streq(ctl->cfg.placement, "pack") ? SCHED_PACK : SCHED_SPREAD,
-    };
-
-    pthread_mutex_lock(&ctl->sched_lock);
-    int r = sched_place(ctl->sched, &rq, c->claim_node, NULL, &c->err);
-    if (r == 0)
-        r = sched_claim(ctl->sched, c->claim_node, need, &c->err);
-    pthread_mutex_unlock(&ctl->sched_lock);
-    if (r < 0)
-        c->claim_node[0] = '\0';
-    else
-        c->claim = *need;
-    if (r == -ENOSPC)
-        r = no_capacity(c, &rq);
-    return r;
-}
-
-void
-h_instance_create_undo(struct call *c)
-{
-    if (!c->claim_node[0])
-        return;
-    pthread_mutex_lock(&c->ctl->sched_lock);
-    if (sched_release(c->ctl->sched, c->claim_node, &c->claim, NULL) < 0)
-        COUNT(sched_release_refused);
-    pthread_mutex_unlock(&c->ctl->sched_lock);
-    c->claim_node[0] = '\0';
-}
-
-static int
-insert(struct call *c, struct db *db, struct store_instance *i)
-{
-    struct api_operation op = {0};
-    int r = op_begin(db, i, "instance.create", "placed", c->request_id, &op);
-
-    codec_clear(&table_operation, &op);
-    if (r < 0)
-        return store_error(c, db, r);
-    r = store_instance_insert(db, i);
-    if (r == -EEXIST) {
-        err_field(&c->err, "/name", "name_taken",
-                  "is taken by another instance");
-        return err_set(&c->err, r, "name_taken",
-                       "there is an instance \"%s\" already", i->a.name);
-    }
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-void
-h_instance_reply(struct call *c, struct api_instance *a)
-{
-    char *node = a->node_id;
-
-    if (c->who.role != ROLE_OPERATOR)
-        a->node_id = NULL;
-    reply_object(c, &table_instance, a);
-    a->node_id = node;
-}
-
-static int
-create(struct call *c, struct db *db, const struct api_flavor *f,
-       const struct api_image *m)
-{
-    struct api_instance *in = c->in;
-    struct store_instance i _cleanup_(store_instance_release) = {0};
-    int64_t image_disk = h_image_disk_bytes(m);
-    char id[ID_SIZE];
-
-    if (f->disk_bytes && f->disk_bytes < image_disk)
-        return err_field(&c->err, "/flavor", "disk_too_small",
-                         "its disk is smaller than that of the image (%lld "
-                         "bytes)",
-                         (long long)image_disk);
-    id_new(id);
-    i.a.id = xstrdup(id);
-    i.a.project_id = xstrdup(call_acting_project(c));
-    i.a.name = xstrdup(in->name);
-    i.a.state = INSTANCE_CREATING;
-    i.a.flavor = xstrdup(f->name);
-    i.a.flavor_id = xstrdup(f->id);
-    i.a.image = xstrdup(m->name);
-    i.a.image_id = xstrdup(m->id);
-    i.a.vcpus = f->vcpus;
-    i.a.memory_bytes = f->memory_bytes;
-    i.a.disk_bytes = MAX(f->disk_bytes, image_disk);
-    i.a.limits = f->limits;
-    i.a.restart_policy = in->restart_policy;
-    i.a.run = 1;
-    i.a.created_at = clock_now_us();
-    i.power = POWER_RUNNING;
-    op_change(c->ctl, &i);
-    struct sched_resources need = {i.a.vcpus, i.a.memory_bytes, i.a.disk_bytes};
-    int r = place(c, &need, traits_of_image(m));
-    if (r < 0)
-        return r;
-    i.a.node_id = xstrdup(c->claim_node);
-    r = insert(c, db, &i);
-    if (r < 0) {
-        h_instance_create_undo(c);
-        return r;
-    }
-    memcpy(c->notify_node, c->claim_node, ID_SIZE);
-    h_instance_reply(c, &i.a);
-    call_location(c, "/v1/instances", id);
-    return 0;
-}
-
-int
-h_instance_create(struct call *c, struct db *db)
-{
-    struct api_instance *in = c->in;
-    struct api_flavor f = {0};
-    struct api_image m = {0};
-    int rf = h_find_flavor(c, db, in->flavor, &f);
-    int rm = h_find_image(c, db, call_acting_project(c), in->image,
-                          &m); /* both faults are told */
-    int r = rf < 0 ? rf : rm < 0 ? rm : create(c, db, &f, &m);
-
-    codec_clear(&table_flavor, &f);
-    codec_clear(&table_image, &m);
-    return r;
-}
-
 /* ---- read ---- */
+
+/* Rows that one call looks at where no index knows the answer: the page ends
+ * there, with what was found, and the next goes on. */
+#define SCAN_LIMIT 4000
+
+static const struct filter_field filter_fields[] = {
+    {.name = "name"},
+    {.name = "state"},
+    {.name = "image", .also = "image_id"},
+    {.name = "flavor", .also = "flavor_id"},
+    {.name = "restart_policy"},
+    {.name = "locked"},
+    {.name = "delete_protection"},
+    {.name = "node_id", .operators = true},
+};
+static const struct filter_spec filter_spec = {
+    &table_instance, "labels", filter_fields, ARRAY_SIZE(filter_fields)};
+
+static bool
+keep(const struct api_instance *a, void *arg)
+{
+    return filter_match(arg, a);
+}
+
+/* A name is one of a project's; without one there may be several. */
+static int
+list_named(struct call *c, struct db *db, const char *project,
+           const char *after, struct filter *f, struct codec_list *ret)
+{
+    struct store_instance i = {0};
+    int r = store_instance_get(db, project, NULL, filter_value(f, "name"), &i);
+
+    if (r == 0 && strcmp(i.a.id, after) > 0 && filter_match(f, &i.a)) {
+        *(struct api_instance *)codec_list_add(&table_instance, ret) = i.a;
+        i.a = (struct api_instance){0};
+    }
+    store_instance_release(&i);
+    return r == -ENOENT ? 0 : r;
+}
+
+static int
+list_filtered(struct call *c, struct db *db, const char *project,
+              const char *after, int limit, struct filter *f,
+              struct codec_list *ret, char next[ID_SIZE])
+{
+    const struct filter_term *label = filter_label(f);
+
+    if (project && filter_value(f, "name"))
+        return list_named(c, db, project, after, f, ret);
+    struct store_instance_scan q = {
+        .project = project,
+        .after = after,
+        .limit = limit,
+        .scan_limit = MAX(SCAN_LIMIT, limit),
+        .node = filter_value(f, "node_id"),
+        .label = label ? label->key : NULL,
+        .label_value = label ? label->value : NULL,
+        .keep = keep,
+        .arg = f,
+    };
+    return store_instance_scan(db, &q, ret, next);
+}
+
+static int
+list(struct call *c, struct db *db, const char *project, const char *after,
+     int limit, struct filter *f)
+{
+    struct codec_list l = {0};
+    char next[ID_SIZE] = "";
+    int r = f->n ? list_filtered(c, db, project, after, limit, f, &l, next)
+                 : store_instance_list(db, project, after, limit + 1, &l);
+    struct api_instance *a = l.items;
+
+    for (size_t k = 0; k < l.n && c->who.role != ROLE_OPERATOR; k++)
+        freep(&a[k].node_id);
+    if (r == 0 && f->n)
+        reply_items(c, &table_instance, &l, next);
+    else if (r == 0)
+        reply_page(c, &table_instance, &l, limit,
+                   offsetof(struct api_instance, id));
+    codec_list_clear(&table_instance, &l);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
 
 int
 h_instance_list(struct call *c, struct db *db)
 {
-    struct codec_list l = {0};
-    char after[ID_SIZE], filter[ID_SIZE];
+    char after[ID_SIZE], other[ID_SIZE];
+    struct filter f _cleanup_(filter_release) = {0};
     const char *project;
     int limit;
     int r = query_page(c, &limit, after);
 
     if (r == 0)
-        r = call_project_filter(c, db, filter, &project);
-    if (r < 0)
-        return r;
-    r = store_instance_list(db, project, after, limit + 1, &l);
-    struct api_instance *a = l.items;
-    for (size_t k = 0; k < l.n && c->who.role != ROLE_OPERATOR; k++)
-        freep(&a[k].node_id);
+        r = query_filter(c, &filter_spec, &f);
     if (r == 0)
-        reply_page(c, &table_instance, &l, limit,
-                   offsetof(struct api_instance, id));
-    codec_list_clear(&table_instance, &l);
-    return r < 0 ? store_error(c, db, r) : 0;
+        r = call_project_filter(c, db, other, &project);
+    return r < 0 ? r : list(c, db, project, after, limit, &f);
 }
 
 int
@@ -265,6 +136,23 @@ h_instance_show(struct call *c, struct db *db)
     if (r == 0)
         h_instance_reply(c, &i.a);
     return r;
+}
+
+/* Bytes as they were given; what a tenant wrote is never taken for a page. */
+int
+h_instance_user_data(struct call *c, struct db *db)
+{
+    struct store_instance i _cleanup_(store_instance_release) = {0};
+    char *text _cleanup_(freep) = NULL;
+    int r = h_instance_get(c, db, &i);
+
+    if (r < 0)
+        return r;
+    r = store_seed_user_data(db, i.a.id, &text);
+    if (r < 0)
+        return store_error(c, db, r);
+    reply_text(c, "text/plain; charset=utf-8", text ? text : "");
+    return 0;
 }
 
 /* ---- what only the node knows ---- */

@@ -82,8 +82,11 @@ set_schedulable(struct call *c, struct db *db, bool schedulable)
     struct store_node *n;
     int r = get(c, db, &n);
 
+    if (r == 0)
+        r = call_if_match(c, n->a.generation);
     if (r < 0)
         return r;
+    n->a.generation += n->a.schedulable != schedulable;
     n->a.schedulable = schedulable;
     r = store_node_update(db, n);
     if (r < 0)
@@ -118,6 +121,8 @@ h_node_delete(struct call *c, struct db *db)
     struct store_node *n;
     int r = get(c, db, &n);
 
+    if (r == 0)
+        r = call_if_match(c, n->a.generation);
     if (r < 0)
         return r;
     r = store_node_delete(db, n->a.id);

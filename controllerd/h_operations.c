@@ -4,100 +4,107 @@
 
 #include "controllerd/handlers.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/filter.h"
 #include "controllerd/ops/ops.h"
 
-#define STUCK_PAGE 500
+/* ---- lists ---- */
 
-/* ---- read ---- */
+#define SCAN_PAGE 500
+/* Rows that one call looks at where no index knows the answer: the page ends
+ * there, with what was found, and the next goes on. */
+#define SCAN_LIMIT 4000
 
-static int
-list_all(struct call *c, struct db *db, const char *project, char *before,
-         int limit, struct codec_list *ret)
+static const struct filter_field filter_fields[] = {
+    {.name = "stuck"},       {.name = "state"},         {.name = "kind"},
+    {.name = "resource_id"}, {.name = "resource_type"},
+};
+static const struct filter_spec filter_spec = {
+    &table_operation, NULL, filter_fields, ARRAY_SIZE(filter_fields)};
+
+struct scan {
+    struct filter f;
+    bool running; /* no other can match: they have an index of their own */
+    const char *project;
+    char at[ID_SIZE];      /* the last that was looked at */
+    struct codec_list got; /* struct api_operation */
+    size_t seen;
+};
+
+static void
+scan_release(struct scan *s)
 {
-    int r = store_operation_list(db, project, before, limit, ret);
-    struct store_operation *o = ret->items;
-
-    for (size_t k = 0; k < ret->n; k++)
-        op_fill(c->ctl, &o[k]);
-    return r;
+    filter_release(&s->f);
+    codec_list_clear(&table_operation, &s->got);
 }
 
-/* What is stuck is known only when it is looked at; it can be found among
- * those that run. */
-static int
-list_stuck(struct call *c, struct db *db, const char *project, char *before,
-           int limit, struct codec_list *ret)
+/* Takes of a row what is answered, if it matches. */
+static void
+take(struct ctl *ctl, struct scan *s, struct store_operation *o)
 {
-    struct codec_list page = {0};
-    size_t n = STUCK_PAGE;
-    int r = 0;
+    memcpy(s->at, o->a.id, ID_SIZE);
+    s->seen++;
+    op_fill(ctl, o);
+    if (!filter_match(&s->f, &o->a))
+        return;
+    *(struct api_operation *)codec_list_add(&table_operation, &s->got) = o->a;
+    o->a = (struct api_operation){0};
+}
 
-    while (r == 0 && n == STUCK_PAGE && ret->n < (size_t)limit) {
-        r = store_operation_list_running(db, project, before, STUCK_PAGE,
-                                         &page);
+/* True in *ret_more: there are rows that it has not looked at. */
+static int
+scan(struct ctl *ctl, struct db *db, struct scan *s, size_t limit,
+     bool *ret_more)
+{
+    int ask = s->f.n ? SCAN_PAGE : (int)limit + 1;
+
+    *ret_more = true;
+    while (*ret_more && s->got.n < limit && s->seen < SCAN_LIMIT) {
+        struct codec_list page = {0};
+        int r = (s->running
+                     ? store_operation_list_running
+                     : store_operation_list)(db, s->project, s->at, ask, &page);
         struct store_operation *o = page.items;
+        size_t k = 0;
 
-        n = page.n;
-        for (size_t k = 0; k < n; k++) {
-            memcpy(before, o[k].a.id, ID_SIZE);
-            op_fill(c->ctl, &o[k]);
-            if (!o[k].a.stuck || ret->n == (size_t)limit)
-                continue;
-            struct store_operation *to =
-                codec_list_add(&store_operation_table, ret);
-            *to = o[k];
-            o[k] = (struct store_operation){0};
-        }
+        while (k < page.n && s->got.n < limit)
+            take(ctl, s, &o[k++]);
+        *ret_more = k < page.n || page.n == (size_t)ask;
         store_operations_clear(&page);
+        if (r < 0)
+            return r;
     }
-    return r;
-}
-
-/* The part that is answered, out of the rows. */
-static struct codec_list
-api_part(struct codec_list *rows)
-{
-    struct store_operation *o = rows->items;
-    struct codec_list l = {0};
-
-    for (size_t k = 0; k < rows->n; k++) {
-        *(struct api_operation *)codec_list_add(&table_operation, &l) = o[k].a;
-        o[k].a = (struct api_operation){0};
-    }
-    store_operations_clear(rows);
-    return l;
+    return 0;
 }
 
 int
 h_operation_list(struct call *c, struct db *db)
 {
-    const char *filter = http_query(c->rq, "filter"), *project;
-    char before[ID_SIZE], of[ID_SIZE];
-    struct codec_list rows = {0};
+    struct scan s _cleanup_(scan_release) = {0};
+    char of[ID_SIZE];
+    bool more;
     int limit;
-    int r = query_page(c, &limit, before);
+    int r = query_page(c, &limit, s.at);
 
     if (r == 0)
-        r = call_project_filter(c, db, of, &project);
-    if (r == 0 && filter && *filter && !streq(filter, "stuck=true"))
-        r = err_field(&c->err, "?filter", "filter",
-                      "operations are filtered by stuck=true only");
+        r = query_filter(c, &filter_spec, &s.f);
+    if (r == 0)
+        r = call_project_filter(c, db, of, &s.project);
     if (r < 0)
         return r;
-    r = filter && *filter ? list_stuck(c, db, project, before, limit + 1, &rows)
-                          : list_all(c, db, project, before, limit + 1, &rows);
-    struct codec_list l = api_part(&rows);
-    if (r == 0)
-        reply_page(c, &table_operation, &l, limit,
-                   offsetof(struct api_operation, id));
-    codec_list_clear(&table_operation, &l);
-    return r < 0 ? store_error(c, db, r) : 0;
+    s.running = streq(filter_value(&s.f, "stuck"), "true") ||
+                streq(filter_value(&s.f, "state"), "running");
+    r = scan(c->ctl, db, &s, (size_t)limit, &more);
+    if (r < 0)
+        return store_error(c, db, r);
+    reply_items(c, &table_operation, &s.got, more ? s.at : "");
+    return 0;
 }
+
+/* ---- one ---- */
 
 /* As the caller may see it; -ENOENT is told. */
 static int
@@ -198,6 +205,7 @@ take_back(struct call *c, struct db *db,
                      struct err *reterr))
 {
     struct op_target t _cleanup_(target_release) = {0};
+    struct h_room before;
     struct api_operation op = {0};
     int r = get_target(c, db, &t);
 
@@ -207,10 +215,18 @@ take_back(struct call *c, struct db *db,
         r = h_locked(c, &t.i);
     if (r < 0)
         return r;
-    r = how(c->ctl, db, &t, c->request_id, &op, &c->err);
-    r = r < 0 ? store_error(c, db, r) : go_on(c, db, &t, &op);
+    r = h_room(c, db, &t.i, &before);
+    if (r == 0)
+        r = how(c->ctl, db, &t, c->request_id, &op, &c->err);
+    /* The size of before may have been given back, and be taken by others. */
+    if (r == 0)
+        r = h_room_change(c, db, &t.i, &before, "");
+    if (r == 0)
+        r = go_on(c, db, &t, &op);
+    if (r < 0)
+        h_instance_resize_undo(c);
     codec_clear(&table_operation, &op);
-    return r;
+    return r < 0 ? store_error(c, db, r) : 0;
 }
 
 int

@@ -11,6 +11,7 @@
 #include "common/count.h"
 #include "common/mem.h"
 #include "controllerd/ops/ops.h"
+#include "controllerd/quota.h"
 
 /* Between write() and the commit. */
 struct resize {
@@ -52,27 +53,69 @@ h_instance_resized(struct call *c)
 {
     struct resize *w = c->work;
 
-    release(c->ctl, w->node_id, &w->less);
+    if (w)
+        release(c->ctl, w->node_id, &w->less);
 }
 
-static int
-claim(struct call *c, const struct store_instance *i,
-      const struct sched_resources *before, const struct sched_resources *after)
+int
+h_room(struct call *c, struct db *db, const struct store_instance *i,
+       struct h_room *ret)
 {
-    struct resize *w = xnew(struct resize);
+    ret->own = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
+                                        i->a.disk_bytes};
+    int r = op_claim(db, i, &ret->claimed);
+    return r < 0 ? store_error(c, db, r) : 0;
+}
 
+static struct api_quota_values
+quota_of(const struct sched_resources *r)
+{
+    return (struct api_quota_values){.vcpus = r->vcpus,
+                                     .memory_bytes = r->memory_bytes,
+                                     .disk_bytes = r->disk_bytes};
+}
+
+/* A project is asked for the size that it wants; what runs of before still
+ * hold meanwhile is the node's matter. */
+static int
+change_quota(struct call *c, struct db *db, const struct store_instance *i,
+             const struct sched_resources *before,
+             const struct sched_resources *after, const char *at)
+{
+    struct sched_resources more = above(after, before),
+                           less = above(before, after);
+    struct api_quota_values take = quota_of(&more), give = quota_of(&less);
+    int r = quota_take(c, db, i->a.project_id, &take, at, at);
+
+    if (r == 0)
+        quota_free(c, i->a.project_id, &give);
+    return r;
+}
+
+int
+h_room_change(struct call *c, struct db *db, const struct store_instance *i,
+              const struct h_room *before, const char *at)
+{
+    struct h_room now;
+    int r = h_room(c, db, i, &now);
+
+    if (r == 0)
+        r = change_quota(c, db, i, &before->own, &now.own, at);
+    if (r < 0)
+        return r;
+    struct resize *w = xnew(struct resize);
     memcpy(w->node_id, i->a.node_id, ID_SIZE);
-    w->more = above(after, before);
-    w->less = above(before, after);
+    w->more = above(&now.claimed, &before->claimed);
+    w->less = above(&before->claimed, &now.claimed);
     pthread_mutex_lock(&c->ctl->sched_lock);
-    int r = sched_claim(c->ctl->sched, w->node_id, &w->more, NULL);
+    r = sched_claim(c->ctl->sched, w->node_id, &w->more, NULL);
     pthread_mutex_unlock(&c->ctl->sched_lock);
     if (r < 0) {
         free(w);
         COUNT(resize_no_capacity);
         return err_set(&c->err, -ENOSPC, "no_capacity",
                        "the node of the instance \"%s\" has no room for what "
-                       "the flavor needs more, and it cannot be moved yet",
+                       "the flavor needs more",
                        i->a.name);
     }
     c->work = w;
@@ -123,20 +166,17 @@ resize(struct call *c, struct db *db, struct store_instance *i,
     bool runs = i->a.state != INSTANCE_STOPPED && i->a.state != INSTANCE_ERROR;
     enum op_verb v = runs ? VERB_RESIZE : VERB_RESIZE_STOPPED;
     char *undo _cleanup_(freep) = op_flavor_text(i);
-    struct sched_resources before, after;
-    int r = op_claim(db, i, &before);
+    struct h_room before;
+    int r = h_room(c, db, i, &before);
 
-    if (r < 0)
-        return store_error(c, db, r);
-    r = op_verb(i, v, &c->err);
+    if (r == 0)
+        r = op_verb(i, v, &c->err);
     if (r < 0)
         return r;
     r = op_resize(db, i, f, runs);
-    if (r == 0)
-        r = op_claim(db, i, &after);
     if (r < 0)
         return store_error(c, db, r);
-    r = claim(c, i, &before, &after);
+    r = h_room_change(c, db, i, &before, "/flavor");
     if (r < 0)
         return r;
     r = h_begin(c, db, i, op_kind(v), undo);

@@ -12,6 +12,7 @@
 #include "common/count.h"
 #include "common/fs.h"
 #include "common/mem.h"
+#include "controllerd/backup.h"
 
 #define READY_BYTES (1 << 20) /* less room than this is a full disk */
 
@@ -144,6 +145,27 @@ none_match(struct call *c, const char *tag)
     const char *have = http_header(c->rq, "If-None-Match");
 
     return !have || (strcmp(have, "*") != 0 && !strstr(have, tag));
+}
+
+/* One at a time: each needs room for another copy of the database. */
+int
+h_backup(struct call *c)
+{
+    static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+    if (atomic_flag_test_and_set(&busy))
+        return err_set(&c->err, -EAGAIN, "backup_running",
+                       "a backup is being made; try again");
+    int r = backup_make(c->ctl->cfg.state_dir, c->ctl->db_path,
+                        &c->rq->reply_fd, &c->rq->reply_size, &c->err);
+    atomic_flag_clear(&busy);
+    if (r < 0)
+        return r;
+    c->rq->content_type = "application/gzip";
+    c->rq->status = 200;
+    http_add_header(c->rq, "Content-Disposition",
+                    "attachment; filename=\"virga-backup.tar.gz\"");
+    return 0;
 }
 
 static int

@@ -10,6 +10,8 @@
 #include "common/mem.h"
 #include "controllerd/events.h"
 #include "controllerd/webhooks.h"
+#include "controllerd/price.h"
+#include "controllerd/quota.h"
 
 static char *
 new_id(void)
@@ -37,9 +39,12 @@ h_project_create(struct call *c, struct db *db)
 
     p->id = new_id();
     p->created_at = clock_now_us();
+    p->generation = 1;
     int r = store_project_insert(db, p);
     if (r == -EEXIST)
         return taken(c, "project", p->name);
+    if (r == 0)
+        r = store_quota_set(db, p->id, &c->ctl->cfg.quota, 1);
     if (r < 0)
         return store_error(c, db, r);
     reply_object(c, &table_project, p);
@@ -66,19 +71,6 @@ h_project_list(struct call *c, struct db *db)
 }
 
 int
-call_get_project(struct call *c, struct db *db, const char *ref,
-                 struct api_project *ret)
-{
-    int r = store_project_get(db, ref, ret);
-
-    if (r < 0 && r != -ENOENT)
-        return store_error(c, db, r);
-    if (r == -ENOENT || (call_project(c) && !streq(call_project(c), ret->id)))
-        return not_found(c, "project", ref);
-    return 0;
-}
-
-int
 h_project_show(struct call *c, struct db *db)
 {
     struct api_project p = {0};
@@ -96,6 +88,8 @@ h_project_delete(struct call *c, struct db *db)
     struct api_project p = {0};
     int r = call_get_project(c, db, c->m.params[0], &p);
 
+    if (r == 0)
+        r = call_if_match(c, p.generation);
     if (r == 0 && streq(p.id, c->ctl->default_project))
         r = err_set(&c->err, -EBUSY, "default_project",
                     "the default project stays");
@@ -123,6 +117,7 @@ h_project_deleted(struct call *c)
 {
     auth_cache_drop_project(c->ctl->auth, c->work);
     webhooks_changed(c->ctl);
+    quota_forget(c->ctl, c->work);
 }
 
 /* ---- tokens ---- */
@@ -154,6 +149,8 @@ token_project(struct call *c, struct db *db, struct api_token *t)
     return r;
 }
 
+static const struct api_quota_values one_token = {.tokens = 1};
+
 /* Not more than the maker's own; to name none is to ask for everything. */
 static int
 token_scopes(struct call *c, const struct api_token *t)
@@ -180,6 +177,8 @@ h_token_create(struct call *c, struct db *db)
     int r = token_scopes(c, in);
     if (r == 0)
         r = token_project(c, db, in);
+    if (r == 0 && in->project)
+        r = quota_take(c, db, in->project, &one_token, "", "");
     if (r < 0)
         return r;
     struct store_token *t = xnew(struct store_token);
@@ -187,6 +186,7 @@ h_token_create(struct call *c, struct db *db)
     c->work_free = free;
     in->id = new_id();
     in->created_at = clock_now_us();
+    in->generation = 1;
     auth_new_secret(secret, t->hash);
     t->a = *in; /* borrowed: c->in lives as long as the call */
     r = store_token_insert(db, t);
@@ -236,6 +236,8 @@ h_token_delete(struct call *c, struct db *db)
                        "several projects have a token \"%s\": give its id",
                        c->m.params[0]);
     if (r == 0)
+        r = call_if_match(c, t.generation);
+    if (r == 0)
         r = store_token_delete(db, t.id);
     if (r < 0)
         store_error(c, db, r);
@@ -246,6 +248,8 @@ h_token_delete(struct call *c, struct db *db)
         return r;
     }
     call_touched(c, "token.deleted", t.id, t.name, t.project);
+    if (t.project)
+        quota_free(c, t.project, &one_token);
     c->work = TAKE_PTR(t.id);
     c->work_free = free;
     codec_clear(&table_token, &t);
@@ -277,8 +281,13 @@ h_flavor_create(struct call *c, struct db *db)
         return err_field(&c->err, "/cpu_reservation_percent", "range",
                          "must not be more than cpu_limit_percent (%lld)",
                          (long long)f->limits.cpu_limit_percent);
+    if (f->price_per_hour && !price_valid(f->price_per_hour))
+        return err_field(&c->err, "/price_per_hour", "price",
+                         "must be a price such as 0.0125: 0 or more, without "
+                         "leading zeros");
     f->id = new_id();
     f->created_at = clock_now_us();
+    f->generation = 1;
     int r = store_flavor_insert(db, f);
     if (r == -EEXIST)
         return taken(c, "flavor", f->name);
@@ -335,6 +344,8 @@ h_flavor_delete(struct call *c, struct db *db)
     struct api_flavor f = {0};
     int r = get_flavor(c, db, &f);
 
+    if (r == 0)
+        r = call_if_match(c, f.generation);
     if (r == 0) {
         call_touched(c, "flavor.deleted", f.id, f.name, NULL);
         r = store_flavor_delete(db, f.id);

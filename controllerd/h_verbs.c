@@ -34,6 +34,8 @@ h_instance_get_free(struct call *c, struct db *db, struct store_instance *ret)
 {
     int r = h_instance_get(c, db, ret);
 
+    if (r == 0)
+        r = call_if_match(c, ret->a.generation);
     return r < 0 ? r : h_locked(c, ret);
 }
 
@@ -127,6 +129,8 @@ h_instance_delete(struct call *c, struct db *db)
     if (r == 0 && i.a.state == INSTANCE_DELETING)
         return reply_latest_operation(c, db, &i);
     if (r == 0)
+        r = call_if_match(c, i.a.generation);
+    if (r == 0)
         r = h_locked(c, &i);
     if (r == 0)
         r = op_verb(&i, VERB_DELETE, &c->err);
@@ -176,6 +180,9 @@ h_instance_rebuild(struct call *c, struct db *db)
         xstrset(&i.a.image, m.name);
         xstrset(&i.a.image_id, m.id);
         r = store_instance_reshape(db, &i);
+        if (r == 0 && in->user_data)
+            r = store_seed_set_user_data(
+                db, i.a.id, in->user_data[0] ? in->user_data : NULL);
         if (r < 0)
             store_error(c, db, r);
     }

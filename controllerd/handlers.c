@@ -3,12 +3,6 @@
 
 #include "controllerd/handlers.h"
 
-static int
-h_todo(struct call *c)
-{
-    return err_set(&c->err, -ENOSYS, "not_implemented", "not yet");
-}
-
 const struct handler handlers[N_ROUTES] = {
     [ROUTE_HEALTHZ] = {.plain = h_healthz},
     [ROUTE_READYZ] = {.write = h_readyz},
@@ -39,8 +33,11 @@ const struct handler handlers[N_ROUTES] = {
                               .stream_data = h_part_data,
                               .stream_finish = h_part_finish,
                               .write = h_part_write},
-    [ROUTE_INSTANCE_CREATE] = {.write = h_instance_create,
-                               .undo = h_instance_create_undo},
+    [ROUTE_INSTANCE_CREATE] = {.plain = h_instance_create_plain,
+                               .read = h_instance_create_dry,
+                               .write = h_instance_create,
+                               .undo = h_instance_create_undo,
+                               .committed = h_instance_created},
     [ROUTE_INSTANCE_LIST] = {.read = h_instance_list},
     [ROUTE_INSTANCE_SHOW] = {.read = h_instance_show},
     [ROUTE_INSTANCE_CHANGE] = {.write = h_instance_change},
@@ -98,13 +95,17 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_MEMBER_DELETE] = {.write = h_member_delete,
                              .committed = h_user_committed},
 
-    [ROUTE_QUOTA_SHOW] = {.plain = h_todo},
-    [ROUTE_QUOTA_SET] = {.plain = h_todo},
-    [ROUTE_KEYPAIR_CREATE] = {.plain = h_todo},
-    [ROUTE_KEYPAIR_LIST] = {.plain = h_todo},
-    [ROUTE_KEYPAIR_SHOW] = {.plain = h_todo},
-    [ROUTE_KEYPAIR_DELETE] = {.plain = h_todo},
-    [ROUTE_INSTANCE_BATCH] = {.plain = h_todo},
+    [ROUTE_QUOTA_SHOW] = {.read = h_quota_show},
+    [ROUTE_QUOTA_SET] = {.write = h_quota_set},
+    [ROUTE_KEYPAIR_CREATE] = {.write = h_keypair_create},
+    [ROUTE_KEYPAIR_LIST] = {.read = h_keypair_list},
+    [ROUTE_KEYPAIR_SHOW] = {.read = h_keypair_show},
+    [ROUTE_KEYPAIR_DELETE] = {.write = h_keypair_delete},
+    [ROUTE_INSTANCE_BATCH] = {.plain = h_instance_create_plain,
+                              .read = h_instance_batch_dry,
+                              .write = h_instance_batch,
+                              .undo = h_instance_create_undo,
+                              .committed = h_instance_created},
 
     [ROUTE_INSTANCE_PAUSE] = {.write = h_instance_pause},
     [ROUTE_INSTANCE_RESUME] = {.write = h_instance_resume},
@@ -112,10 +113,14 @@ const struct handler handlers[N_ROUTES] = {
     [ROUTE_INSTANCE_RESIZE] = {.write = h_instance_resize,
                                .undo = h_instance_resize_undo,
                                .committed = h_instance_resized},
-    [ROUTE_INSTANCE_USER_DATA] = {.plain = h_todo},
-    [ROUTE_OPERATION_CANCEL] = {.write = h_operation_cancel},
+    [ROUTE_INSTANCE_USER_DATA] = {.read = h_instance_user_data},
+    [ROUTE_OPERATION_CANCEL] = {.write = h_operation_cancel,
+                                .undo = h_instance_resize_undo,
+                                .committed = h_instance_resized},
     [ROUTE_OPERATION_RETRY] = {.write = h_operation_retry},
-    [ROUTE_OPERATION_UNDO] = {.write = h_operation_undo},
+    [ROUTE_OPERATION_UNDO] = {.write = h_operation_undo,
+                              .undo = h_instance_resize_undo,
+                              .committed = h_instance_resized},
 
     [ROUTE_EVENT_LIST] = {.read = h_event_list},
     [ROUTE_WEBHOOK_CREATE] = {.write = h_webhook_create,
@@ -132,7 +137,7 @@ const struct handler handlers[N_ROUTES] = {
                                  .committed = h_webhook_redelivers},
     [ROUTE_AUDIT_LIST] = {.read = h_audit_list},
 
-    [ROUTE_BACKUP] = {.plain = h_todo},
+    [ROUTE_BACKUP] = {.stream_finish = h_backup},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},
     [ROUTE_DASHBOARD_FILE] = {.plain = h_dashboard_file},
 };

@@ -12,6 +12,7 @@ int h_readyz(struct call *c, struct db *db);
 int h_metrics(struct call *c);
 int h_openapi(struct call *c);
 int h_ca(struct call *c);
+int h_backup(struct call *c);
 int h_dashboard(struct call *c);
 int h_dashboard_file(struct call *c);
 
@@ -68,9 +69,17 @@ int h_part_finish(struct call *c);
 int h_part_write(struct call *c, struct db *db);
 int h_agent_image_part(struct call *c, struct db *db);
 
-/* h_instances.c */
-/* The live instance that the path names, if the caller may see it. */
-int h_instance_get(struct call *c, struct db *db, struct store_instance *ret);
+/* h_quota.c */
+int h_quota_show(struct call *c, struct db *db);
+int h_quota_set(struct call *c, struct db *db);
+
+/* h_keypairs.c */
+int h_keypair_create(struct call *c, struct db *db);
+int h_keypair_list(struct call *c, struct db *db);
+int h_keypair_show(struct call *c, struct db *db);
+int h_keypair_delete(struct call *c, struct db *db);
+
+/* h_create.c, create.c, h_dry_run.c */
 /* By name or id; a wrong one is the fault of /flavor or /image. */
 int h_find_flavor(struct call *c, struct db *db, const char *ref,
                   struct api_flavor *ret);
@@ -80,8 +89,18 @@ int h_find_image(struct call *c, struct db *db, const char *project,
 int64_t h_image_disk_bytes(const struct api_image *i);
 /* Operators see where an instance is; tenants do not. */
 void h_instance_reply(struct call *c, struct api_instance *a);
+int h_instance_create_plain(struct call *c);
 int h_instance_create(struct call *c, struct db *db);
 void h_instance_create_undo(struct call *c);
+void h_instance_created(struct call *c);
+int h_instance_batch(struct call *c, struct db *db);
+int h_instance_create_dry(struct call *c, struct db *db);
+int h_instance_batch_dry(struct call *c, struct db *db);
+
+/* h_instances.c */
+/* The live instance that the path names, if the caller may see it. */
+int h_instance_get(struct call *c, struct db *db, struct store_instance *ret);
+int h_instance_user_data(struct call *c, struct db *db);
 int h_instance_list(struct call *c, struct db *db);
 int h_instance_show(struct call *c, struct db *db);
 int h_instance_console_log(struct call *c, struct db *db);
@@ -115,6 +134,17 @@ int h_instance_change(struct call *c, struct db *db);
 int h_instance_resize(struct call *c, struct db *db);
 void h_instance_resize_undo(struct call *c);
 void h_instance_resized(struct call *c);
+/* What an instance takes of its project's quota and of its node. */
+struct h_room {
+    struct sched_resources own, claimed;
+};
+int h_room(struct call *c, struct db *db, const struct store_instance *i,
+           struct h_room *ret);
+/* Takes what is more now, of both; what is less is given back once committed,
+ * by h_instance_resized(); h_instance_resize_undo() takes it all back. at: the
+ * field at fault. -EPERM quota_exceeded, -ENOSPC no_capacity. */
+int h_room_change(struct call *c, struct db *db, const struct store_instance *i,
+                  const struct h_room *before, const char *at);
 
 /* h_operations.c */
 int h_operation_list(struct call *c, struct db *db);

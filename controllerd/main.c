@@ -20,6 +20,8 @@
 #include "controllerd/rate.h"
 #include "controllerd/store/store_event.h"
 #include "controllerd/webhooks.h"
+#include "controllerd/backup.h"
+#include "controllerd/quota.h"
 
 #define SERVER_DAYS 825
 #define RENEW_US (90 * 86400 * US_PER_S)
@@ -205,8 +207,11 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
         r = image_sweep(ctl, *ret_db, reterr);
     if (r == 0) {
         r = store_instance_max_seq(*ret_db, &ctl->seq);
+        if (r == 0)
+            r = store_seq_floor(*ret_db, &ctl->seq_floor);
         if (r < 0)
             db_err(*ret_db, r, reterr);
+        ctl->seq = MAX(ctl->seq, ctl->seq_floor);
         ctl->seq = MAX(ctl->seq, (int64_t)1); /* see h_agent_desired() */
     }
     return r;
@@ -241,6 +246,8 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
 {
     int r = auth_start(ctl, db, reterr);
 
+    if (r == 0)
+        r = quota_start(ctl, db, reterr);
     if (r == 0)
         r = nodes_start(ctl, db, reterr);
     if (r == 0)
@@ -347,6 +354,13 @@ main(int argc, char **argv)
         conf_release(ctl_config_keys, ctl_config_keys_n, &ctl.cfg);
         return r < 0 ? fail(&e, 1) : 0;
     }
+    if (ctl.cfg.restore && *ctl.cfg.restore) {
+        r = backup_restore(ctl.cfg.restore, ctl.cfg.state_dir, &e);
+        if (r == 0)
+            printf("restored %s into %s\n", ctl.cfg.restore, ctl.cfg.state_dir);
+        conf_release(ctl_config_keys, ctl_config_keys_n, &ctl.cfg);
+        return r < 0 ? fail(&e, 1) : 0;
+    }
     /* Threads inherit the mask: signals are taken in run() only. */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -373,6 +387,7 @@ main(int argc, char **argv)
     }
     stop(&ctl);
     nodes_stop(&ctl);
+    quota_stop(&ctl);
     auth_stop(&ctl);
     pki_ca_free(ctl.ca);
     free(ctl.db_path);

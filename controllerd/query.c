@@ -51,6 +51,19 @@ query_page(struct call *c, int *ret_limit, char after[ID_SIZE])
 }
 
 int
+query_flag(struct call *c, const char *name, bool *ret)
+{
+    const char *s = http_query(c->rq, name);
+    char pointer[64];
+
+    *ret = s && strcmp(s, "true") == 0;
+    if (!s || *ret || strcmp(s, "false") == 0)
+        return 0;
+    snprintf(pointer, sizeof(pointer), "?%s", name);
+    return err_field(&c->err, pointer, "type", "must be true or false");
+}
+
+int
 query_duration(struct call *c, const char *name, int64_t max_us,
                int64_t *ret_us)
 {
@@ -91,8 +104,41 @@ call_project(const struct call *c)
 const char *
 call_acting_project(const struct call *c)
 {
+    if (c->acting[0])
+        return c->acting;
     return c->who.role == ROLE_OPERATOR ? c->ctl->default_project
                                         : c->who.project_id;
+}
+
+int
+call_get_project(struct call *c, struct db *db, const char *ref,
+                 struct api_project *ret)
+{
+    const char *only = call_project(c);
+    int r = store_project_get(db, ref, ret);
+
+    if (r < 0 && r != -ENOENT)
+        return store_error(c, db, r);
+    if (r == 0 && only && !streq(only, ret->id)) {
+        codec_clear(&table_project, ret);
+        r = -ENOENT;
+    }
+    return r < 0 ? not_found(c, "project", ref) : 0;
+}
+
+int
+call_resolve_acting(struct call *c, struct db *db)
+{
+    const char *ref = http_query(c->rq, "project");
+    struct api_project p = {0};
+
+    if (!ref)
+        return 0;
+    int r = call_get_project(c, db, ref, &p);
+    if (r == 0)
+        memcpy(c->acting, p.id, ID_SIZE);
+    codec_clear(&table_project, &p);
+    return r;
 }
 
 int
@@ -105,11 +151,7 @@ call_project_filter(struct call *c, struct db *db, char out[ID_SIZE],
     *ret = call_project(c);
     if (!ref)
         return 0;
-    int r = store_project_get(db, ref, &p);
-    if (r == -ENOENT || (r == 0 && *ret && !streq(*ret, p.id)))
-        r = not_found(c, "project", ref);
-    else if (r < 0)
-        r = store_error(c, db, r);
+    int r = call_get_project(c, db, ref, &p);
     if (r == 0) {
         memcpy(out, p.id, ID_SIZE);
         *ret = out;

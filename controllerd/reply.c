@@ -42,27 +42,35 @@ reply_text(struct call *c, const char *content_type, const char *text)
 }
 
 void
+reply_items(struct call *c, const struct codec_table *t,
+            const struct codec_list *items, const char *next)
+{
+    struct buf *out = &c->rq->reply;
+
+    buf_adds(out, "{\"items\":[");
+    for (size_t i = 0; i < items->n; i++) {
+        if (i)
+            buf_adds(out, ",\n");
+        codec_encode(t, (const char *)items->items + i * t->size, out);
+    }
+    buf_addc(out, ']');
+    if (*next)
+        buf_addf(out, ",\"next_page_token\":\"%s\"", next);
+    buf_adds(out, "}\n");
+    c->rq->status = c->m.route->status;
+}
+
+void
 reply_page(struct call *c, const struct codec_table *t,
            struct codec_list *items, int limit, size_t id_offset)
 {
-    struct buf *out = &c->rq->reply;
-    size_t n = MIN(items->n, (size_t)limit);
+    struct codec_list page = {items->items, MIN(items->n, (size_t)limit)};
+    const char *next = "";
 
-    buf_adds(out, "{\"items\":[");
-    for (size_t i = 0; i < n; i++) {
-        if (i)
-            buf_adds(out, ",\n");
-        codec_encode(t, (char *)items->items + i * t->size, out);
-    }
-    buf_addc(out, ']');
-    if (items->n > n) {
-        const char *last =
-            *(char **)((char *)items->items + (n - 1) * t->size + id_offset);
-
-        buf_addf(out, ",\"next_page_token\":\"%s\"", last);
-    }
-    buf_adds(out, "}\n");
-    c->rq->status = c->m.route->status;
+    if (items->n > page.n)
+        next = *(char **)((char *)items->items + (page.n - 1) * t->size +
+                          id_offset);
+    reply_items(c, t, &page, next);
 }
 
 /* A code that says more than its number wins over it. */
@@ -91,6 +99,7 @@ http_status_of(int number, const char *code)
         {"precondition_failed", 412},
         {"precondition_required", 428},
         {"rate_limited", 429},
+        {"quota_exceeded", 403},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(by_code); i++)
@@ -173,6 +182,8 @@ reply_problem(struct call *c, int number, const struct err *e)
             .message = e->details[i].message,
         };
     p.errors = (struct codec_list){fields, e->n_details};
+    if (streq(code, "quota_exceeded"))
+        p.quota = c->quota_faults;
     if (status >= 500 && status != 503 && status != 507) {
         COUNT(http_internal_error);
         log_limited(LOG_LEVEL_ERROR, "request failed",

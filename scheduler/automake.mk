@@ -1,6 +1,7 @@
 # scheduler/ - placement, pure
 noinst_LIBRARIES += libsched.a
 libsched_a_SOURCES = \
+	scheduler/copy.c \
 	scheduler/best.c scheduler/best.h \
 	scheduler/place.c \
 	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h

@@ -107,6 +107,8 @@ struct sched_explain {
 };
 
 struct sched *sched_new(void) _must_check_;
+/* To try things out on: the same nodes and claims, and its own from then on. */
+struct sched *sched_copy(const struct sched *s) _must_check_;
 void sched_free(struct sched *s);
 void sched_freep(struct sched **s);
 

@@ -7,7 +7,8 @@ controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0004-identity.sql \
 	$(srcdir)/schemas/migrations/controller/0005-tenancy.sql \
 	$(srcdir)/schemas/migrations/controller/0006-operations.sql \
-	$(srcdir)/schemas/migrations/controller/0007-events.sql
+	$(srcdir)/schemas/migrations/controller/0007-events.sql \
+	$(srcdir)/schemas/migrations/controller/0008-restore.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
 	schemas/migrations/controller/0002-restart.sql \
@@ -15,7 +16,8 @@ EXTRA_DIST += \
 	schemas/migrations/controller/0004-identity.sql \
 	schemas/migrations/controller/0005-tenancy.sql \
 	schemas/migrations/controller/0006-operations.sql \
-	schemas/migrations/controller/0007-events.sql
+	schemas/migrations/controller/0007-events.sql \
+	schemas/migrations/controller/0008-restore.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

@@ -26,6 +26,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/quota.h"
 #include "metering/interval.h"
 
 static const struct codec_table released_table = {
@@ -223,6 +224,7 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
         COUNT(instance_lost);
         set_fault(i, &(struct api_fault){(char *)"lost",
                                          (char *)"its node has lost it"});
+        i->paused = false;
         i->a.state = INSTANCE_ERROR;
         i->a.started_at = 0;
         return op_finish(db, i, "lost", "lost", "its node has lost it",
@@ -233,55 +235,60 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
     return op_finish(db, i, "deleted", NULL, NULL, &out->finished);
 }
 
-/* The node has reserved the number of a run that is to be different. */
+/* The node has reserved the next number for a restart, by the wish that it
+ * had when this run ended: that run is as this one was, whatever was asked
+ * for meanwhile, and no answer to a wish that makes it different. */
 static int
-avoid_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
-               const struct api_observation *o, struct observed *out)
+saw_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
+             const struct api_observation *o, struct observed *out)
 {
-    bool changes =
-        i->a.state == INSTANCE_REBUILDING || i->a.state == INSTANCE_RESIZING;
-    int r;
+    struct store_size s;
+    int r = store_size_of_run(db, i->a.id, o->run, &s);
 
-    if (!o->restart || o->run + 1 < i->a.run)
-        return 0;
-    if (changes && i->power == POWER_RUNNING) {
-        COUNT(instance_run_reserved);
-        i->a.run = o->run + 2;
-        op_change(ctl, i);
-        out->wake_node = true;
+    if (r == 0) {
+        s.run = o->run + 1;
+        r = store_size_set(db, i->a.id, &s);
     }
-    r = store_size_extend(db, i->a.id, o->run + 1);
-    return r == -ENOENT ? 0 : r;
+    if (r < 0 && r != -ENOENT)
+        return r;
+    if (o->run + 1 < i->a.run || i->power != POWER_RUNNING ||
+        (i->a.state != INSTANCE_REBUILDING && i->a.state != INSTANCE_RESIZING))
+        return 0;
+    COUNT(instance_run_reserved);
+    i->a.run = o->run + 2;
+    op_change(ctl, i);
+    out->wake_node = true;
+    return 0;
 }
 
 /* What the node need not keep room for any more. Of the runs before one that
  * runs, and of those up to one that ended, none is left. */
 static int
 give_back(struct db *db, const struct store_instance *i,
-          const struct api_observation *o, struct observed *out)
+          const struct api_observation *o, const struct sched_resources *before,
+          struct observed *out)
 {
     bool gone = i->a.state == INSTANCE_DELETED;
     int64_t over = o->state == OBSERVED_DELETED ? INT64_MAX : o->run;
-    struct sched_resources before, after = {0};
-    struct store_size sizes;
-    int r = store_size_max(db, i->a.id, &sizes);
+    struct sched_resources after = {0};
 
-    if (r < 0 || (!sizes.run && !gone))
-        return r;
     if (o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED)
         over--;
-    r = op_claim(db, i, &before);
-    if (r == 0)
-        r = store_size_delete(db, i->a.id, over);
+    int r = store_size_delete(db, i->a.id, over);
     if (r == 0 && !gone)
         r = op_claim(db, i, &after);
-    if (r < 0)
+    if (r < 0 || memcmp(before, &after, sizeof(after)) == 0)
         return r;
     struct released *rel = codec_list_add(&released_table, &out->released);
     memcpy(rel->node_id, i->a.node_id, ID_SIZE);
-    rel->r = (struct sched_resources){before.vcpus - after.vcpus,
-                                      before.memory_bytes - after.memory_bytes,
-                                      before.disk_bytes - after.disk_bytes};
+    memcpy(rel->project_id, i->a.project_id, ID_SIZE);
+    /* Its quota is that of its own size, whatever its older runs claim. */
+    if (gone)
+        rel->quota = quota_of_instances(i->a.vcpus, i->a.memory_bytes,
+                                        i->a.disk_bytes, 1);
+    rel->r = (struct sched_resources){before->vcpus - after.vcpus,
+                                      before->memory_bytes - after.memory_bytes,
+                                      before->disk_bytes - after.disk_bytes};
     return 0;
 }
 
@@ -290,6 +297,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
             const struct api_observation *o, struct observed *out)
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
+    struct sched_resources before;
     int64_t now = clock_now_us();
     int r = store_instance_get(db, NULL, NULL, o->instance_id, &i);
 
@@ -300,9 +308,11 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         return 0;
     }
     if (r == 0)
-        r = apply_usage(db, &i, o, now);
+        r = op_claim(db, &i, &before);
     if (r == 0)
-        r = avoid_reserved(ctl, db, &i, o, out);
+        r = apply_usage(db, &i, o, now);
+    if (r == 0 && o->restart)
+        r = saw_reserved(ctl, db, &i, o, out);
     if (r < 0)
         return r;
     if (o->run > i.a.run) {
@@ -327,7 +337,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         break;
     }
     if (r == 0)
-        r = give_back(db, &i, o, out);
+        r = give_back(db, &i, o, &before, out);
     if (r < 0)
         return r;
     return store_instance_update(db, &i,

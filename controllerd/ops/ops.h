@@ -75,7 +75,7 @@ struct op_target {
     struct store_operation o;
 };
 /* The operation that takes o back becomes *ret and i's latest; the caller
- * stores i. -EBUSY not_cancellable. */
+ * stores i and claims what op_claim() says is more. -EBUSY not_cancellable. */
 int op_cancel(struct ctl *ctl, struct db *db, struct op_target *t,
               const char *request_id, struct api_operation *ret,
               struct err *reterr) _must_check_;

@@ -39,7 +39,7 @@ op_resize(struct db *db, struct store_instance *i, const struct api_flavor *f,
 {
     struct store_size before = {i->a.run - 1, i->a.vcpus, i->a.memory_bytes,
                                 i->a.disk_bytes};
-    int r = may_run ? store_size_insert(db, i->a.id, &before) : 0;
+    int r = may_run ? store_size_set(db, i->a.id, &before) : 0;
 
     if (r < 0)
         return r;

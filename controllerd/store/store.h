@@ -18,6 +18,13 @@
 /* Opens (creating and migrating when writable) and prepares everything. */
 int store_open(const char *path, bool writable, struct db **ret,
                struct err *reterr) _must_check_;
+/* Changes of desired state have numbers above it; 0 in a database that was
+ * never restored. */
+int store_seq_floor(struct db *db, int64_t *ret) _must_check_;
+/* In a database that comes from a backup: raises that number above all that
+ * agents may have heard of since, and those of the instances with it, so that
+ * each agent gets everything anew. */
+int store_begin_anew(struct db *db) _must_check_;
 /* A write that proves that the database takes writes. */
 int store_probe(struct db *db) _must_check_;
 
@@ -181,24 +188,22 @@ char *store_labels_text(const struct codec_list *labels) _must_check_;
 /* Everything that can change; deleted_at 0 keeps it alive. */
 int store_instance_update(struct db *db, const struct store_instance *i,
                           int64_t deleted_at) _must_check_;
-/* Name and flavor, image and sizes as well; -EEXIST: the name is taken. */
+/* Name, labels, flavor, image and sizes; -EEXIST: the name is taken. */
 int store_instance_reshape(struct db *db,
                            const struct store_instance *i) _must_check_;
-/* The sizes of runs up to `run`, while such a run may still be there. */
+/* The sizes of runs up to `run` (and above the row before), while such a run
+ * may still be there. */
 struct store_size {
     int64_t run, vcpus, memory_bytes, disk_bytes;
 };
-int store_size_insert(struct db *db, const char *instance_id,
-                      const struct store_size *s) _must_check_;
+int store_size_set(struct db *db, const char *instance_id,
+                   const struct store_size *s) _must_check_;
 /* Those of a run; -ENOENT: they are the instance's own. */
 int store_size_of_run(struct db *db, const char *instance_id, int64_t run,
                       struct store_size *ret) _must_check_;
 /* The largest of each over all of them; 0 without any. */
 int store_size_max(struct db *db, const char *instance_id,
                    struct store_size *ret) _must_check_;
-/* The last of them holds up to this run. */
-int store_size_extend(struct db *db, const char *instance_id,
-                      int64_t run) _must_check_;
 /* Forgets those that hold for no run after this. */
 int store_size_delete(struct db *db, const char *instance_id,
                       int64_t run) _must_check_;

@@ -20,10 +20,9 @@ enum {
     LIST_LABEL_ALL,
     UPDATE,
     RESHAPE,
-    SIZE_INSERT,
+    SIZE_SET,
     SIZE_OF_RUN,
     SIZE_MAX_OF,
-    SIZE_EXTEND,
     SIZE_DELETE,
     MAX_SEQ,
     EACH_CLAIM,
@@ -82,10 +81,10 @@ static const char *const sql[] = {
         "image_id = ?5, image_name = ?6, vcpus = ?7, memory_bytes = ?8, "
         "disk_bytes = ?9, cpu_shares = ?10, cpu_limit_percent = ?11, "
         "cpu_reservation_percent = ?12, disk_iops = ?13, "
-        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15 "
-        "WHERE id = ?1",
-    [SIZE_INSERT] = "INSERT INTO instance_sizes (instance_id, run, vcpus, "
-                    "memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
+        "disk_bytes_per_second = ?14, net_bytes_per_second = ?15, "
+        "labels = ?16 WHERE id = ?1",
+    [SIZE_SET] = "INSERT OR REPLACE INTO instance_sizes (instance_id, run, "
+                 "vcpus, memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
     [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
                     "instance_sizes WHERE instance_id = ? AND run >= ? "
                     "ORDER BY run LIMIT 1",
@@ -93,9 +92,6 @@ static const char *const sql[] = {
         "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
         "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
         "FROM instance_sizes WHERE instance_id = ?",
-    [SIZE_EXTEND] = "UPDATE instance_sizes SET run = ?2 WHERE instance_id = "
-                    "?1 AND run = (SELECT max(run) FROM instance_sizes WHERE "
-                    "instance_id = ?1)",
     [SIZE_DELETE] = "DELETE FROM instance_sizes WHERE instance_id = ? AND "
                     "run <= ?",
     [MAX_SEQ] = "SELECT coalesce(max(seq), 0) FROM instances",
@@ -380,22 +376,22 @@ int
 store_instance_reshape(struct db *db, const struct store_instance *i)
 {
     const struct api_instance *a = &i->a;
+    char *labels _cleanup_(freep) = store_labels_text(&a->labels);
 
-    return store_changed(db_run(db, S(RESHAPE), "ssssssiiiiiiiii", a->id,
-                                a->name, a->flavor_id, a->flavor, a->image_id,
-                                a->image, a->vcpus, a->memory_bytes,
-                                a->disk_bytes, STORE_LIMITS_OF(&a->limits)));
+    return store_changed(
+        db_run(db, S(RESHAPE), "ssssssiiiiiiiiis", a->id, a->name, a->flavor_id,
+               a->flavor, a->image_id, a->image, a->vcpus, a->memory_bytes,
+               a->disk_bytes, STORE_LIMITS_OF(&a->limits), labels));
 }
 
 /* ---- sizes of runs before the present one ---- */
 
 int
-store_size_insert(struct db *db, const char *instance_id,
-                  const struct store_size *s)
+store_size_set(struct db *db, const char *instance_id,
+               const struct store_size *s)
 {
-    return store_changed(db_run(db, S(SIZE_INSERT), "siiii", instance_id,
-                                s->run, s->vcpus, s->memory_bytes,
-                                s->disk_bytes));
+    return store_changed(db_run(db, S(SIZE_SET), "siiii", instance_id, s->run,
+                                s->vcpus, s->memory_bytes, s->disk_bytes));
 }
 
 static int
@@ -423,12 +419,6 @@ store_size_max(struct db *db, const char *instance_id, struct store_size *ret)
     unsigned st = S(SIZE_MAX_OF);
 
     return get_size(db, st, db_get(db, st, "s", instance_id), ret);
-}
-
-int
-store_size_extend(struct db *db, const char *instance_id, int64_t run)
-{
-    return store_changed(db_run(db, S(SIZE_EXTEND), "si", instance_id, run));
 }
 
 int

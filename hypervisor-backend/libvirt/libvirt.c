@@ -76,6 +76,15 @@ is_panicked(int state, int reason)
            (state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_CRASHED);
 }
 
+/* Another one runs, as far as anybody wished. UNKNOWN is what libvirt makes of
+ * one that was halted while it did not look. */
+bool
+lv_paused_by_us(int state, int reason)
+{
+    return state == VIR_DOMAIN_PAUSED && (reason == VIR_DOMAIN_PAUSED_USER ||
+                                          reason == VIR_DOMAIN_PAUSED_UNKNOWN);
+}
+
 static void
 put_end(struct lv *d, const char *id, uint64_t run, enum hv_end end,
         int64_t at_us)
@@ -536,12 +545,8 @@ describe(struct lv *d, virDomainPtr dom, struct hv_vm *ret, struct err *e)
         }
         pthread_mutex_unlock(&d->lock);
         break;
-    case VIR_DOMAIN_PAUSED:
-    case VIR_DOMAIN_PMSUSPENDED:
-        vm.state = HV_PAUSED;
-        break;
     default:
-        vm.state = HV_RUNNING;
+        vm.state = lv_paused_by_us(state, reason) ? HV_PAUSED : HV_RUNNING;
     }
     *ret = vm;
     return 0;

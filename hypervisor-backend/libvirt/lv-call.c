@@ -65,6 +65,23 @@ call_unref(struct call *c)
     free(c);
 }
 
+/* One that an I/O error has halted goes on first: its request is tried again,
+ * and from then on it is us who halt it. */
+static int
+pause_vm(struct call *c)
+{
+    int state, reason;
+
+    if (virDomainGetState(c->dom, &state, &reason, 0) < 0)
+        return lv_error(&c->e, "cannot look at the VM");
+    if (state == VIR_DOMAIN_PAUSED && !lv_paused_by_us(state, reason) &&
+        virDomainResume(c->dom) < 0)
+        return lv_error(&c->e, "cannot resume the VM");
+    if (virDomainSuspend(c->dom) < 0)
+        return lv_error(&c->e, "cannot pause the VM");
+    return 0;
+}
+
 static int
 act(struct call *c)
 {
@@ -79,9 +96,7 @@ act(struct call *c)
             return lv_error(&c->e, "cannot press the power button");
         return 0;
     case LV_OP_PAUSE:
-        if (virDomainSuspend(c->dom) < 0)
-            return lv_error(&c->e, "cannot pause the VM");
-        return 0;
+        return pause_vm(c);
     case LV_OP_RESUME:
         if (virDomainResume(c->dom) < 0)
             return lv_error(&c->e, "cannot resume the VM");

@@ -59,6 +59,10 @@ int lv_read_meta(virDomainPtr dom, struct lv_meta *ret) _must_check_;
  * or 0, unless lv-watch.c knows better. Under the lock. */
 void lv_note_end(struct lv *d, virDomainPtr dom, const char *id, int64_t at_us);
 
+/* Halted by hv_pause(), not by an I/O error of its disk, a watchdog or sleep.
+ */
+bool lv_paused_by_us(int state, int reason);
+
 /* ---- lv-start.c ---- */
 int lv_start(void *p, const struct hv_spec *spec, struct err *e) _must_check_;
 /* Undefines and removes what is left of a domain that does not run. */

@@ -185,6 +185,10 @@ CREATE TABLE nodes (
     last_seen_at INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL
 , generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+CREATE TABLE numbers (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE operations (
     id TEXT PRIMARY KEY,
     project_id TEXT,

@@ -11,7 +11,8 @@ import http.client
 from cloud import *  # pylint: disable=unused-wildcard-import
 from lib_events import Receiver, Stream
 
-cloud = Cloud(options=["--webhook-allow-private", "--webhook-retry", "50ms",
+cloud = Cloud(options=["--project-quota", "unlimited",
+                       "--webhook-allow-private", "--webhook-retry", "50ms",
                        "--webhook-retry-max", "200ms", "--webhook-attempts",
                        "3"]).start()
 agent = cloud.agent("n1")

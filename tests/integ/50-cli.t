@@ -182,6 +182,24 @@ try 2 instance set web --restart often
 tap_ok "instance set: the words are named" hints on-failure
 try 0 instance show web -o json
 tap_is "reboot: a third run" "$(j .run)" 3
+try 0 instance pause web --wait
+try 0 instance resume web --wait
+try 0 instance rename web shop
+try 0 instance rename shop web
+try 0 instance label web env=prod,tier= -o json
+tap_is "labels: all of them" "$(j '.labels.env + .labels.tier + "!"')" 'prod!'
+try 2 instance label web env
+tap_ok "labels: what they look like" hints KEY=VALUE
+try 0 instance label web
+try 0 instance protect web
+try 4 instance rebuild web --image tiny --wait
+try 0 instance unprotect web
+try 4 instance resize web --flavor small --wait
+try 0 instance lock web
+try 4 instance stop web
+tap_ok "locked: it says so" hints locked
+try 0 instance unlock web -o json
+tap_is "unlocked" "$(j .locked)" null
 try 0 instance stop "$id" --force --wait
 try 3 instance start none
 try 0 operation list --limit 3 -o json
@@ -190,6 +208,12 @@ op=$(j '.[0].id')
 try 0 operation show "$op"
 try 0 operation wait "$op"
 try 3 operation show 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77
+try 0 operation list --stuck -o json
+tap_is "nothing is stuck" "$(j length)" 0
+try 4 operation cancel "$op"
+try 4 operation retry "$op"
+try 4 operation undo "$op"
+tap_ok "undo: why not" hints "did not fail"
 try 2 operation show not-an-id
 try 0 usage -o json
 tap_ok "usage: both instances" j '.items | length == 2'
@@ -317,6 +341,67 @@ tap_ok "a list of tokens shows no secret" eval \
 try 0 token delete ci
 tap_ok "revoked: 5" env VIRGA_TOKEN="$secret" bash -c \
     '"$1" whoami 2>"$2"; [ $? = 5 ]' - "$virga" "$err"
+
+# ---- quotas, keypairs, many instances of one description ----
+
+try 0 quota show
+try 0 quota show p2 -o json
+tap_is "quota: the default" "$(j .limits.instances)" 20
+try 0 quota set p2 --instances 3 --memory 1G --disk unlimited -o json
+tap_is "quota set: what was given" \
+    "$(j '.limits | "\(.instances) \(.memory_bytes) \(.disk_bytes)"')" \
+    "3 1073741824 -1"
+tap_is "quota set: the rest stays" "$(j .limits.vcpus)" 40
+try 2 quota set p2
+try 2 quota set p2 --vcpus many
+try 3 quota set none --vcpus 1
+rm -f "$T/key" "$T/key.pub"
+ssh-keygen -q -t ed25519 -N "" -C me@here -f "$T/key"
+try 0 keypair create laptop "$T/key.pub" -o json
+tap_is "keypair: its fingerprint" "$(j .fingerprint)" \
+    "$(ssh-keygen -l -f "$T/key.pub" | cut -d' ' -f2)"
+try 2 keypair create oops "$T/key"
+tap_ok "a private key is not sent" hints '\.pub'
+try 2 keypair create oops "$T/kernel"
+try 4 keypair create laptop "$T/key.pub"
+try 0 keypair create there "$T/key.pub" --project p2
+try 0 keypair list -o json
+tap_is "keypairs" "$(j length)" 2
+try 0 keypair show laptop
+printf '#cloud-config\n' >"$T/seed"
+try 0 launch tiny lab --flavor small --count 2 --label env=prod -l tier=web \
+    --keypair laptop --user-data "$T/seed" --wait -o json
+tap_is "launch --count: names, in the end they run" \
+    "$(j 'map("\(.name) \(.state)") | join(",")')" \
+    "lab-1 running,lab-2 running"
+tap_is "launch: what was given" \
+    "$(j '.[0] | [.labels.env, .labels.tier, .keypairs[0]] | join(" ")')" \
+    "prod web laptop"
+try 0 instance list --label env=prod --label tier -o json
+tap_is "instance list --label" "$(j 'map(.name) | join(" ")')" "lab-1 lab-2"
+try 0 instance list --filter 'name=lab-2,!label.none' -l env -o json
+tap_is "instance list --filter" "$(j 'map(.name) | join(" ")')" "lab-2"
+try 7 instance list --filter colour=red
+try 0 flavor create priced --vcpus 1 --memory 64M --price 0.0125
+try 0 launch tiny dry --flavor priced --count 4 --lock --protect \
+    --dry-run -o json
+tap_is "launch --dry-run: fits, and its price" \
+    "$(j '"\(.fits) \(.count) \(.price_per_hour)"')" "true 4 0.0500"
+try 3 instance show dry-1
+try 0 launch raw few --flavor small --count 9 --policy fit --project p2 -o json
+tap_is "launch --policy fit: what the quota allows" "$(j length)" 3
+try 8 launch raw more --flavor small --project p2
+tap_ok "over quota: the numbers" hints 'instances: 3 of 3'
+try 0 launch raw table --flavor small --count 1 --dry-run
+try 2 launch tiny x --flavor small --policy fit
+try 2 launch tiny x --flavor small --label env
+try 2 launch tiny x --flavor small --user-data "$T/kernel"
+for i in $("$virga" instance list --project p2 -o json | jq -r '.[].id') \
+    lab-1 lab-2; do
+    try 0 instance delete "$i" --wait
+done
+try 0 keypair delete laptop
+try 3 keypair show laptop
 try 0 project delete p1
 try 3 project delete p1
 try 0 node list

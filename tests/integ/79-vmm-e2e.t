@@ -53,7 +53,7 @@ make_root() {
         add "$top_builddir/$name" "/virga/build/$name" || return
     done
     cp "$image"/{vmlinuz,initrd.img,cmdline} "$root/virga/build/demo-image/"
-    cp "$top_srcdir"/tests/integ/{tap,cloud,e2e,e2e-vmm}.sh \
+    cp "$top_srcdir"/tests/integ/{tap,cloud,e2e,e2e-life,e2e-vmm}.sh \
         "$top_srcdir/tests/integ/pty-talk.py" "$root/virga/src/tests/integ/" ||
         return
     add "$top_builddir/tests/unit/test-hv-vmm-spawn" \

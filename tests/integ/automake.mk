@@ -24,4 +24,6 @@ EXTRA_DIST += $(chaos_tests) \
 include $(top_srcdir)/tests/integ/placement.mk
 include $(top_srcdir)/tests/integ/e2e.mk
 include $(top_srcdir)/tests/integ/events.mk
+include $(top_srcdir)/tests/integ/create.mk
 include $(top_srcdir)/tests/integ/openapi.mk
+include $(top_srcdir)/tests/integ/life.mk

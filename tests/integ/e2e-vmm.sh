@@ -14,6 +14,7 @@ e2e_patience=240
 e2e_slack=1
 e2e_pause=0.5
 . "$(dirname "$0")/e2e.sh"
+. "$(dirname "$0")/e2e-life.sh"
 
 # All that a VM may leave behind, complete and in order. (Programs are few:
 # each takes its time here.)
@@ -135,6 +136,11 @@ e2e_reboot web
 e2e_delete web
 tap_ok "delete: nothing at all is left" wait_for 10 nothing_more
 
+# ---- what a tenant does to one that runs ----
+
+e2e_life life
+tap_ok "life: nothing at all is left" wait_for 10 nothing_more
+
 # ---- the agent's death ----
 
 e2e_create one
@@ -197,7 +203,8 @@ e2e_usage_agrees "usage of a run that two agents saw, within 1 s"
 # ---- a VMM's death ----
 
 # Within a second is what 74-vmm-agent.t holds it to; here, where a question
-# alone may take that long, within the time of some questions more.
+# alone may take that long, within the time of some questions more: the report
+# may have to make its connection first.
 died() {
     rest GET /v1/instances/two && [ "$(field .last_end_reason)" = crashed ]
 }
@@ -213,7 +220,7 @@ tap_ok "a VMM is killed: it is reported" wait_for 30 died
 took=$(minus "$(now)" "$(cat "$T/end.two")")
 tap_diag "reported after $took s, in which a question takes $cost s"
 tap_ok "a VMM is killed: it is reported without delay" awk -v t="$took" -v c="$cost" \
-    'BEGIN { exit !(t <= 1 + 10 * c) }'
+    'BEGIN { exit !(t <= 1 + 15 * c) }'
 tap_ok "a VMM is killed: its restart policy starts it again" wait_for 60 eval \
     'state_is two running && [ "$(field .run)" = 2 ]'
 tap_is "a VMM is killed: it was restarted once" "$(field .restart_count)" 1

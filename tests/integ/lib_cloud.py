@@ -192,7 +192,7 @@ class Cloud:
         self.controller = Daemon(self, "controller", [
             os.path.join(BUILD, "virga-controllerd"),
             "--state-dir", self.state, "--listen", f"127.0.0.1:{self.port}",
-            *controller_args])
+            "--project-quota", "unlimited", *controller_args])
         atexit.register(self.kill_all)
 
     def kill_all(self):

@@ -11,6 +11,7 @@
 #include "common/fs.h"
 #include "common/mem.h"
 #include "controllerd/config.h"
+#include "controllerd/quota.h"
 
 /* ---- clock and random bytes ---- */
 
@@ -430,6 +431,8 @@ start(struct rig *rig, struct db *db, struct err *reterr)
     int r = auth_start(ctl, db, reterr);
 
     if (r == 0)
+        r = quota_start(ctl, db, reterr);
+    if (r == 0)
         r = nodes_start(ctl, db, reterr);
     if (r == 0)
         r = db_writer_start(db, &ctl->writer);
@@ -498,6 +501,7 @@ rig_close(struct rig *rig)
     sqlite3_close(rig->peek);
     db_writer_stop(ctl->writer);
     nodes_stop(ctl);
+    quota_stop(ctl);
     auth_stop(ctl);
     free(ctl->waiters);
     free(ctl->db_path);

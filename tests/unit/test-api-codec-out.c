@@ -195,7 +195,7 @@ encode__empty_object_is_nulls_and_omissions(void **state)
     codec_encode(&table_token, &t, &b);
     assert_string_equal(buf_str(&b),
                         "{\"id\":null,\"name\":null,\"role\":\"none\","
-                        "\"created_at\":null}");
+                        "\"generation\":0,\"created_at\":null}");
 }
 
 static void

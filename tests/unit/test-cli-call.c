@@ -550,8 +550,9 @@ list__all_pages_are_one_list(void **state)
         buf_str(&r.out),
         "id,name,vcpus,memory_bytes,disk_bytes,cpu_shares,cpu_limit_percent,"
         "cpu_reservation_percent,disk_iops,disk_bytes_per_second,"
-        "net_bytes_per_second,created_at\r\n" ID
-        ",a,1,1048576,0,0,0,0,0,0,0,\r\n" ID ",b,1,1048576,0,0,0,0,0,0,0,\r\n");
+        "net_bytes_per_second,price_per_hour,generation,created_at\r\n" ID
+        ",a,1,1048576,0,0,0,0,0,0,0,,0,\r\n" ID
+        ",b,1,1048576,0,0,0,0,0,0,0,,0,\r\n");
     run_release(&r);
     server_release(&s);
 }

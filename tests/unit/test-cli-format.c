@@ -52,8 +52,9 @@ table__columns_are_aligned(void **state)
     assert_string_equal(
         buf_str(&out),
         "ID                                    NAME   VCPUS  MEMORY  DISK  "
-        "CREATED\n" ID "  small      1    512M     0  2026-11-22 18:30:10\n" ID
-        "  x         16    1.5G     1  -\n");
+        "PRICE_PER_HOUR  CREATED\n" ID
+        "  small      1    512M     0               -  2026-11-22 18:30:10\n" ID
+        "  x         16    1.5G     1               -  -\n");
     codec_list_clear(&table_flavor, &l);
 }
 
@@ -115,6 +116,8 @@ sheet__nested_objects_are_dotted(void **state)
                         "disk_iops:               0\n"
                         "disk_bytes_per_second:   0\n"
                         "net_bytes_per_second:    0\n"
+                        "locked:                  no\n"
+                        "delete_protection:       no\n"
                         "restart_policy:          never\n"
                         "restart_count:           0\n"
                         "run:                     1\n"
@@ -142,7 +145,8 @@ sheet__list_items_have_a_line_each(void **state)
                                        "state:      pending\n"
                                        "parts:      kernel raw 2K\n"
                                        "            disk qcow2 0\n"
-                                       "size_bytes: 0\n");
+                                       "size_bytes: 0\n"
+                                       "generation: 0\n");
     codec_clear(&table_image, &image);
 }
 
@@ -158,9 +162,9 @@ csv__is_rfc_4180(void **state)
         buf_str(&out),
         "id,name,vcpus,memory_bytes,disk_bytes,cpu_shares,cpu_limit_percent,"
         "cpu_reservation_percent,disk_iops,disk_bytes_per_second,"
-        "net_bytes_per_second,created_at\r\n" ID
-        ",small,1,536870912,0,0,0,0,0,0,0," TIME "\r\n" ID
-        ",x,16,1610612736,1,0,0,0,0,0,0,\r\n");
+        "net_bytes_per_second,price_per_hour,generation,created_at\r\n" ID
+        ",small,1,536870912,0,0,0,0,0,0,0,,0," TIME "\r\n" ID
+        ",x,16,1610612736,1,0,0,0,0,0,0,,0,\r\n");
     codec_list_clear(&table_flavor, &l);
 }
 

@@ -323,6 +323,12 @@ instance__round_trip_and_update(void **state)
     i.a.memory_bytes = 62;
     i.a.disk_bytes = 63;
     i.a.limits = (struct api_limits){71, 72, 73, 74, 75, 76};
+    i.a.labels = (struct codec_list){0}; /* they were constants */
+    codec_labels_add(&i.a.labels, "env", "prod");
+    codec_labels_add(&i.a.labels, "old", "");
+    assert_int_equal(store_instance_reshape(DB, &i), 0);
+    assert_instance(DB, &i);
+    codec_labels_clear(&i.a.labels);
     assert_int_equal(store_instance_reshape(DB, &i), 0);
     assert_instance(DB, &i);
 
@@ -442,24 +448,27 @@ sizes__of_former_runs_are_found_and_claimed(void **state)
     assert_int_equal(store_size_of_run(DB, i.a.id, 1, &s), -ENOENT);
     assert_int_equal(store_size_max(DB, i.a.id, &s), 0);
     assert_int_equal(s.run, 0);
-    assert_int_equal(store_size_extend(DB, i.a.id, 9), -ENOENT);
     assert_claim(DB, 31, 32, 33);
 
-    assert_int_equal(store_size_insert(DB, i.a.id, &a), 0);
-    assert_int_equal(store_size_insert(DB, i.a.id, &b), 0);
+    assert_int_equal(store_size_set(DB, i.a.id, &a), 0);
+    assert_int_equal(store_size_set(DB, i.a.id, &b), 0);
     assert_claim(DB, 40, 50, 33);
     assert_int_equal(store_size_of_run(DB, i.a.id, 1, &s), 0);
     assert_int_equal(s.vcpus, 40);
     assert_int_equal(store_size_of_run(DB, i.a.id, 4, &s), 0);
     assert_int_equal(s.memory_bytes, 50);
     assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), -ENOENT);
-    assert_int_equal(store_size_extend(DB, i.a.id, 6), 0);
+    s = (struct store_size){6, 1, 50, 1};
+    assert_int_equal(store_size_set(DB, i.a.id, &s), 0);
+    s.memory_bytes = 49;
+    assert_int_equal(store_size_set(DB, i.a.id, &s), 0);
     assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), 0);
-    assert_int_equal(s.memory_bytes, 50);
+    assert_int_equal(s.memory_bytes, 49);
 
     assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
     assert_claim(DB, 31, 50, 33);
-    assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
+    assert_int_equal(store_size_delete(DB, i.a.id, 4), 0);
+    assert_claim(DB, 31, 49, 33);
     assert_int_equal(store_size_delete(DB, i.a.id, INT64_MAX), 0);
     assert_claim(DB, 31, 32, 33);
 }

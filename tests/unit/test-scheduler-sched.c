@@ -458,6 +458,43 @@ claims__millions_of_random_steps_keep_totals_equal_to_rows(void **state)
     model_compare(m, s);
 }
 
+static void
+copy__is_equal_and_its_own(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct sched *empty _cleanup_(sched_freep) = sched_copy(s);
+    struct sched_resources one = {1, GIB, GIB}, claimed;
+    struct sched_request rq = {.need = one, .policy = SCHED_SPREAD};
+    char id[ID_SIZE], a[ID_SIZE], b[ID_SIZE];
+
+    assert_int_equal(sched_node_count(empty), 0);
+    for (unsigned n = 1; n <= 40; n++) {
+        node_id(n, id);
+        struct sched_node node = plain_node(id);
+        node.up = n % 5 != 0;
+        node.capacity.vcpus = 1 + n % 7;
+        assert_int_equal(sched_node_set(s, &node, NULL), 0);
+    }
+    struct sched *c _cleanup_(sched_freep) = sched_copy(s);
+    assert_true(sched_consistent(c));
+    assert_int_equal(sched_node_count(c), 40);
+    /* They decide alike, on and on. */
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(sched_place(s, &rq, a, NULL, NULL), 0);
+        assert_int_equal(sched_place(c, &rq, b, NULL, NULL), 0);
+        assert_string_equal(a, b);
+        assert_int_equal(sched_claim(s, a, &one, NULL), 0);
+        assert_int_equal(sched_claim(c, b, &one, NULL), 0);
+    }
+    struct sched *d _cleanup_(sched_freep) = sched_copy(s);
+    assert_int_equal(sched_claim(d, a, &one, NULL), 0);
+    assert_int_equal(sched_node_usage(s, a, &claimed, NULL), 0);
+    int64_t before = claimed.vcpus;
+    assert_int_equal(sched_node_usage(d, a, &claimed, NULL), 0);
+    assert_int_equal(claimed.vcpus, before + 1);
+    assert_true(sched_consistent(d) && sched_consistent(s));
+}
+
 int
 main(void)
 {
@@ -473,6 +510,7 @@ main(void)
         cmocka_unit_test(node_set__shrunk_below_its_claims_keeps_them),
         cmocka_unit_test(
             claims__millions_of_random_steps_keep_totals_equal_to_rows),
+        cmocka_unit_test(copy__is_equal_and_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,2 @@
+# Commands of an instance's life.
+libcli_a_SOURCES += cli/life.c

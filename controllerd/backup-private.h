@@ -1,0 +1,20 @@
+/* controllerd/backup-private.h - what backup.c and restore.c agree on. */
+#ifndef CONTROLLERD_BACKUP_PRIVATE_H
+#define CONTROLLERD_BACKUP_PRIVATE_H
+
+#include <stddef.h>
+
+#define BACKUP_FORMAT 1
+#define BACKUP_MANIFEST "manifest.json"
+
+/* The archive's members behind the manifest, in this order; size_max 0: as
+ * large as the disk has room for. */
+struct backup_member {
+    const char *name;
+    size_t size_max;
+};
+extern const struct backup_member backup_members[];
+#define BACKUP_MEMBERS 3
+#define BACKUP_DB 0 /* index of the database */
+
+#endif

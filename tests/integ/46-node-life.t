@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""46-node-life.t - what tenants do to instances that run, with the controller,
+an agent and simulated guests: pause, resume, resize, rebuild, over the
+agent's death and with a driver that is slow, fails or cannot; how operations
+say what they wait for; and how little an idle agent needs."""
+# pylint: disable=invalid-name,missing-function-docstring,wildcard-import
+import sys
+sys.dont_write_bytecode = True  # the source folder may be read-only
+# pylint: disable=wrong-import-position
+import os
+import signal
+import time
+
+from cloud import *  # pylint: disable=unused-wildcard-import
+
+LAPSE = 6
+
+cloud = Cloud(options=["--node-lapse", "%ds" % LAPSE])
+cloud.start()
+cloud.flavor("small")
+cloud.flavor("large", vcpus=3, memory_bytes=160 * MIB)
+image = cloud.image("demo", {"kernel": tiny_kernel()})
+other = cloud.image("other", {"kernel": tiny_kernel()})
+
+
+class Node:
+    """The one node, each time with other options of its driver."""
+    agent = None
+
+    @staticmethod
+    def start(options=""):
+        Node.agent = cloud.agent("n1", options=["--sim-options", options]
+                                 if options else [])
+
+    @staticmethod
+    def again(options="", sig=signal.SIGTERM):
+        status = Node.agent.end(sig)
+        expect(status, 0 if sig == signal.SIGTERM else -sig, "its end")
+        Node.start(options)
+
+    @staticmethod
+    def record(inst):
+        """How the driver has it: "running", "paused", … and its run."""
+        try:
+            with open("%s/sim/vms/%s" % (Node.agent.dir, inst)) as f:
+                words = f.read().split()
+        except FileNotFoundError:
+            return "absent", 0
+        return words[0], int(words[1].split("=")[1])
+
+
+def show(name):
+    return cloud.must(200, "GET", "/v1/instances/" + name)
+
+
+def state(name):
+    return show(name)["state"]
+
+
+def create(name, **kw):
+    body = {"name": name, "image": "demo", "flavor": "small"}
+    body.update(kw)
+    return cloud.act("POST", "/v1/instances", body)["id"]
+
+
+def verb(name, what, body=None, **kw):
+    return cloud.act("POST", "/v1/instances/%s/%s" % (name, what), body, **kw)
+
+
+def gone(name):
+    cloud.act("DELETE", "/v1/instances/" + name)
+
+
+def console(name):
+    r = cloud.call("GET", "/v1/instances/%s/console-log?limit=4096" % name)
+    expect(r.status, 200, "console log")
+    return r.body.decode()
+
+
+# ---- pausing ----
+
+def pause_and_resume():
+    inst = create("p1")
+    began = show("p1")["started_at"]
+    verb("p1", "pause")
+    expect(state("p1"), "paused", "state")
+    expect(Node.record(inst), ("paused", 1), "the driver's record")
+    verb("p1", "resume")
+    vm = show("p1")
+    expect((vm["state"], vm["run"], vm["started_at"][:19]),
+           ("running", 1, began[:19]), "it goes on as the same run")
+    expect(Node.record(inst), ("running", 1), "the driver's record")
+    gone("p1")
+
+
+def paused_over_death():
+    inst = create("p2")
+    verb("p2", "pause")
+    Node.again(sig=signal.SIGKILL)
+    expect(Node.record(inst), ("paused", 1), "the driver's record")
+    expect((state("p2"), show("p2")["run"]), ("paused", 1), "state")
+    # What was asked while nobody was there is done afterwards.
+    Node.agent.end(signal.SIGKILL)
+    op = cloud.must(202, "POST", "/v1/instances/p2/resume")
+    Node.start()
+    expect(cloud.operation(op["id"])["state"], "succeeded", "resume")
+    expect(Node.record(inst), ("running", 1), "the driver's record")
+    gone("p2")
+
+
+def paused_stops():
+    inst = create("p3")
+    verb("p3", "pause")
+    verb("p3", "stop")
+    expect((state("p3"), show("p3")["stop_reason"]),
+           ("stopped", "requested"), "by its power button")
+    if "did not power off" in Node.agent.said():
+        raise AssertionError("it was ended by force")
+    verb("p3", "start")
+    expect(state("p3"), "running", "a start does not pause again")
+    verb("p3", "pause")
+    verb("p3", "stop", {"force": True})
+    verb("p3", "start")
+    verb("p3", "pause")
+    gone("p3")
+    expect(os.path.exists("%s/sim/vms/%s" % (Node.agent.dir, inst)), False,
+           "the driver has it")
+
+
+def paused_is_billed():
+    inst = create("p4")
+    verb("p4", "pause")
+    u = cloud.must(200, "GET", "/v1/usage?instance=" + inst)["items"][0]
+    expect((u["open"], u["intervals"]), (True, 1), "usage")
+    gone("p4")
+
+
+# ---- a driver in trouble ----
+
+def waits(op, step, word):
+    """Until the operation says so; True if it does."""
+    def says():
+        o = cloud.must(200, "GET", "/v1/operations/" + op["id"])
+        return o["state"] == "running" and o["step"] == step and \
+            word in (o.get("reason") or "")
+    return wait_for(40, says)
+
+
+def pause_that_fails():
+    inst = create("f1")
+    Node.again("pause_fail_permille=1000")
+    op = cloud.must(202, "POST", "/v1/instances/f1/pause")
+    if not waits(op, "pause", "pause_fail_permille"):
+        raise AssertionError(cloud.must(200, "GET",
+                                        "/v1/operations/" + op["id"]))
+    expect(state("f1"), "pausing", "state")
+    Node.again()
+    expect(cloud.operation(op["id"])["state"], "succeeded", "operation")
+    expect(Node.record(inst), ("paused", 1), "the driver's record")
+    gone("f1")
+
+
+def driver_without_pause():
+    create("f2")
+    Node.again("pause=0")
+    op = cloud.must(202, "POST", "/v1/instances/f2/pause")
+    if not waits(op, "pause", "this node's driver cannot pause"):
+        raise AssertionError(cloud.must(200, "GET",
+                                        "/v1/operations/" + op["id"]))
+    cloud.must(202, "POST", "/v1/operations/%s/cancel" % op["id"])
+    if not wait_for(40, lambda: state("f2") == "running"):
+        raise AssertionError(show("f2"))
+    expect(show("f2")["run"], 1, "run")
+    Node.again()
+    gone("f2")
+
+
+def slow_start():
+    Node.again("start_delay_ms=3000")
+    r = cloud.must(201, "POST", "/v1/instances",
+                   {"name": "f3", "image": "demo", "flavor": "small"})
+    op = {"id": r["operation_id"]}
+    if not waits(op, "start", ""):
+        raise AssertionError(cloud.must(200, "GET",
+                                        "/v1/operations/" + op["id"]))
+    expect(cloud.operation(op["id"])["state"], "succeeded", "operation")
+    Node.again()
+    gone("f3")
+
+
+# ---- another size, another disk ----
+
+def resize():
+    inst = create("r1")
+    verb("r1", "resize", {"flavor": "large"})
+    vm = show("r1")
+    expect((vm["state"], vm["run"], vm["vcpus"]), ("running", 2, 3), "it")
+    expect(Node.record(inst), ("running", 2), "the driver's record")
+    if "run 2, 3 vCPUs, 160 MiB" not in console("r1"):
+        raise AssertionError(console("r1"))
+    verb("r1", "stop", {"force": True})
+    verb("r1", "resize", {"flavor": "small"})
+    verb("r1", "start")
+    if "run 3, 1 vCPUs, 64 MiB" not in console("r1"):
+        raise AssertionError(console("r1"))
+    gone("r1")
+
+
+def rebuild():
+    inst = create("r2")
+    verb("r2", "rebuild", {"image": "other"})
+    vm = show("r2")
+    expect((vm["state"], vm["run"], vm["image_id"]), ("running", 2, other),
+           "it")
+    expect(Node.record(inst), ("running", 2), "the driver's record")
+    verb("r2", "pause")
+    verb("r2", "rebuild", {"image": "demo"})
+    expect((state("r2"), show("r2")["run"]), ("running", 3),
+           "a paused one is rebuilt and runs")
+    gone("r2")
+
+
+def rebuild_over_death():
+    inst = create("r3")
+    Node.agent.end(signal.SIGKILL)
+    op = cloud.must(202, "POST", "/v1/instances/r3/rebuild",
+                    {"image": "other"})
+    Node.start("start_delay_ms=1500")
+    # Amid its start, or just before or behind that: any will do.
+    if not wait_for(40, lambda: Node.record(inst) != ("running", 1)):
+        raise AssertionError("it is not begun")
+    Node.again(sig=signal.SIGKILL)
+    expect(cloud.operation(op["id"])["state"], "succeeded", "operation")
+    expect(Node.record(inst), ("running", 2), "the driver's record")
+    gone("r3")
+
+
+# ---- an idle agent ----
+
+def connections(pid):
+    """Established TCP connections of the process to the controller."""
+    inodes = set()
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        try:
+            to = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+        except OSError:
+            continue
+        if to.startswith("socket:["):
+            inodes.add(to[8:-1])
+    n = 0
+    with open("/proc/net/tcp") as f:
+        for line in list(f)[1:]:
+            w = line.split()
+            port = int(w[2].split(":")[1], 16)
+            n += w[3] == "01" and port == cloud.port and w[9] in inodes
+    return n
+
+
+def idle():
+    pid = Node.agent.p.pid
+    if not wait_for(60, lambda: connections(pid) == 1):
+        raise AssertionError("%d connections" % connections(pid))
+    # Questions alone keep the node up, beyond the time after which it lapses.
+    begin = time.monotonic()
+    lost = wait_for(LAPSE + 3, lambda: cloud.node_state("n1") != "up")
+    expect(lost, False, "the node is lost after %.1f s" %
+           (time.monotonic() - begin))
+    expect(connections(pid), 1, "connections")
+
+
+def node_down():
+    os.kill(Node.agent.p.pid, signal.SIGSTOP)
+    try:
+        if not wait_for(60, lambda: cloud.node_state("n1") == "down"):
+            raise AssertionError("the node does not lapse")
+    finally:
+        os.kill(Node.agent.p.pid, signal.SIGCONT)
+    if not wait_for(60, lambda: cloud.node_state("n1") == "up"):
+        raise AssertionError("the node does not come back")
+
+
+Node.start()
+case("pause halts the guest, resume lets it go on", pause_and_resume)
+case("an agent that died finds it paused and leaves it so", paused_over_death)
+case("what is paused is stopped, by its button and by force, and deleted",
+     paused_stops)
+case("what is paused is billed on", paused_is_billed)
+case("a pause that fails says why, and is tried until it holds",
+     pause_that_fails)
+case("a driver that cannot pause says so; the wish is taken back",
+     driver_without_pause)
+case("a slow start says that it is at it", slow_start)
+case("resize: the next run has the new size", resize)
+case("rebuild: a new run from another image", rebuild)
+case("rebuild over two deaths of the agent", rebuild_over_death)
+case("an idle agent holds one connection and stays up", idle)
+case("a silent agent's node lapses and returns", node_down)
+same("the agent ends in good order", Node.agent.end(), 0)
+same("the controller ends in good order", cloud.daemon.end(), 0)
+done()
