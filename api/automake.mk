@@ -11,3 +11,4 @@ libapi_a_SOURCES = \
 	api/http_limit.c api/http_limit.h \
 	api/ws.c api/ws_client.c api/ws.h
 API_LIBS = libapi.a $(COMMON_LIBS) $(JANSSON_LIBS) $(MHD_LIBS)
+include $(top_srcdir)/api/stream.mk

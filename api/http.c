@@ -7,11 +7,10 @@
  *   on_completed -> ops->end, freed */
 #include <config.h>
 
-#include "api/http.h"
+#include "api/http-private.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -84,6 +83,7 @@ struct request {
     void *upgrade_token;
     bool upgrade;
     bool replied; /* a response was handed to the library */
+    struct http_stream *stream;
 };
 
 static struct request *
@@ -404,6 +404,19 @@ http_reply_websocket(struct http_req *rq, void *token, struct err *reterr)
 
 /* ---- replies ---- */
 
+struct http_stream *
+http_reply_stream(struct http_req *rq, size_t cap, void (*drained)(void *arg),
+                  void *arg)
+{
+    struct request *r = of(rq);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(r->c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    r->stream =
+        http_stream_new(r->c, i ? i->connect_fd : -1, cap, drained, arg);
+    return r->stream;
+}
+
 static enum MHD_Result
 queue_reply(struct request *r)
 {
@@ -418,6 +431,8 @@ queue_reply(struct request *r)
     r->replied = true;
     if (r->upgrade && rq->status == MHD_HTTP_SWITCHING_PROTOCOLS) {
         resp = MHD_create_response_for_upgrade(on_upgrade, NULL);
+    } else if (r->stream) {
+        resp = http_stream_response(r->stream);
     } else if (rq->reply_fd >= 0) {
         resp = MHD_create_response_from_fd64(rq->reply_size,
                                              TAKE_FD(rq->reply_fd));
@@ -589,6 +604,8 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
         return;
     if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED)
         COUNT(http_timeout);
+    if (r->stream)
+        http_stream_over(r->stream);
     s->ops->end(&r->rq, s->arg);
     closep(&r->rq.reply_fd);
     buf_release(&r->rq.body);

@@ -106,6 +106,31 @@ void http_resume(struct http_req *rq);
 void http_resume_hold(void);
 void http_resume_held(void);
 
+/* ---- replies without end (http_stream.c) ----
+ * A reply that is fed from any thread while its client takes it. What it holds
+ * is bounded: a feeder that is told -ENOBUFS keeps the rest to itself until
+ * drained() is called. */
+struct http_stream;
+
+/* A client that takes nothing for so long is slow beyond hope. */
+#define HTTP_STREAM_STALL_US (INT64_C(30) * 1000000)
+
+/* Inside handle(), with rq->status and the headers set: the reply's body is
+ * what is sent. The caller owns a reference. drained (may be NULL) is called
+ * on the server's thread, with no lock held, once all is taken after a send
+ * that found no room. */
+struct http_stream *http_reply_stream(struct http_req *rq, size_t cap,
+                                      void (*drained)(void *arg), void *arg);
+/* All or nothing: -EPIPE the reply is over, -ENOBUFS no room. */
+int http_stream_send(struct http_stream *s, const void *data,
+                     size_t n) _must_check_;
+/* Whether the client has taken nothing of what lies there for too long. */
+bool http_stream_stalled(struct http_stream *s);
+/* Ends the reply behind what was sent; with cut at once, with its connection.
+ */
+void http_stream_end(struct http_stream *s, bool cut);
+void http_stream_unref(struct http_stream *s);
+
 void http_add_header(struct http_req *rq, const char *name, const char *fmt,
                      ...) _printf_(3, 4);
 /* Replies 101 with a WebSocket accept; ops->upgraded() gets token. -EINVAL

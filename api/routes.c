@@ -44,12 +44,27 @@ static const struct api_query q_create[] = {
     {NULL, NULL},
 };
 static const struct api_query q_events[] = {
-    {"since", "events after this seq [JSON: 0; a stream: those to come]; a "
-              "stream takes the header Last-Event-ID as well"},
+    {"since", "events after this seq, or latest for those to come [JSON: 0; a "
+              "stream: latest]; a stream takes the header Last-Event-ID as "
+              "well, a page has Virga-Event-Seq, the seq to go on from"},
+    {"page_token",
+     "JSON: next_page_token of the page before, instead of since"},
     {"limit", "JSON: events on a page, 1 to 1000 [100]"},
     {"wait", "JSON: hold the answer until there is one, 0s to 60s"},
     {"kinds", "of these kinds only, with commas, such as instance.*"},
     {"project", "operators: of this project only, name or id"},
+    {NULL, NULL},
+};
+static const struct api_query q_audit[] = {
+    {"limit", "items on a page, 1 to 1000 [100]"},
+    {"page_token", "next_page_token of the page before"},
+    {"project", "operators: of this project only, name or id"},
+    {"path", "of paths that begin so"},
+    FILTER,
+    {NULL, NULL},
+};
+static const struct api_query q_webhook[] = {
+    {"project", "operators: events of this project only, name or id"},
     {NULL, NULL},
 };
 static const struct api_query q_wait[] = {
@@ -324,7 +339,7 @@ const struct api_route api_routes[N_ROUTES] = {
     J(WEBHOOK_CREATE, "POST", "/v1/webhooks", TOKEN, ADMIN, &table_webhook,
       &table_webhook, 201, "events",
       "Sends events from now on to a URL, as signed CloudEvents",
-      .query = q_acting,
+      .query = q_webhook,
       .example = "{\"name\":\"ops\",\"url\":\"https://example.com/hook\","
                  "\"kinds\":[\"instance.*\"]}"),
     R(WEBHOOK_LIST, "GET", "/v1/webhooks", TOKEN, ADMIN, &table_webhook, 200,
@@ -351,7 +366,7 @@ const struct api_route api_routes[N_ROUTES] = {
 
     R(AUDIT_LIST, "GET", "/v1/audit", TOKEN, ADMIN, &table_audit, 200, "audit",
       "Who changed or tried to change what, newest first", .out_list = true,
-      .query = q_filtered, .example = "?filter=method=DELETE"),
+      .query = q_audit, .example = "?filter=method=DELETE"),
     R(BACKUP, "GET", "/v1/admin/backup", TOKEN, OPERATOR, NULL, 200, "service",
       "A consistent copy of the controller's state, as an archive",
       .example = ""),

@@ -32,7 +32,7 @@ rss() { # NAME PID
         END {printf "{\"bench\":\"%s\",\"instances\":%d,\"rss_kib\":%d,\"peak_kib\":%d}\n", name, n, rss, hwm}' "/proc/$2/status"
 }
 "$build/virga-controllerd" --state-dir "$T/c" --listen 127.0.0.1:0 \
-    --vcpu-overcommit-permille 1000000 2>"$T/c.log" &
+    --vcpu-overcommit-permille 1000000 --rate-limit 0 2>"$T/c.log" &
 controller=$!
 pids+=("$controller")
 until_ok 20 grep -qs 'msg="ready"' "$T/c.log"

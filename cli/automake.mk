@@ -59,4 +59,5 @@ tests_unit_test_cli_call_LDADD = $(CLI_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-cli-console
 tests_unit_test_cli_console_SOURCES = tests/unit/test-cli-console.c
 tests_unit_test_cli_console_LDADD = $(CLI_LIBS) $(UNIT_LIBS) -lutil
+include $(top_srcdir)/cli/events.mk
 include $(top_srcdir)/cli/life.mk

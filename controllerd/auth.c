@@ -296,15 +296,23 @@ auth_again(struct call *c)
     return check_rights(c);
 }
 
-bool
-auth_alive(struct ctl *ctl, const struct principal *who)
+const char *
+principal_key(const struct principal *who)
 {
-    int64_t us = clock_now_us();
+    return who->token_id[0] ? who->token_id : who->session_id;
+}
+
+bool
+auth_alive(struct ctl *ctl, const struct principal *who,
+           const struct api_route *route)
+{
+    int64_t now_us = clock_now_us();
     struct principal now;
 
-    return auth_cache_find(ctl->auth, who->hash, who->cookie, us, &now) &&
-           (!now.expires_at || now.expires_at > us) && now.role == who->role &&
-           strcmp(now.project_id, who->project_id) == 0;
+    return auth_cache_find(ctl->auth, who->hash, who->cookie, now_us, &now) &&
+           now.role == who->role && streq(now.project_id, who->project_id) &&
+           (!now.expires_at || now.expires_at > now_us) &&
+           api_role_may(now.role, route) && scopes_allow(&now.scopes, route);
 }
 
 int

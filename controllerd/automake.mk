@@ -22,6 +22,7 @@ sbin_PROGRAMS += virga-controllerd
 virga_controllerd_SOURCES = controllerd/main.c
 virga_controllerd_LDADD = $(CTL_LIBS)
 include $(top_srcdir)/controllerd/traits.mk
+include $(top_srcdir)/controllerd/events.mk
 include $(top_srcdir)/controllerd/create.mk
 include $(top_srcdir)/controllerd/life.mk
 include $(top_srcdir)/controllerd/identity.mk

@@ -229,7 +229,7 @@ lost_rights(struct consoles *cs, struct session *s, int64_t now)
     if (!s->owned || now - s->rights_us < RIGHTS_US)
         return false;
     s->rights_us = now;
-    if (auth_alive(cs->ctl, &s->client))
+    if (auth_alive(cs->ctl, &s->client, &api_routes[ROUTE_INSTANCE_CONSOLE]))
         return false;
     COUNT(console_rights_lost);
     return true;

@@ -33,10 +33,20 @@ struct ctl_config {
         session_ttl_us;
     int64_t vcpu_overcommit_permille, memory_overcommit_permille,
         disk_overcommit_permille;
+    int64_t max_streams, max_streams_per_token, events_keep_us, events_max,
+        audit_keep_us, audit_max;
+    int64_t rate_limit, rate_limit_burst, address_rate_limit,
+        address_rate_limit_burst;
+    int64_t webhook_allow_private, webhook_retry_us, webhook_retry_max_us,
+        webhook_attempts;
     int64_t print_openapi, print_reference;
     struct api_quota_values quota; /* project_quota, parsed */
 };
 
+struct audit;
+struct events;
+struct rate;
+struct webhooks;
 struct waiters;
 struct nodes;
 struct quotas;
@@ -56,6 +66,10 @@ struct ctl {
     struct nodes *nodes;
     struct quotas *quotas; /* quota.h */
     struct consoles *consoles;
+    struct events *events;
+    struct audit *audit;
+    struct rate *rate;
+    struct webhooks *webhooks;
     /* Claims and capacity; the writer changes it, readers take the lock. */
     pthread_mutex_t sched_lock;
     struct sched *sched;
@@ -70,6 +84,17 @@ struct ctl {
     int64_t active, submitted;
     struct reader *readers; /* drain_lock; connections that nobody uses now */
     int64_t started_mono_us;
+};
+
+/* What is left of the caller's calls; see rate.h. quota 0: no limit. */
+struct rate_state {
+    int64_t quota, window_s, remaining, reset_s, retry_s;
+};
+
+/* What a write made or changed; see call_touched() in events.h. */
+struct touched {
+    char kind[48], id[ID_SIZE], name[64], project_id[64];
+    bool derived; /* kind is the type alone: the verb is yet to come */
 };
 
 struct call;
@@ -116,8 +141,7 @@ struct call {
     char request_id[REQUEST_ID_SIZE];
     void *in; /* decoded body */
     struct err err;
-    int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
-    bool handled;          /* the handler was called before */
+    bool handled; /* the handler was called before */
     /* The writer's job. */
     struct db_job job;
     bool submitted;
@@ -126,10 +150,14 @@ struct call {
     int64_t deadline_us; /* monotonic; 0 until the first wait */
     struct wait_link by_key, by_time;
     uint64_t wait_key;
-    int phase; /* the handler's own */
+    int phase;     /* the handler's own */
+    int64_t since; /* of events, while it waits for some */
     /* The handler's own between its functions; freed with the call. */
     void *work;
     void (*work_free)(void *work);
+    struct touched touched;
+    struct rate_state rate;
+    int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
     char notify_node[ID_SIZE], notify_operation[ID_SIZE];
     char question[ID_SIZE];
     char session[ID_SIZE + 1];
@@ -242,10 +270,12 @@ void auth_stop(struct ctl *ctl);
 int auth_token(struct call *c) _must_check_;
 /* The same caller as they are now: before what waited goes on. */
 int auth_again(struct call *c) _must_check_;
-/* Whether somebody still has the rights that they had: for what goes on after
- * its reply, such as a console or a stream. */
-bool auth_alive(struct ctl *ctl, const struct principal *who);
 int auth_node(struct call *c) _must_check_;
+/* The id of the token or session; "" for others. */
+const char *principal_key(const struct principal *who);
+/* Whether who authenticated so may still call the route as the same. */
+bool auth_alive(struct ctl *ctl, const struct principal *who,
+                const struct api_route *route);
 /* Whether the page that asks is this server's own. */
 bool auth_same_origin(struct call *c);
 /* Once a minute, on the writer: rows of when sessions were used. */

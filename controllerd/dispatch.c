@@ -19,6 +19,9 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/audit.h"
+#include "controllerd/events.h"
+#include "controllerd/rate.h"
 #include "controllerd/quota.h"
 
 #define KEY_MAX 128
@@ -182,21 +185,20 @@ route_call(struct call *c)
 
         c->m.route = &none;
         if (mismatch)
-            return err_set(&c->err, -EINVAL, "method_not_allowed",
-                           "%s is not for this path; it takes %s",
-                           c->rq->method, c->m.allow);
-        return err_set(&c->err, -ENOENT, "not_found", "there is no path %.200s",
-                       c->rq->path);
+            return rate_check(c, err_set(&c->err, -EINVAL, "method_not_allowed",
+                                         "%s is not for this path; it takes %s",
+                                         c->rq->method, c->m.allow));
+        return rate_check(c, err_set(&c->err, -ENOENT, "not_found",
+                                     "there is no path %.200s", c->rq->path));
     }
     c->h = &handlers[c->m.route->id];
     if (atomic_load(&c->ctl->stopping))
         return err_set(&c->err, -EAGAIN, "shutting_down",
                        "the controller is stopping");
-    if (c->m.route->auth == AUTH_TOKEN)
-        return auth_token(c);
-    if (c->m.route->auth == AUTH_NODE)
-        return auth_node(c);
-    return 0;
+    int r = c->m.route->auth == AUTH_TOKEN  ? auth_token(c)
+            : c->m.route->auth == AUTH_NODE ? auth_node(c)
+                                            : 0;
+    return rate_check(c, r);
 }
 
 static void
@@ -204,6 +206,7 @@ finish(struct call *c)
 {
     http_add_header(c->rq, "X-Request-Id", "%s", c->request_id);
     http_add_header(c->rq, "X-Content-Type-Options", "nosniff");
+    rate_headers(c);
     if (c->m.route->id < ROUTE_DASHBOARD)
         http_add_header(c->rq, "Cache-Control", "no-store");
 }
@@ -212,6 +215,7 @@ static void
 fail(struct call *c, int number)
 {
     reply_problem(c, number, &c->err);
+    audit_refused(c);
     finish(c);
 }
 
@@ -297,15 +301,29 @@ reply_is_secret(const struct call *c)
 {
     return c->m.route->id == ROUTE_TOKEN_CREATE ||
            c->m.route->id == ROUTE_JOIN_TOKEN_CREATE ||
-           c->m.route->id == ROUTE_LOGIN;
+           c->m.route->id == ROUTE_LOGIN ||
+           c->m.route->id == ROUTE_WEBHOOK_CREATE;
 }
 
+/* The change, and in the same transaction what is told of it. */
 static int
 run_write(struct call *c, struct db *db)
 {
     int r = call_resolve_acting(c, db);
 
-    return r < 0 ? r : c->h->write(c, db);
+    if (r == 0)
+        r = c->h->write(c, db);
+    if (r < 0)
+        return r;
+    r = events_of_call(c, db);
+    if (r == 0)
+        r = audit_done(c, db);
+    if (r < 0) {
+        if (c->h->undo)
+            c->h->undo(c);
+        return store_error(c, db, r);
+    }
+    return 0;
 }
 
 static int
@@ -388,6 +406,10 @@ job_done(struct db_job *job, int result)
             waiters_notify(c->ctl, waiters_key(c->notify_node));
         if (c->notify_operation[0])
             waiters_notify(c->ctl, waiters_key(c->notify_operation));
+        events_committed(c->ctl);
+        /* Whatever takes a credential away is among these routes. */
+        if (streq(c->m.route->tag, "tenants"))
+            events_recheck(c->ctl);
     } else if (result == -ENOSPC && !c->err.number) {
         err_set(&c->err, result, "storage_full",
                 "the controller's disk is full; nothing was changed");

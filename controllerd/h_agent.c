@@ -11,6 +11,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 #include "controllerd/quota.h"
 
 #define CERTIFICATE_DAYS 365
@@ -156,6 +157,7 @@ h_join(struct call *c, struct db *db)
     }
     if (r == 0) {
         log_info("node joins", "node=%s name=%s", n->a.id, n->a.name);
+        call_touched(c, "node.joined", n->a.id, n->a.name, NULL);
         reply_object(c, &table_joined, &out);
     }
     codec_clear(&table_joined, &out);

@@ -16,6 +16,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 #include "controllerd/quota.h"
 
 static int
@@ -156,6 +157,7 @@ h_image_delete(struct call *c, struct db *db)
             store_error(c, db, r);
     }
     if (r == 0) {
+        call_touched(c, "image.deleted", i.id, i.name, i.project_id);
         quota_free(c, i.project_id, &one_image);
         c->work = xasprintf("%s/%s", c->ctl->image_dir, i.id);
         c->work_free = free;

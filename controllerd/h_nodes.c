@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 static void
 node_free(void *p)
@@ -131,6 +132,7 @@ h_node_delete(struct call *c, struct db *db)
                        (long long)n->a.instances);
     if (r < 0)
         return store_error(c, db, r);
+    call_touched(c, "node.deleted", n->a.id, n->a.name, NULL);
     reply_empty(c);
     return 0;
 }

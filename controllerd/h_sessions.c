@@ -15,6 +15,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 /* A user's sessions at most; a further login ends the oldest. */
 #define SESSIONS_MAX 50
@@ -253,6 +254,7 @@ end_session(struct call *c, struct db *db, const char *id)
     codec_strings_add(&w->ended, id);
     if (r < 0 && r != -ENOENT)
         return store_error(c, db, r);
+    call_touched(c, "session.deleted", id, c->who.user_name, c->who.project_id);
     reply_empty(c);
     return 0;
 }
@@ -349,6 +351,7 @@ h_password_write(struct call *c, struct db *db)
     if (r == 0)
         r = store_session_delete_others(db, u.a.id, c->who.session_id);
     memcpy(w->others_of, c->who.user_id, ID_SIZE);
+    call_touched(c, "user.changed", u.a.id, u.a.name, u.a.project);
     w->u = u;
     if (r < 0)
         return store_error(c, db, r);

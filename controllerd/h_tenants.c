@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
+#include "controllerd/webhooks.h"
 #include "controllerd/price.h"
 #include "controllerd/quota.h"
 
@@ -101,6 +103,7 @@ h_project_delete(struct call *c, struct db *db)
             store_error(c, db, r);
     }
     if (r == 0) {
+        call_touched(c, "project.deleted", p.id, p.name, p.id);
         c->work = TAKE_PTR(p.id);
         c->work_free = free;
         reply_empty(c);
@@ -113,6 +116,7 @@ void
 h_project_deleted(struct call *c)
 {
     auth_cache_drop_project(c->ctl->auth, c->work);
+    webhooks_changed(c->ctl);
     quota_forget(c->ctl, c->work);
 }
 
@@ -243,6 +247,7 @@ h_token_delete(struct call *c, struct db *db)
         codec_clear(&table_token, &t);
         return r;
     }
+    call_touched(c, "token.deleted", t.id, t.name, t.project);
     if (t.project)
         quota_free(c, t.project, &one_token);
     c->work = TAKE_PTR(t.id);
@@ -342,6 +347,7 @@ h_flavor_delete(struct call *c, struct db *db)
     if (r == 0)
         r = call_if_match(c, f.generation);
     if (r == 0) {
+        call_touched(c, "flavor.deleted", f.id, f.name, NULL);
         r = store_flavor_delete(db, f.id);
         if (r < 0)
             store_error(c, db, r);

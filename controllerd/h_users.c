@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 /* What is to be done to the cache once the change is committed. */
 struct work {
@@ -400,6 +401,7 @@ h_user_delete(struct call *c, struct db *db)
     if (r == 0 && u.a.is_operator)
         r = call_check_operators(c, db);
     if (r == 0) {
+        call_touched(c, "user.deleted", u.a.id, u.a.name, u.a.project);
         work_begin(c, &u)->gone = true;
         reply_empty(c);
     }
@@ -494,8 +496,10 @@ h_member_delete(struct call *c, struct db *db)
         r = not_found(c, "user", c->m.params[1]);
     if (r == 0)
         r = set_role(c, db, &p, &u, ROLE_NONE);
-    if (r == 0)
+    if (r == 0) {
+        call_touched(c, "member.deleted", u.a.id, u.a.name, p.id);
         reply_empty(c);
+    }
     store_user_release(&u);
     codec_clear(&table_project, &p);
     return r;

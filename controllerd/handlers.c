@@ -3,12 +3,6 @@
 
 #include "controllerd/handlers.h"
 
-static int
-h_todo(struct call *c)
-{
-    return err_set(&c->err, -ENOSYS, "not_implemented", "not yet");
-}
-
 const struct handler handlers[N_ROUTES] = {
     [ROUTE_HEALTHZ] = {.plain = h_healthz},
     [ROUTE_READYZ] = {.plain = h_readyz_recent,
@@ -131,16 +125,20 @@ const struct handler handlers[N_ROUTES] = {
                               .undo = h_instance_resize_undo,
                               .committed = h_instance_resized},
 
-    [ROUTE_EVENT_LIST] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_CREATE] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_LIST] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_SHOW] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_CHANGE] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_DELETE] = {.plain = h_todo},
-    [ROUTE_DEAD_LETTER_LIST] = {.plain = h_todo},
-    [ROUTE_DEAD_LETTER_DELETE] = {.plain = h_todo},
-    [ROUTE_WEBHOOK_REDELIVER] = {.plain = h_todo},
-    [ROUTE_AUDIT_LIST] = {.plain = h_todo},
+    [ROUTE_EVENT_LIST] = {.read = h_event_list},
+    [ROUTE_WEBHOOK_CREATE] = {.write = h_webhook_create,
+                              .committed = h_webhook_changed},
+    [ROUTE_WEBHOOK_LIST] = {.read = h_webhook_list},
+    [ROUTE_WEBHOOK_SHOW] = {.read = h_webhook_show},
+    [ROUTE_WEBHOOK_CHANGE] = {.write = h_webhook_change,
+                              .committed = h_webhook_changed},
+    [ROUTE_WEBHOOK_DELETE] = {.write = h_webhook_delete,
+                              .committed = h_webhook_changed},
+    [ROUTE_DEAD_LETTER_LIST] = {.read = h_dead_letter_list},
+    [ROUTE_DEAD_LETTER_DELETE] = {.write = h_dead_letter_delete},
+    [ROUTE_WEBHOOK_REDELIVER] = {.write = h_webhook_redeliver,
+                                 .committed = h_webhook_redelivers},
+    [ROUTE_AUDIT_LIST] = {.read = h_audit_list},
 
     [ROUTE_BACKUP] = {.stream_finish = h_backup},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},

@@ -159,6 +159,24 @@ int h_operation_retry(struct call *c, struct db *db);
 /* h_usage.c */
 int h_usage(struct call *c, struct db *db);
 
+/* h_audit.c */
+int h_audit_list(struct call *c, struct db *db);
+
+/* h_events.c */
+int h_event_list(struct call *c, struct db *db);
+
+/* h_webhooks.c */
+int h_webhook_create(struct call *c, struct db *db);
+void h_webhook_changed(struct call *c);
+int h_webhook_list(struct call *c, struct db *db);
+int h_webhook_show(struct call *c, struct db *db);
+int h_webhook_change(struct call *c, struct db *db);
+int h_webhook_delete(struct call *c, struct db *db);
+int h_dead_letter_list(struct call *c, struct db *db);
+int h_dead_letter_delete(struct call *c, struct db *db);
+int h_webhook_redeliver(struct call *c, struct db *db);
+void h_webhook_redelivers(struct call *c);
+
 /* h_nodes.c */
 int h_node_list(struct call *c, struct db *db);
 int h_node_show(struct call *c, struct db *db);

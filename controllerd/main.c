@@ -14,8 +14,13 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "controllerd/backup.h"
+#include "controllerd/audit.h"
 #include "controllerd/config.h"
+#include "controllerd/events.h"
+#include "controllerd/rate.h"
+#include "controllerd/store/store_event.h"
+#include "controllerd/webhooks.h"
+#include "controllerd/backup.h"
 #include "controllerd/quota.h"
 
 #define SERVER_DAYS 825
@@ -139,6 +144,43 @@ expire_run(struct db *db, struct db_job *job)
     return r < 0 ? r : store_expire(db, clock_now_us(), 5000);
 }
 
+#define EXPIRE_BATCH 2000 /* rows, so that others get their turn */
+#define EXPIRE_BATCHES 500
+
+struct expire_job {
+    struct db_job job; /* first */
+    const struct ctl *ctl;
+    int events, entries; /* that it removed */
+};
+
+static int
+logs_run(struct db *db, struct db_job *job)
+{
+    struct expire_job *j = (struct expire_job *)job;
+    const struct ctl_config *cfg = &j->ctl->cfg;
+    int64_t now = clock_now_us();
+
+    j->events = store_event_expire(db, now - cfg->events_keep_us,
+                                   cfg->events_max, EXPIRE_BATCH);
+    j->entries = store_audit_expire(db, now - cfg->audit_keep_us,
+                                    cfg->audit_max, EXPIRE_BATCH);
+    return j->events < 0 ? j->events : MIN(j->entries, 0);
+}
+
+/* What is too old in the logs, batch by batch while there is more. */
+static int
+expire_logs(struct ctl *ctl)
+{
+    for (int i = 0; i < EXPIRE_BATCHES; i++) {
+        struct expire_job j = {.job.run = logs_run, .ctl = ctl};
+        int r = db_writer_call(ctl->writer, &j.job);
+
+        if (r < 0 || (j.events < EXPIRE_BATCH && j.entries < EXPIRE_BATCH))
+            return r;
+    }
+    return 0;
+}
+
 /* ---- start and stop ---- */
 
 static int
@@ -218,6 +260,12 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
         db_writer_around(ctl->writer, http_resume_hold, http_resume_held);
     if (r == 0)
         r = consoles_start(ctl, reterr);
+    audit_start(ctl);
+    rate_start(ctl);
+    if (r == 0)
+        r = events_start(ctl, reterr);
+    if (r == 0)
+        r = webhooks_start(ctl, reterr);
     if (r == 0)
         r = waiters_start(ctl);
     if (r == 0)
@@ -235,10 +283,15 @@ stop(struct ctl *ctl)
         waiters_stop(ctl); /* long polls answer what they have */
     passwords_stop(ctl->passwords);
     consoles_stop(ctl);
+    events_stop(ctl);
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
     dispatch_close(ctl);
+    webhooks_stop(ctl);
+    events_free(ctl);
     db_writer_stop(ctl->writer);
+    audit_free(ctl);
+    rate_free(ctl);
 }
 
 static int
@@ -263,7 +316,7 @@ run(struct ctl *ctl, const sigset_t *set)
         }
         struct expiry e = {.job.run = expire_run, .ctl = ctl};
         if (sig < 0 && errno == EAGAIN &&
-            db_writer_call(ctl->writer, &e.job) < 0)
+            (db_writer_call(ctl->writer, &e.job) < 0 || expire_logs(ctl) < 0))
             log_warn("cannot expire old rows", "trying again in=60s");
     }
 }

@@ -13,6 +13,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 #include "controllerd/traits.h"
 
 /* A question: waits in `asked` until the agent fetches it, then in `sent`
@@ -131,6 +132,7 @@ nodes_seen(struct ctl *ctl, const char *node_id)
             n->up = true;
             apply(ctl, n);
             log_info("node is up", "node=%s", node_id);
+            events_node(ctl, node_id, "node.up");
         }
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
@@ -247,6 +249,7 @@ nodes_tick(struct ctl *ctl)
         log_warn("node is silent: no further instance is placed there",
                  "node=%s silent_s=%lld", n->id,
                  (long long)((now - n->seen_us) / US_PER_S));
+        events_node(ctl, n->id, "node.down");
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
 }

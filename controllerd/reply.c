@@ -8,6 +8,7 @@
 #include "common/count.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 
 void
 reply_object(struct call *c, const struct codec_table *t, const void *obj)
@@ -19,6 +20,7 @@ reply_object(struct call *c, const struct codec_table *t, const void *obj)
     codec_encode(t, obj, &rq->reply);
     buf_addc(&rq->reply, '\n');
     rq->status = c->m.route->status;
+    call_replies(c, t, obj);
     if (gen)
         http_add_header(
             rq, "ETag", "\"%lld\"",
@@ -93,6 +95,7 @@ http_status_of(int number, const char *code)
         {"body_too_large", 413},
         {"media_type", 415},
         {"length_required", 411},
+        {"too_many_streams", 429},
         {"precondition_failed", 412},
         {"precondition_required", 428},
         {"rate_limited", 429},

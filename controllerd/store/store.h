@@ -157,6 +157,7 @@ struct store_instance {
     int64_t disk_epoch;
     int64_t ended_run, seq;
     char *request_id;
+    int stored_state; /* a.state as it was read: another one is an event */
 };
 void store_instance_release(struct store_instance *i);
 int store_instance_insert(struct db *db,
@@ -271,6 +272,7 @@ struct store_operation {
     int64_t seq;            /* of the wish that it made */
     char *undo;             /* what there was before: JSON, ops/ops.h */
     char *undone_by;        /* the operation that took it back */
+    int stored_state;       /* a.state as it was read: another is an event */
 };
 void store_operation_release(struct store_operation *o);
 /* Lists are of struct store_operation, its api_ part first. */

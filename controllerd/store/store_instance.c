@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "controllerd/store/store_event.h"
 
 enum {
     INSERT,
@@ -127,6 +128,24 @@ store_instance_release(struct store_instance *i)
     *i = (struct store_instance){0};
 }
 
+/* Every change of state goes through here: none is forgotten. */
+static int
+emit(struct db *db, const struct store_instance *i, const char *kind)
+{
+    const struct api_instance *a = &i->a;
+    struct api_event e = {
+        .kind = (char *)kind,
+        .project_id = a->project_id,
+        .resource_type = (char *)"instance",
+        .resource_id = a->id,
+        .resource_name = a->name,
+        .state = (char *)api_instance_state_names[a->state],
+        .request_id = i->request_id,
+    };
+
+    return store_event_insert(db, &e);
+}
+
 /* What makes a label needs no escapes in JSON. */
 char *
 store_labels_text(const struct codec_list *labels)
@@ -177,7 +196,7 @@ store_instance_insert(struct db *db, const struct store_instance *i)
     char *labels _cleanup_(freep) = store_labels_text(&a->labels);
     char *keypairs _cleanup_(freep) = store_join(&a->keypairs, ',');
 
-    return store_changed(db_run(
+    int r = store_changed(db_run(
         db, S(INSERT), "sssssssiiisiiiiiiisssssiziisiiiiiissiiii", a->id,
         a->project_id, a->name, a->flavor_id, a->flavor, a->image_id, a->image,
         a->vcpus, a->memory_bytes, a->disk_bytes, a->node_id, (int64_t)i->power,
@@ -188,6 +207,8 @@ store_instance_insert(struct db *db, const struct store_instance *i)
         a->last_end_reason, STORE_LIMITS_OF(&a->limits), labels, keypairs,
         (int64_t)a->locked, (int64_t)a->delete_protection, (int64_t)i->paused,
         i->disk_epoch));
+
+    return r < 0 ? r : emit(db, i, "instance.created");
 }
 
 static void
@@ -239,6 +260,7 @@ store_instance_get(struct db *db, const char *project,
     if (r == 0) {
         *ret = (struct store_instance){0};
         api_row(db, st, &ret->a);
+        ret->stored_state = ret->a.state;
         ret->power = (int)db_int(db, st, 11);
         ret->force = db_int(db, st, 12);
         ret->ended_run = db_int(db, st, 14);
@@ -334,8 +356,7 @@ store_instance_update(struct db *db, const struct store_instance *i,
 {
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
-
-    return store_changed(db_run(
+    int r = store_changed(db_run(
         db, S(UPDATE),
         "siiiiiiisssss"
         "zziisiiii",
@@ -345,6 +366,10 @@ store_instance_update(struct db *db, const struct store_instance *i,
         i->request_id, a->started_at, deleted_at, (int64_t)a->restart_policy,
         a->restart_count, a->last_end_reason, (int64_t)i->paused, i->disk_epoch,
         (int64_t)a->locked, (int64_t)a->delete_protection));
+
+    if (r < 0 || (a->state == i->stored_state && !deleted_at))
+        return r;
+    return emit(db, i, deleted_at ? "instance.deleted" : "instance.state");
 }
 
 int

@@ -4,6 +4,7 @@
 #include "controllerd/store/store-private.h"
 
 #include "common/mem.h"
+#include "controllerd/store/store_event.h"
 
 enum {
     INSERT,
@@ -95,7 +96,7 @@ get_row(struct db *db, unsigned st, struct store_operation *ret)
     o->kind = store_text(db, st, 2);
     o->resource_type = store_text(db, st, 3);
     o->resource_id = store_text(db, st, 4);
-    o->state = (int)db_int(db, st, 5);
+    o->state = ret->stored_state = (int)db_int(db, st, 5);
     o->step = store_text(db, st, 6);
     if (!db_is_null(db, st, 7)) {
         o->problem = xnew(struct api_fault);
@@ -156,6 +157,24 @@ store_operation_list(struct db *db, const char *project, const char *before,
     return get_rows(db, st, r, ret);
 }
 
+static int
+emit_end(struct db *db, const struct api_operation *o)
+{
+    char kind[40];
+    struct api_event e = {
+        .kind = kind,
+        .project_id = o->project_id,
+        .resource_type = (char *)"operation",
+        .resource_id = o->id,
+        .resource_name = o->kind,
+        .state = (char *)api_operation_state_names[o->state],
+        .request_id = o->request_id,
+    };
+
+    snprintf(kind, sizeof(kind), "operation.%s", e.state);
+    return store_event_insert(db, &e);
+}
+
 int
 store_operation_list_running(struct db *db, const char *project,
                              const char *before, int limit,
@@ -183,8 +202,7 @@ store_operation_update(struct db *db, const struct store_operation *row)
 {
     const struct api_operation *o = &row->a;
     const struct api_fault *p = o->problem;
-
-    return store_changed(
+    int r = store_changed(
         db_run(db, S(UPDATE),
                "sisssz"
                "siiiiiss",
@@ -192,6 +210,10 @@ store_operation_update(struct db *db, const struct store_operation *row)
                p ? p->message : NULL, o->finished_at, o->reason, o->attempt,
                o->generation, o->updated_at, (int64_t)o->can_cancel, row->seq,
                row->undo, row->undone_by));
+
+    if (r < 0 || o->state == OP_RUNNING || o->state == row->stored_state)
+        return r;
+    return emit_end(db, o);
 }
 
 /* Only for lists: what is not of the API is freed by

@@ -23,6 +23,42 @@ WHEN new.deleted_at IS NOT NULL AND old.deleted_at IS NULL
 BEGIN
     DELETE FROM instance_seeds WHERE instance_id = new.id;
 END;
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    project_id TEXT,
+    actor_type TEXT NOT NULL,
+    actor_id TEXT,
+    actor TEXT,
+    remote TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    code TEXT,
+    resource_type TEXT,
+    resource_id TEXT,
+    request_id TEXT
+) STRICT;
+CREATE TABLE dead_letters (
+    id TEXT PRIMARY KEY,
+    webhook_id TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_error TEXT,
+    due INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    project_id TEXT,
+    resource_type TEXT NOT NULL,
+    resource_id TEXT,
+    resource_name TEXT,
+    state TEXT,
+    request_id TEXT
+) STRICT;
 CREATE TABLE flavors (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -228,6 +264,24 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL,
     last_login_at INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE webhooks (
+    id TEXT PRIMARY KEY,
+    project_id TEXT REFERENCES projects (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    kinds TEXT NOT NULL DEFAULT '',
+    disabled INTEGER NOT NULL DEFAULT 0,
+    delivered_seq INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT,
+    next_attempt_at INTEGER,
+    generation INTEGER NOT NULL DEFAULT 1,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_project ON audit (project_id, seq);
+CREATE INDEX dead_letters_webhook ON dead_letters (webhook_id, id);
+CREATE INDEX events_project ON events (project_id, seq);
 CREATE INDEX idempotency_age ON idempotency (created_at);
 CREATE INDEX images_public ON images (name) WHERE public = 1;
 CREATE INDEX instance_labels_all ON instance_labels (key, value, instance_id);
@@ -251,3 +305,4 @@ CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
 CREATE INDEX users_home ON users (home_id);
+CREATE UNIQUE INDEX webhooks_name ON webhooks (coalesce(project_id, ''), name);

@@ -417,6 +417,50 @@ tap_ok "a join token is the first line" eval \
 try 4 node delete n1
 try 4 image delete tiny
 
+# ---- what happened ----
+
+try 0 events -o json
+tap_ok "events: instances'" j 'map(.kind) | index("instance.created") != null'
+try 0 events --kinds 'node.*' -o json
+tap_ok "events: of a kind" j 'length > 0 and all(.kind | startswith("node."))'
+try 0 events --since "$(j '.[0].seq')" --kinds 'node.*' --limit 1
+try 7 events --since nonsense
+tap_ok "events --follow: goes on until it is ended" bash -c '
+    "$1" events --follow >"$2" &
+    follower=$!
+    until grep -q "node.changed .*node n1" "$2" || [ "$SECONDS" -gt 60 ]; do
+        "$1" node cordon n1 >/dev/null && "$1" node uncordon n1 >/dev/null
+    done
+    kill "$follower"
+    wait "$follower"
+    grep -q "node.changed .*node n1" "$2"' - "$virga" "$out"
+try 0 webhook create ops https://example.com/hook --kinds 'none.*,nothing' \
+    --disabled -o json
+tap_ok "webhook: its secret is shown" j '.secret | startswith("whsec_")'
+tap_is "webhook: kinds" "$(j '.kinds | join(" ")')" "none.* nothing"
+try 4 webhook create ops https://example.com/hook
+try 7 webhook create bad ftp://example.com/
+try 7 webhook create bad http://127.0.0.1/
+try 0 webhook list
+try 0 webhook enable ops -o json
+tap_is "webhook: enabled" "$(j .disabled)" false
+try 0 webhook disable ops
+try 0 webhook show ops -o json
+tap_is "webhook: its secret is not shown again" "$(j .secret)" null
+try 0 webhook redeliver ops
+try 0 webhook dead-letters ops -o json
+tap_is "webhook: no dead letters" "$(j length)" 0
+try 0 webhook create loud https://example.com/hook --disabled --debug
+tap_ok "--debug does not show its secret" eval '! grep -q whsec_ "$err"'
+try 0 webhook delete ops
+try 0 webhook delete loud
+try 3 webhook show ops
+try 0 audit list --filter method=DELETE,status=204 --path /v1/webhooks -o json
+tap_is "audit: what was deleted" "$(j 'map(.path) | join(" ")')" \
+    "/v1/webhooks/loud /v1/webhooks/ops"
+try 0 audit list --limit 3
+try 7 audit list --filter nonsense=1
+
 # ---- --debug ----
 
 try 0 whoami --debug

@@ -23,6 +23,7 @@ EXTRA_DIST += $(chaos_tests) \
 	tests/integ/lib_traffic.py
 include $(top_srcdir)/tests/integ/placement.mk
 include $(top_srcdir)/tests/integ/e2e.mk
+include $(top_srcdir)/tests/integ/events.mk
 include $(top_srcdir)/tests/integ/create.mk
 include $(top_srcdir)/tests/integ/identity.mk
 include $(top_srcdir)/tests/integ/openapi.mk
