@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "api/codec.h"
+
 #define BACKUP_FORMAT 1
 #define BACKUP_MANIFEST "manifest.json"
 
@@ -16,5 +18,18 @@ struct backup_member {
 extern const struct backup_member backup_members[];
 #define BACKUP_MEMBERS 3
 #define BACKUP_DB 0 /* index of the database */
+
+struct backup_sum {
+    char *name, *sha256;
+};
+
+struct backup_manifest {
+    int64_t format;
+    char *version; /* of the program that made it */
+    int64_t created_at;
+    struct codec_list files; /* struct backup_sum */
+};
+
+extern const struct codec_table backup_sum_table, backup_manifest_table;
 
 #endif

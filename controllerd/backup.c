@@ -8,7 +8,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +24,31 @@
 
 const struct backup_member backup_members[BACKUP_MEMBERS] = {
     {"controller.db", 0}, {"pki/ca.crt", 1 << 16}, {"pki/ca.key", 1 << 16}};
+
+#define F(S, M, TYPE, ...)                                                     \
+    {                                                                          \
+        .name = #M, .type = CODEC_##TYPE, .offset = offsetof(struct S, M),     \
+        .flags = CODEC_IN | CODEC_REQUIRED, .doc = "", __VA_ARGS__             \
+    }
+static const struct codec_field sum_fields[] = {
+    F(backup_sum, name, STRING),
+    F(backup_sum, sha256, STRING, .min = 64, .max = 64)};
+const struct codec_table backup_sum_table = {.name = "BackupSum",
+                                             .doc = "A file of a backup.",
+                                             .size = sizeof(struct backup_sum),
+                                             .fields = sum_fields,
+                                             .n_fields =
+                                                 ARRAY_SIZE(sum_fields)};
+static const struct codec_field manifest_fields[] = {
+    F(backup_manifest, format, INT, .max = INT64_MAX),
+    F(backup_manifest, version, STRING), F(backup_manifest, created_at, TIME),
+    F(backup_manifest, files, LIST, .sub = &backup_sum_table, .max = 64)};
+const struct codec_table backup_manifest_table = {
+    .name = "BackupManifest",
+    .doc = "What is in a backup.",
+    .size = sizeof(struct backup_manifest),
+    .fields = manifest_fields,
+    .n_fields = ARRAY_SIZE(manifest_fields)};
 
 struct backup {
     struct archive *a;
@@ -103,28 +127,30 @@ add_file(struct backup *b, const char *name, const char *path, int64_t size)
 static int
 add_all(struct backup *b)
 {
+    struct backup_manifest m = {.format = BACKUP_FORMAT,
+                                .version = xstrdup(PACKAGE_VERSION),
+                                .created_at = clock_now_us()};
+    struct buf text _cleanup_(buf_release) = {0};
     int64_t size[BACKUP_MEMBERS];
-    char sum[HASH_HEX_SIZE], at[CLOCK_TEXT_MAX];
-    json_t *files = json_object();
+    char sum[HASH_HEX_SIZE];
     int r = 0;
 
     for (int i = 0; i < BACKUP_MEMBERS && r == 0; i++) {
         r = hash_file(b, b->path[i], sum, &size[i]);
-        if (r == 0)
-            json_object_set_new(files, backup_members[i].name,
-                                json_string(sum));
+        if (r < 0)
+            break;
+        struct backup_sum *f = codec_list_add(&backup_sum_table, &m.files);
+        f->name = xstrdup(backup_members[i].name);
+        f->sha256 = xstrdup(sum);
     }
-    json_t *m = json_pack("{s:i,s:s,s:s,s:o}", "format", BACKUP_FORMAT,
-                          "version", PACKAGE_VERSION, "created_at",
-                          clock_format(clock_now_us(), at), "sha256", files);
-    char *text = json_dumps(m, JSON_INDENT(2));
-    json_decref(m);
+    codec_encode(&backup_manifest_table, &m, &text);
+    buf_addc(&text, '\n');
+    codec_clear(&backup_manifest_table, &m);
     if (r == 0)
-        r = begin_member(b, BACKUP_MANIFEST, (int64_t)strlen(text));
-    if (r == 0 && archive_write_data(b->a, text, strlen(text)) !=
-                      (la_ssize_t)strlen(text))
+        r = begin_member(b, BACKUP_MANIFEST, (int64_t)text.len);
+    if (r == 0 &&
+        archive_write_data(b->a, text.data, text.len) != (la_ssize_t)text.len)
         r = failed(b);
-    free(text);
     for (int i = 0; i < BACKUP_MEMBERS && r == 0; i++)
         r = add_file(b, backup_members[i].name, b->path[i], size[i]);
     return r;

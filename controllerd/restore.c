@@ -8,7 +8,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,7 +26,8 @@
 struct restore {
     struct archive *a;
     const char *archive, *dir; /* dir: where it is put together */
-    json_t *sums;
+    struct backup_manifest manifest;
+    bool has_manifest;
     bool seen[BACKUP_MEMBERS];
     unsigned char *chunk;
     struct err *e;
@@ -50,8 +50,7 @@ static int
 read_manifest(struct restore *rs)
 {
     char *text _cleanup_(freep) = xmalloc(MANIFEST_MAX);
-    json_int_t format = 0;
-    json_error_t je;
+    struct err e _cleanup_(err_release) = {0};
     size_t n = 0;
     la_ssize_t got;
 
@@ -60,25 +59,30 @@ read_manifest(struct restore *rs)
         n += (size_t)got;
     if (n == MANIFEST_MAX)
         return bad_member(rs, BACKUP_MANIFEST, "is too large");
-    json_t *m = json_loadb(text, n, JSON_REJECT_DUPLICATES, &je);
-    json_t *sums = NULL;
-    int r = 0;
-    if (!m ||
-        json_unpack(m, "{s:I,s:o}", "format", &format, "sha256", &sums) != 0 ||
-        !json_is_object(sums))
-        r = bad_member(rs, BACKUP_MANIFEST, "is damaged");
-    else if (format != BACKUP_FORMAT)
-        r = bad(rs, "was made by another version of this program");
-    else
-        rs->sums = json_incref(sums);
-    json_decref(m);
-    return r;
+    if (codec_decode(&backup_manifest_table, CODEC_PEER, text, n, &rs->manifest,
+                     &e) < 0)
+        return bad_member(rs, BACKUP_MANIFEST, "is damaged");
+    if (rs->manifest.format != BACKUP_FORMAT)
+        return bad(rs, "was made by another version of this program");
+    rs->has_manifest = true;
+    return 0;
+}
+
+static const char *
+sum_of(const struct restore *rs, const char *name)
+{
+    const struct backup_sum *f = rs->manifest.files.items;
+
+    for (size_t i = 0; i < rs->manifest.files.n; i++)
+        if (strcmp(f[i].name, name) == 0)
+            return f[i].sha256;
+    return NULL;
 }
 
 static int
 take_data(struct restore *rs, const struct backup_member *m, int fd)
 {
-    const char *want = json_string_value(json_object_get(rs->sums, m->name));
+    const char *want = sum_of(rs, m->name);
     struct hash *h = hash_begin();
     unsigned char sum[HASH_LEN];
     char hex[HASH_HEX_SIZE];
@@ -146,7 +150,7 @@ take_all(struct restore *rs)
             r = bad(rs, "is not an archive, or a damaged one");
         else if (archive_entry_filetype(entry) != AE_IFREG)
             r = bad_member(rs, name, "is not a plain file");
-        else if (!rs->sums)
+        else if (!rs->has_manifest)
             r = strcmp(name, BACKUP_MANIFEST) == 0
                     ? read_manifest(rs)
                     : bad(rs, "does not begin with a manifest: it is no backup "
@@ -270,7 +274,7 @@ backup_restore(const char *archive, const char *state_dir, struct err *reterr)
         r = check_state(&rs);
     if (r == 0)
         r = put_in_place(&rs, state_dir);
-    json_decref(rs.sums);
+    codec_clear(&backup_manifest_table, &rs.manifest);
     free(rs.chunk);
     int removed = fs_remove_tree(dir, r == 0 ? reterr : NULL);
     return r < 0 ? r : removed;

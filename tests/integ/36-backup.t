@@ -45,7 +45,7 @@ tap_is "it holds what it says" "$(tar -tzf "$T/b.tar.gz" | tr '\n' ' ')" \
     "manifest.json controller.db pki/ca.crt pki/ca.key "
 sums_agree() {
     mkdir "$T/x" && tar -xzf "$T/b.tar.gz" -C "$T/x" || return
-    (cd "$T/x" && jq -r '.sha256 | to_entries[] | "\(.value)  \(.key)"' \
+    (cd "$T/x" && jq -r '.files[] | "\(.sha256)  \(.name)"' \
         manifest.json | sha256sum -c)
 }
 tap_ok "each file is the one of the manifest" sums_agree
@@ -146,7 +146,7 @@ refuse "a byte that changed" "is not what the manifest says"
 cp "$T/x/manifest.json" "$T/m.good"
 resum() { # the manifest agrees with the database again
     jq --arg s "$(sha256sum "$T/x/controller.db" | cut -d' ' -f1)" \
-        '.sha256["controller.db"] = $s' "$T/m.good" >"$T/x/manifest.json"
+        '(.files[] | select(.name == "controller.db")).sha256 = $s' "$T/m.good" >"$T/x/manifest.json"
 }
 head -c 100000 /dev/urandom >"$T/x/controller.db"
 resum
