@@ -461,7 +461,9 @@ queue_reply(struct request *r)
         rq->close = true;
     if (rq->close)
         MHD_add_response_header(resp, "Connection", "close");
-    if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
+    if (r->stream) /* has limits of its own; see http_stream.c */
+        set_until(r->s, r->c, 0);
+    else if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
         set_until(r->s, r->c,
                   clock_mono_us() + r->s->request_us +
                       (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
