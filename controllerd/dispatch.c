@@ -437,7 +437,7 @@ static void *
 finish_stream(void *arg)
 {
     struct call *c = arg;
-    int r = c->h->stream_finish(c);
+    int r = c->h->slow ? c->h->slow(c) : c->h->stream_finish(c);
 
     if (r == 0 && c->h->write) {
         submit(c);
@@ -483,7 +483,7 @@ start_write(struct call *c)
                        "the controller is stopping");
     }
     http_suspend(c->rq);
-    if (!c->h->stream_finish) {
+    if (!c->h->stream_finish && !c->h->slow) {
         submit(c);
         return CALL_WAIT;
     }
@@ -520,7 +520,7 @@ on_handle(struct http_req *rq, void *arg)
     if (r >= 0 && !c->submitted) {
         c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
-        if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
+        if (r == CALL_WRITE && (c->h->write || c->h->slow))
             r = start_write(c);
         else if (r == CALL_WRITE || r == CALL_READ)
             r = with_reader(c, c->h->read);
