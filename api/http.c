@@ -461,12 +461,14 @@ queue_reply(struct request *r)
         rq->close = true;
     if (rq->close)
         MHD_add_response_header(resp, "Connection", "close");
-    if (r->stream) /* has limits of its own; see http_stream.c */
-        set_until(r->s, r->c, 0);
-    else if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
+    /* A stream has no end; whether its client takes it is its owner's to see
+     * (http_stream_stalled()). */
+    if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
         set_until(r->s, r->c,
-                  clock_mono_us() + r->s->request_us +
-                      (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
+                  r->stream
+                      ? 0
+                      : clock_mono_us() + r->s->request_us +
+                            (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
     enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
     MHD_destroy_response(resp);
     return q;
