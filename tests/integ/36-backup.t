@@ -65,6 +65,30 @@ weak=$(field .token)
 tap_is "who is no operator gets none" "$(curl -s --cacert "$VIRGA_CA" -o "$body" \
     -w '%{http_code}' -H "Authorization: Bearer $weak" \
     "$VIRGA_URL/v1/admin/backup")" 403
+# It waits for a file that is a pipe now, until the token is gone.
+revoked_meanwhile() {
+    local crt=$cloud_dir/pki/ca.crt pid status
+
+    rest POST /v1/tokens -d '{"name":"brief","role":"operator"}'
+    brief=$(field .token)
+    cp "$crt" "$T/ca.copy" && rm "$crt" && mkfifo "$crt" || return
+    curl -s --cacert "$VIRGA_CA" -o "$T/brief" -w '%{http_code}' \
+        -H "Authorization: Bearer $brief" \
+        "$VIRGA_URL/v1/admin/backup" >"$T/brief.status" &
+    pid=$!
+    # shellcheck disable=SC2016 # for the shell in there
+    timeout 60 bash -c 'exec 9>"$1" && "$2" token delete brief &&
+        mv "$3" "$1" && cat "$1" >&9' - "$crt" "$virga" "$T/ca.copy"
+    status=$?
+    [ -p "$crt" ] && mv "$T/ca.copy" "$crt"
+    wait "$pid"
+    cat "$T/brief.status"
+    [ "$status" = 0 ] && [ "$(cat "$T/brief.status")" = 401 ] &&
+        grep -q bad_token "$T/brief"
+}
+cp "$VIRGA_CA" "$T/ca.given"
+VIRGA_CA=$T/ca.given tap_ok "none to whose token goes while it is made" \
+    revoked_meanwhile
 
 # What the agent learns after the backup is what is lost with the controller.
 tap_ok "after it: one starts, one goes, one comes" eval '
