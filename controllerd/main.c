@@ -196,6 +196,8 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
     if (r == 0)
         r = fs_lock(lock, ret_lock, reterr);
     if (r == 0)
+        r = backup_sweep(ctl->cfg.state_dir, reterr);
+    if (r == 0)
         r = fs_mkdirs(ctl->image_dir, reterr);
     if (r == 0)
         r = pki_ca_open(pki, &ctl->ca, reterr);

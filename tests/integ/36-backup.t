@@ -104,13 +104,26 @@ restore() { # FOLDER ARCHIVE
 tap_ok "not over a state that is there" eval \
     '! restore "$cloud_dir" "$T/b.tar.gz" && test -s "$cloud_dir/controller.db"'
 mv "$cloud_dir" "$T/lost"
+mkdir "$cloud_dir"
+echo old >"$cloud_dir/controller.db-wal"
+tap_ok "not beside the log of a database that is gone" eval \
+    '! restore "$cloud_dir" "$T/b.tar.gz" && rm "$cloud_dir/controller.db-wal"'
+leftovers() { # as of one that was killed
+    mkdir "$cloud_dir/backup.a1B2c3" "$cloud_dir/restore.a1B2c3" &&
+        echo secret >"$cloud_dir/backup.a1B2c3/controller.db" &&
+        echo secret >"$cloud_dir/restore.a1B2c3/controller.db"
+}
+leftovers
 tap_ok "it is restored" restore "$cloud_dir" "$T/b.tar.gz"
 tap_is "and nothing else is there" "$(cd "$cloud_dir" && find . -type f | sort |
     tr '\n' ' ')" "./controller.db ./lock ./pki/ca.crt ./pki/ca.key "
+leftovers
 cp "$T/lost/admin.token" "$cloud_dir/"
 cp -r "$T/lost/images" "$cloud_dir/"
 tap_ok "the controller starts from it, with the tokens that it knew" \
     cloud_controller
+tap_is "what killed backups left is gone" \
+    "$(find "$cloud_dir" -name '*.a1B2c3' | wc -l)" 0
 tap_ok "the node comes back by itself" wait_for 60 eval \
     'rest GET /v1/nodes/n1 && [ "$(field .state)" = up ]'
 state_is() {
