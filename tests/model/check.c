@@ -112,6 +112,7 @@ check_digest(struct ctx *x)
                 NULL, NULL);
     uint64_t h = UINT64_C(0xcbf29ce484222325);
 
+    rig_quiet(&x->rig);
     while (row_next(&t)) {
         char *sql _cleanup_(freep) =
             xasprintf("SELECT * FROM \"%s\"", text(&t, 0));
