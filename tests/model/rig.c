@@ -121,6 +121,7 @@ void __wrap_http_each_query(struct http_req *rq,
                             void *arg);
 int __wrap_http_peer(struct http_req *rq, char cn[64],
                      char fingerprint[HASH_HEX_SIZE], struct err *reterr);
+int __wrap_http_well_formed(struct http_req *rq, struct err *reterr);
 void __wrap_http_suspend(struct http_req *rq);
 void __wrap_http_resume(struct http_req *rq);
 
@@ -137,6 +138,13 @@ find(const struct rig_pair *p, size_t n, const char *name)
         if (strcasecmp(p[i].name, name) == 0)
             return p[i].value;
     return NULL;
+}
+
+/* There are no bytes of which two programs could read different things. */
+int
+__wrap_http_well_formed(struct http_req *rq, struct err *reterr)
+{
+    return 0;
 }
 
 const char *
