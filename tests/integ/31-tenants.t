@@ -537,6 +537,18 @@ def foreign_in_bodies():
     expect((r.status, r.code), (403, "forbidden"), repr(r))
 
 
+def own_words_apart(path, r):
+    """What is told beyond what the tenant's own callers once asked for, in
+    vain: the audit log has those paths."""
+    if path != "/v1/audit" or r.status != 200:
+        return r.body.decode()
+    entries = r.json["items"]
+    for entry in entries:
+        if entry["status"] >= 400:
+            del entry["path"]
+    return json.dumps(entries)
+
+
 def no_leaks():
     """Whatever a tenant can read tells nothing of the other, not even by a
     page token that it should not know."""
@@ -555,14 +567,14 @@ def no_leaks():
                                token=a.token[role])
                 if r.code == "not_implemented":
                     continue
-                # Some lists' tokens are of another form.
-                if (r.status, r.code, bool(query)) != (400, "invalid", True):
+                # Lists in the order of a log have page tokens of their own.
+                if not query or r.status != 400 or \
+                        path not in ("/v1/audit", "/v1/events"):
                     expect(r.status, 200, repr(r))
-                text = r.body.decode()
-                if path == "/v1/audit":  # the paths are what it asked for
-                    text = re.sub(r'"path":"[^"]*"', "", text)
+                text = own_words_apart(path, r)
                 for s in secrets:
-                    expect(s in text, False, "%s of %s%s" % (s, path, query))
+                    expect(s in text, False,
+                           "%s of %s%s" % (s, path, query))
         if "node_id" in r.body.decode():
             raise AssertionError("%s tells a tenant the node" % path)
     lists = {p: cloud.must(200, "GET", p, token=a.token["admin"])["items"]
