@@ -151,7 +151,7 @@ BODIES = {
     "PATCH /v1/instances/{instance}": {"restart_policy": "never"},
     "POST /v1/instances/{instance}/rebuild": {"image": "shared"},
     "POST /v1/instances/{instance}/resize": {"flavor": "small"},
-    "POST /v1/webhooks": {"name": "sneaked", "url": "https://localhost:1/"},
+    "POST /v1/webhooks": {"name": "sneaked", "url": "https://hooks.example.com/"},
     "PATCH /v1/webhooks/{webhook}": {"disabled": True},
     "POST /v1/join-tokens": {"ttl_s": 60},
 }
@@ -209,7 +209,7 @@ class Tenant:
         self.keypair = made("/v1/keypairs", dict(
             BODIES["POST /v1/keypairs"], name="own"), member)
         self.webhook = made("/v1/webhooks", {
-            "name": "own", "url": "https://localhost:1/", "disabled": True},
+            "name": "own", "url": "https://hooks.example.com/", "disabled": True},
             self.token["admin"])
         i = cloud.act("POST", "/v1/instances", {
             "name": "web", "image": "own", "flavor": "small"}, token=member)
@@ -383,7 +383,9 @@ def refused_roles(route):
 def refused_scopes(route):
     method, path = route.split(" ")
     tag = paths[path][method.lower()]["tags"][0]
-    token, scope = (without[tag], tag + ":read") if method == "GET" else \
+    # A console is read and written.
+    reads = method == "GET" and not path.endswith("/console")
+    token, scope = (without[tag], tag + ":read") if reads else \
         (reading[tag], tag + ":write")
     r = refused(route, (403, "scope_missing"), a, token)
     expect(scope in r.json["detail"], True, repr(r))
@@ -553,10 +555,14 @@ def no_leaks():
                                token=a.token[role])
                 if r.code == "not_implemented":
                     continue
-                expect(r.status, 200, repr(r))
+                # Some lists' tokens are of another form.
+                if (r.status, r.code, bool(query)) != (400, "invalid", True):
+                    expect(r.status, 200, repr(r))
+                text = r.body.decode()
+                if path == "/v1/audit":  # the paths are what it asked for
+                    text = re.sub(r'"path":"[^"]*"', "", text)
                 for s in secrets:
-                    expect(s in r.body.decode(), False,
-                           "%s of %s%s" % (s, path, query))
+                    expect(s in text, False, "%s of %s%s" % (s, path, query))
         if "node_id" in r.body.decode():
             raise AssertionError("%s tells a tenant the node" % path)
     lists = {p: cloud.must(200, "GET", p, token=a.token["admin"])["items"]
