@@ -151,7 +151,7 @@ BODIES = {
     "PATCH /v1/instances/{instance}": {"restart_policy": "never"},
     "POST /v1/instances/{instance}/rebuild": {"image": "shared"},
     "POST /v1/instances/{instance}/resize": {"flavor": "small"},
-    "POST /v1/webhooks": {"name": "sneaked", "url": "https://hooks.invalid/"},
+    "POST /v1/webhooks": {"name": "sneaked", "url": "https://hooks.example.com/"},
     "PATCH /v1/webhooks/{webhook}": {"disabled": True},
     "POST /v1/join-tokens": {"ttl_s": 60},
 }
@@ -209,7 +209,7 @@ class Tenant:
         self.keypair = made("/v1/keypairs", dict(
             BODIES["POST /v1/keypairs"], name="own"), member)
         self.webhook = made("/v1/webhooks", {
-            "name": "own", "url": "https://hooks.invalid/", "disabled": True},
+            "name": "own", "url": "https://hooks.example.com/", "disabled": True},
             self.token["admin"])
         i = cloud.act("POST", "/v1/instances", {
             "name": "web", "image": "own", "flavor": "small"}, token=member)
