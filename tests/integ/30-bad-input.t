@@ -747,6 +747,11 @@ expect(status, 0, out)
 unchanged("agents' routes with a certificate of one's own: 403 or no TLS",
           all_agent_routes, "tls", (T + "/self.crt", T + "/self.key"), None)
 
+unchanged("a stranger's certificate request is not looked at: 403", lambda: (
+    is_problem(join(cloud, "nonsense", "vj1.%s.0.0" % X), 403,
+               "bad_join_token"),
+    is_problem(join(cloud, "nonsense", "nonsense"), 403, "bad_join_token")))
+is_problem(join(cloud, "nonsense"), 400, "invalid", "/csr")
 joined = join(cloud, node_csr).json
 ghost = (keep("ghost.crt", joined["certificate"]), node.cert[1])
 expect(cloud.call("POST", "/v1/agent/report", {"observations": []},
