@@ -478,7 +478,8 @@ finish_stream(void *arg)
         struct ctl *ctl = c->ctl;
 
         c->submitted = true;
-        c->result = r;
+        /* It may have taken long enough for their rights to go. */
+        c->result = r < 0 ? r : auth_again(c);
         http_resume(c->rq);
         count_active(ctl, 0, -1);
     }
