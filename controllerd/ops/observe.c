@@ -266,7 +266,7 @@ saw_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
 static int
 give_back(struct db *db, const struct store_instance *i,
           const struct api_observation *o, const struct sched_resources *before,
-          struct observed *out)
+          bool older, struct observed *out)
 {
     bool gone = i->a.state == INSTANCE_DELETED;
     int64_t over = o->state == OBSERVED_DELETED ? INT64_MAX : o->run;
@@ -274,9 +274,11 @@ give_back(struct db *db, const struct store_instance *i,
 
     if (o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED)
         over--;
-    int r = store_size_delete(db, i->a.id, over);
+    if (!older && !gone)
+        return 0;
+    int r = older ? store_size_delete(db, i->a.id, over) : 0;
     if (r == 0 && !gone)
-        r = op_claim(db, i, &after);
+        r = op_claim(db, i, &after, NULL);
     if (r < 0 || memcmp(before, &after, sizeof(after)) == 0)
         return r;
     struct released *rel = codec_list_add(&released_table, &out->released);
@@ -298,6 +300,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
     struct sched_resources before;
+    bool older = false;
     int64_t now = clock_now_us();
     int r = store_instance_get(db, NULL, NULL, o->instance_id, &i);
 
@@ -308,7 +311,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         return 0;
     }
     if (r == 0)
-        r = op_claim(db, &i, &before);
+        r = op_claim(db, &i, &before, &older);
     if (r == 0)
         r = apply_usage(db, &i, o, now);
     if (r == 0 && o->restart)
@@ -337,7 +340,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         break;
     }
     if (r == 0)
-        r = give_back(db, &i, o, &before, out);
+        r = give_back(db, &i, o, &before, older, out);
     if (r < 0)
         return r;
     return store_instance_update(db, &i,
