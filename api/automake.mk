@@ -8,6 +8,7 @@ libapi_a_SOURCES = \
 	api/routes.c api/routes.h \
 	api/http.c api/http.h \
 	api/http_accept.c api/http_accept.h \
+	api/http_check.c \
 	api/http_limit.c api/http_limit.h \
 	api/ws.c api/ws_client.c api/ws.h
 API_LIBS = libapi.a $(COMMON_LIBS) $(JANSSON_LIBS) $(MHD_LIBS)

@@ -1,5 +1,6 @@
-/* api/http-private.h - between http.c and http_stream.c.
- * Role:      what the server must do with a reply without end.
+/* api/http-private.h - between http.c, http_stream.c and http_check.c.
+ * Role:      what the server must do with a reply without end; what of a head
+ *            it must look at itself.
  * Ownership: the request holds one reference to its stream, the feeder the
  *            other.
  * Threads:   the request's thread.   Errors: NULL when memory is out. */
@@ -17,5 +18,9 @@ struct MHD_Response *http_stream_response(struct http_stream *s);
 /* The request has ended: nothing is sent from here on. Gives the request's
  * reference back. */
 void http_stream_over(struct http_stream *s);
+
+/* -EINVAL: the head is malformed or ambiguous. */
+int http_check_head(struct MHD_Connection *c, const char *version,
+                    struct err *reterr) _must_check_;
 
 #endif

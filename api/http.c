@@ -77,6 +77,7 @@ struct request {
     struct request *held_next;
     char remote[INET6_ADDRSTRLEN];
     char *path;
+    const char *version;
     uint64_t dropped; /* bytes of a body over the cap */
     bool too_big;
     bool refused; /* begin() has given the reply */
@@ -90,6 +91,16 @@ static struct request *
 of(struct http_req *rq)
 {
     return (struct request *)rq;
+}
+
+int
+http_well_formed(struct http_req *rq, struct err *reterr)
+{
+    int r = http_check_head(of(rq)->c, of(rq)->version, reterr);
+
+    if (r < 0)
+        rq->close = true;
+    return r;
 }
 
 const char *
@@ -471,10 +482,14 @@ queue_reply(struct request *r)
         rq->close = true;
     if (rq->close)
         MHD_add_response_header(resp, "Connection", "close");
+    /* A stream has no end; whether its client takes it is its owner's to see
+     * (http_stream_stalled()). */
     if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
         set_until(r->s, r->c,
-                  clock_mono_us() + r->s->request_us +
-                      (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
+                  r->stream
+                      ? 0
+                      : clock_mono_us() + r->s->request_us +
+                            (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
     enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
     MHD_destroy_response(resp);
     return q;
@@ -500,7 +515,7 @@ reply_too_large(struct request *r)
 
 static struct request *
 request_new(struct http_server *s, struct MHD_Connection *c, const char *method,
-            const char *url)
+            const char *url, const char *version)
 {
     struct request *r = xnew(struct request);
     const union MHD_ConnectionInfo *i =
@@ -509,6 +524,7 @@ request_new(struct http_server *s, struct MHD_Connection *c, const char *method,
     r->s = s;
     r->c = c;
     r->path = xstrdup(url);
+    r->version = version; /* the library's, as long as the request */
     r->rq.method = method;
     r->rq.path = r->path;
     r->rq.reply_fd = -1;
@@ -536,7 +552,10 @@ first_call(struct request *r)
     r->refused = r->rq.status != 0;
     if (r->refused) {
         /* Refused before its body came: with a body under way the connection
-         * cannot be used again, and a short body is drained first. */
+         * cannot be used again, and a short body is drained first; unless
+         * nobody can tell how long it is. */
+        if (r->rq.close)
+            return queue_reply(r);
         if (len == 0 && !http_header(&r->rq, "Transfer-Encoding"))
             return queue_reply(r);
         r->rq.close = true;
@@ -588,7 +607,7 @@ on_access(void *cls, struct MHD_Connection *c, const char *url,
     struct request *r = *con_cls;
 
     if (!r) {
-        *con_cls = r = request_new(s, c, method, url);
+        *con_cls = r = request_new(s, c, method, url, version);
         return first_call(r);
     }
     if (*upload_data_size)

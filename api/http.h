@@ -86,6 +86,11 @@ void http_quiesce(struct http_server *s);
 /* Every suspended request must have been resumed before. */
 void http_stop(struct http_server *s);
 
+/* Inside begin(), first of all: -EINVAL when the head is malformed, or one that
+ * others may read differently (RFC 9112); its connection ends with the reply,
+ * since nobody knows where the next request begins. */
+int http_well_formed(struct http_req *rq, struct err *reterr) _must_check_;
+
 /* Value of a header or query parameter, or NULL. */
 const char *http_header(struct http_req *rq, const char *name);
 const char *http_query(struct http_req *rq, const char *name);

@@ -486,8 +486,7 @@ const struct cli_cmd cli_cmds[] = {
 
     {"admin", "backup", {{.metavar = "FILE", .type = ARG_FILE}}, NULL,
      cmd_backup, ROUTE_BACKUP, false,
-     "Copy the controller's state into an archive (for operators); "
-     "virga-controllerd --restore FILE brings it back",
+     "Copy the controller's state into an archive (for operators)",
      "virga admin backup virga-2026-11-22.tar.gz"},
 
     {"node", "list", {{0}}, opts_limit, cmd_list, ROUTE_NODE_LIST, false,

@@ -120,11 +120,13 @@ struct handler {
     /* After the commit, on the writer's thread. */
     void (*committed)(struct call *c);
     /* BODY_STREAM: before the body, for each part of it, and after it on a
-     * thread that may block; then write() runs, if there is one. The last
-     * alone is for what takes its time without a body. */
+     * thread that may block; then write() runs. */
     int (*stream_begin)(struct call *c, struct db *db);
     int (*stream_data)(struct call *c, const void *data, size_t n);
     int (*stream_finish)(struct call *c);
+    /* Instead of all of these: on a thread that may block, for what takes
+     * its time. */
+    int (*slow)(struct call *c);
 };
 
 /* A place in one of waiters.c's lists. */

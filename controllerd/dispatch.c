@@ -138,37 +138,65 @@ set_request_id(struct call *c)
 struct query_check {
     struct call *c;
     int r;
+    uint64_t seen; /* bits, in the order of the route's list */
 };
 
 static bool
 check_one_query(const char *name, const char *value, void *arg)
 {
     struct query_check *q = arg;
+    const struct api_query *known = q->c->m.route->query, *k = known;
     char pointer[80];
 
-    for (const struct api_query *k = q->c->m.route->query; k && k->name; k++)
-        if (strcmp(k->name, name) == 0)
-            return true;
     snprintf(pointer, sizeof(pointer), "?%.64s", name);
+    for (; k && k->name; k++) {
+        if (strcmp(k->name, name) != 0)
+            continue;
+        if (q->seen >> (k - known) & 1)
+            q->r = err_field(&q->c->err, pointer, "repeated", "is there twice");
+        q->seen |= UINT64_C(1) << (k - known);
+        return true;
+    }
     q->r = err_field(&q->c->err, pointer, "unknown_parameter",
                      "is not a parameter of this path");
     return true;
 }
 
+/* A media type without its parameters (RFC 9110 section 8.3.1). */
+static bool
+is_json(const char *type)
+{
+    size_t n = strcspn(type, "; \t");
+
+    return n == 16 && strncasecmp(type, "application/json", n) == 0;
+}
+
+/* RFC 9110 section 15.5.16: also where what the type says is compressed. */
+static int
+check_type(struct call *c)
+{
+    const char *type = http_header(c->rq, "Content-Type");
+    const char *coding = http_header(c->rq, "Content-Encoding");
+
+    if (c->m.route->body == BODY_JSON && type && !is_json(type))
+        return err_set(&c->err, -EINVAL, "media_type",
+                       "the body must be application/json");
+    if (c->m.route->body && coding && strcasecmp(coding, "identity") != 0)
+        return err_set(&c->err, -EINVAL, "media_type",
+                       "the body must come without Content-Encoding");
+    return 0;
+}
+
 static int
 check_request(struct call *c)
 {
-    struct query_check q = {c, 0};
-    const char *type = http_header(c->rq, "Content-Type");
+    struct query_check q = {.c = c};
     const char *key = http_header(c->rq, "Idempotency-Key");
+    int r = check_type(c);
 
     http_each_query(c->rq, check_one_query, &q);
-    if (q.r < 0)
-        return q.r;
-    if (c->m.route->body == BODY_JSON && type &&
-        strncasecmp(type, "application/json", 16) != 0)
-        return err_set(&c->err, -EINVAL, "media_type",
-                       "the body must be application/json");
+    if (q.r < 0 || r < 0)
+        return -EINVAL;
     if (key && (!*key || strlen(key) > KEY_MAX))
         return err_set(&c->err, -EINVAL, "bad_idempotency_key",
                        "Idempotency-Key must have 1 to %d characters", KEY_MAX);
@@ -178,9 +206,14 @@ check_request(struct call *c)
 static int
 route_call(struct call *c)
 {
+    static const struct api_route none = {.status = 404};
+
+    if (http_well_formed(c->rq, &c->err) < 0) {
+        c->m.route = &none;
+        return rate_check(c, -EINVAL);
+    }
     api_route_match(c->rq->method, c->rq->path, &c->m);
     if (!c->m.route) {
-        static const struct api_route none = {.status = 404};
         bool mismatch = c->m.method_mismatch;
 
         c->m.route = &none;
@@ -437,7 +470,7 @@ static void *
 finish_stream(void *arg)
 {
     struct call *c = arg;
-    int r = c->h->stream_finish(c);
+    int r = c->h->slow ? c->h->slow(c) : c->h->stream_finish(c);
 
     if (r == 0 && c->h->write) {
         submit(c);
@@ -483,7 +516,7 @@ start_write(struct call *c)
                        "the controller is stopping");
     }
     http_suspend(c->rq);
-    if (!c->h->stream_finish) {
+    if (!c->h->stream_finish && !c->h->slow) {
         submit(c);
         return CALL_WAIT;
     }
@@ -520,7 +553,7 @@ on_handle(struct http_req *rq, void *arg)
     if (r >= 0 && !c->submitted) {
         c->handled = true;
         r = c->h->plain ? c->h->plain(c) : CALL_WRITE;
-        if (r == CALL_WRITE && (c->h->write || c->h->stream_finish))
+        if (r == CALL_WRITE && (c->h->write || c->h->slow))
             r = start_write(c);
         else if (r == CALL_WRITE || r == CALL_READ)
             r = with_reader(c, c->h->read);

@@ -157,7 +157,9 @@ h_join(struct call *c, struct db *db)
     }
     if (r == 0) {
         log_info("node joins", "node=%s name=%s", n->a.id, n->a.name);
-        call_touched(c, "node.joined", n->a.id, n->a.name, NULL);
+        /* A repeated join tells nobody a second time. */
+        call_touched(c, t.node_id ? "node" : "node.joined", n->a.id, n->a.name,
+                     NULL);
         reply_object(c, &table_joined, &out);
     }
     codec_clear(&table_joined, &out);

@@ -140,7 +140,7 @@ const struct handler handlers[N_ROUTES] = {
                                  .committed = h_webhook_redelivers},
     [ROUTE_AUDIT_LIST] = {.read = h_audit_list},
 
-    [ROUTE_BACKUP] = {.stream_finish = h_backup},
+    [ROUTE_BACKUP] = {.slow = h_backup},
     [ROUTE_DASHBOARD] = {.plain = h_dashboard},
     [ROUTE_DASHBOARD_FILE] = {.plain = h_dashboard_file},
 };

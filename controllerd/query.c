@@ -21,7 +21,9 @@ query_int(struct call *c, const char *name, int64_t min, int64_t max,
     }
     errno = 0;
     int64_t v = strtoll(s, &end, 10);
-    if (errno || !*s || *end || v < min || v > max) {
+    /* strtoll() takes spaces and a '+' as well. */
+    if (errno || !*s || *end || strspn(s, "-0123456789") != strlen(s) ||
+        v < min || v > max) {
         snprintf(pointer, sizeof(pointer), "?%s", name);
         return err_field(&c->err, pointer, "range",
                          "must be a whole number from %lld to %lld",

@@ -200,6 +200,18 @@ part_of(CURLU *u, CURLUPart what)
     return curl_url_get(u, what, &s, 0) == CURLUE_OK ? s : NULL;
 }
 
+/* RFC 6761 section 6.3: every name below localhost is this machine. */
+static bool
+is_localhost(const char *host)
+{
+    static const char name[] = "localhost";
+    size_t n = strlen(host), own = sizeof(name) - 1;
+
+    n -= n > 0 && host[n - 1] == '.';
+    return n >= own && strncasecmp(host + n - own, name, own) == 0 &&
+           (n == own || host[n - own - 1] == '.');
+}
+
 /* A literal address is known now; what a name means, when it is used. */
 static bool
 literal_is_private(const char *host)
@@ -213,13 +225,53 @@ literal_is_private(const char *host)
         return !webhook_address_public(sa);
     }
     if (host[0] != '[')
-        return strcasecmp(host, "localhost") == 0;
+        return is_localhost(host);
     snprintf(text, sizeof(text), "%.*s", (int)strcspn(host + 1, "%]"),
              host + 1);
     sa->sa_family = AF_INET6;
     return inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)sa)->sin6_addr) !=
                1 ||
            !webhook_address_public(sa);
+}
+
+/* A name as DNS takes it (RFC 1123 section 2.1, and '_'), or an address in
+ * brackets. */
+static bool
+host_valid(const char *host)
+{
+    static const char inner[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    if (host[0] == '[')
+        return true; /* the parser has read it */
+    if (strlen(host) > 253)
+        return false;
+    for (const char *p = host;;) {
+        size_t n = strspn(p, inner);
+
+        if (n == 0 || n > 63 || *p == '-' || p[n - 1] == '-')
+            return false;
+        p += n;
+        if (*p == '.')
+            p++;
+        else if (*p)
+            return false;
+        if (!*p)
+            return true;
+    }
+}
+
+/* The parser takes what browsers take: other slashes than two, letters of any
+ * alphabet, which may stand for ASCII ones or for the dots of an address. */
+static bool
+is_plain(const char *url)
+{
+    const char *p = strstr(url, "://");
+
+    for (const unsigned char *q = (const unsigned char *)url; *q; q++)
+        if (*q <= ' ' || *q >= 0x7f)
+            return false;
+    return p && p[3] != '/';
 }
 
 int
@@ -230,18 +282,26 @@ webhook_check_url(const char *url, bool allow_private, struct err *reterr)
 
     if (!u)
         return err_set(reterr, -ENOMEM, "no_memory", "out of memory");
-    bool ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
+    bool ok =
+        is_plain(url) && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK;
     char *scheme = ok ? part_of(u, CURLUPART_SCHEME) : NULL;
     char *host = ok ? part_of(u, CURLUPART_HOST) : NULL;
     char *user = ok ? part_of(u, CURLUPART_USER) : NULL;
     char *password = ok ? part_of(u, CURLUPART_PASSWORD) : NULL;
+    char *port = ok ? part_of(u, CURLUPART_PORT) : NULL;
     if (!scheme || !host || !*host ||
         (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0))
         r = err_field(reterr, "/url", "url",
-                      "must be a URL that begins with https:// or http://");
+                      "must be a URL that begins with https:// or http://, in "
+                      "ASCII");
     else if (user || password)
         r = err_field(reterr, "/url", "url",
                       "must hold no user and no password: others see it");
+    else if (!host_valid(host))
+        r = err_field(reterr, "/url", "host",
+                      "must lead to a host's name or address");
+    else if (port && strtol(port, NULL, 10) == 0)
+        r = err_field(reterr, "/url", "port", "must lead to a port above 0");
     else if (!allow_private && literal_is_private(host))
         r = err_field(reterr, "/url", "private_address",
                       "must not lead to a private or special address");
@@ -249,6 +309,7 @@ webhook_check_url(const char *url, bool allow_private, struct err *reterr)
     curl_free(host);
     curl_free(user);
     curl_free(password);
+    curl_free(port);
     curl_url_cleanup(u);
     return r;
 }

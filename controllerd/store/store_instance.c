@@ -22,8 +22,10 @@ enum {
     UPDATE_SEQ,
     UPDATE_SAME,
     RESHAPE,
-    SIZE_SET,
+    SIZE_ADD,
     SIZE_OF_RUN,
+    SIZE_IS_KNOWN,
+    SIZE_RESERVE,
     SIZE_MAX_OF,
     SIZE_DELETE,
     MAX_SEQ,
@@ -98,11 +100,19 @@ static const char *const sql[] = {
         "cpu_reservation_percent = ?12, disk_iops = ?13, "
         "disk_bytes_per_second = ?14, net_bytes_per_second = ?15, "
         "labels = ?16 WHERE id = ?1",
-    [SIZE_SET] = "INSERT OR REPLACE INTO instance_sizes (instance_id, run, "
+    [SIZE_ADD] = "INSERT OR IGNORE INTO instance_sizes (instance_id, run, "
                  "vcpus, memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
     [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
                     "instance_sizes WHERE instance_id = ? AND run >= ? "
-                    "ORDER BY run LIMIT 1",
+                    "ORDER BY run, vcpus, memory_bytes, disk_bytes LIMIT 1",
+    [SIZE_IS_KNOWN] =
+        "SELECT 1 FROM instance_sizes WHERE instance_id = ? AND run >= ? AND "
+        "vcpus = ? AND memory_bytes = ? AND disk_bytes = ? LIMIT 1",
+    [SIZE_RESERVE] =
+        "INSERT OR IGNORE INTO instance_sizes (instance_id, run, vcpus, "
+        "memory_bytes, disk_bytes) SELECT instance_id, run + 1, vcpus, "
+        "memory_bytes, disk_bytes FROM instance_sizes WHERE instance_id = ? "
+        "AND run = ?",
     [SIZE_MAX_OF] =
         "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
         "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
@@ -399,14 +409,16 @@ store_instance_reshape(struct db *db, const struct store_instance *i)
                a->disk_bytes, STORE_LIMITS_OF(&a->limits), labels));
 }
 
-/* ---- sizes of runs before the present one ---- */
+/* ---- sizes that runs may have ---- */
 
 int
-store_size_set(struct db *db, const char *instance_id,
+store_size_add(struct db *db, const char *instance_id,
                const struct store_size *s)
 {
-    return store_changed(db_run(db, S(SIZE_SET), "siiii", instance_id, s->run,
-                                s->vcpus, s->memory_bytes, s->disk_bytes));
+    int r = db_run(db, S(SIZE_ADD), "siiii", instance_id, s->run, s->vcpus,
+                   s->memory_bytes, s->disk_bytes);
+
+    return r < 0 ? r : 0;
 }
 
 static int
@@ -426,6 +438,26 @@ store_size_of_run(struct db *db, const char *instance_id, int64_t run,
     unsigned st = S(SIZE_OF_RUN);
 
     return get_size(db, st, db_get(db, st, "si", instance_id, run), ret);
+}
+
+int
+store_size_is_known(struct db *db, const char *instance_id,
+                    const struct store_size *s)
+{
+    unsigned st = S(SIZE_IS_KNOWN);
+    int r = db_get(db, st, "siiii", instance_id, s->run, s->vcpus,
+                   s->memory_bytes, s->disk_bytes);
+
+    db_reset(db, st);
+    return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
+int
+store_size_reserve(struct db *db, const char *instance_id, int64_t run)
+{
+    int r = db_run(db, S(SIZE_RESERVE), "si", instance_id, run);
+
+    return r < 0 ? r : 0;
 }
 
 int

@@ -284,20 +284,31 @@ unchanged("a method of no sense: refused or cut off", lambda: one_of(
 LISTS = [p for p, o in paths.items() if "get" in o and "page_token" in
          [q["name"] for q in o["get"]["parameters"]]]
 ok("lists are found", len(LISTS) >= 8, LISTS)
+PASSWORD = "correct horse battery"
+cloud.must(201, "POST", "/v1/users", {"name": "ada", "password": PASSWORD,
+                                      "operator": True})
+session = cloud.must(201, "POST", "/v1/login", {
+    "user": "ada", "password": PASSWORD}, token=None)["token"]
+hook = cloud.must(201, "POST", "/v1/webhooks", {
+    "name": "hook", "url": "https://hooks.example.com/"})["id"]
+# What paths of lists name.
+NAMED = {"{project}": "acme", "{webhook}": hook}
 
 
 def bad_queries():
     for path in LISTS:
+        for name, value in NAMED.items():
+            path = path.replace(name, value)
         for query, pointer in [("colour=red", "?colour"), ("limit=0", "?limit"),
                                ("limit=1001", "?limit"), ("limit=x", "?limit"),
                                ("limit=", "?limit"), ("limit=-1", "?limit"),
                                ("limit=1e3", "?limit"),
                                ("limit=99999999999999999999", "?limit"),
                                ("page_token=x", "?page_token"),
-                               ("page_token=" + "0" * 36, "?page_token"),
+                               ("page_token=" + "z" * 36, "?page_token"),
                                ("page_token='%20OR%201=1", "?page_token")]:
-            is_problem(cloud.call("GET", path + "?" + query), 400, "invalid",
-                       pointer)
+            is_problem(cloud.call("GET", path + "?" + query, token=session),
+                       400, "invalid", pointer)
 
 
 unchanged("each list: unknown parameter, bad limit, bad page_token: 400",

@@ -151,7 +151,7 @@ BODIES = {
     "PATCH /v1/instances/{instance}": {"restart_policy": "never"},
     "POST /v1/instances/{instance}/rebuild": {"image": "shared"},
     "POST /v1/instances/{instance}/resize": {"flavor": "small"},
-    "POST /v1/webhooks": {"name": "sneaked", "url": "https://localhost:1/"},
+    "POST /v1/webhooks": {"name": "sneaked", "url": "https://hooks.example.com/"},
     "PATCH /v1/webhooks/{webhook}": {"disabled": True},
     "POST /v1/join-tokens": {"ttl_s": 60},
 }
@@ -209,7 +209,7 @@ class Tenant:
         self.keypair = made("/v1/keypairs", dict(
             BODIES["POST /v1/keypairs"], name="own"), member)
         self.webhook = made("/v1/webhooks", {
-            "name": "own", "url": "https://localhost:1/", "disabled": True},
+            "name": "own", "url": "https://hooks.example.com/", "disabled": True},
             self.token["admin"])
         i = cloud.act("POST", "/v1/instances", {
             "name": "web", "image": "own", "flavor": "small"}, token=member)
@@ -383,7 +383,9 @@ def refused_roles(route):
 def refused_scopes(route):
     method, path = route.split(" ")
     tag = paths[path][method.lower()]["tags"][0]
-    token, scope = (without[tag], tag + ":read") if method == "GET" else \
+    # A console is read and written.
+    reads = method == "GET" and not path.endswith("/console")
+    token, scope = (without[tag], tag + ":read") if reads else \
         (reading[tag], tag + ":write")
     r = refused(route, (403, "scope_missing"), a, token)
     expect(scope in r.json["detail"], True, repr(r))
@@ -535,6 +537,18 @@ def foreign_in_bodies():
     expect((r.status, r.code), (403, "forbidden"), repr(r))
 
 
+def own_words_apart(path, r):
+    """What is told beyond what the tenant's own callers once asked for, in
+    vain: the audit log has those paths."""
+    if path != "/v1/audit" or r.status != 200:
+        return r.body.decode()
+    entries = r.json["items"]
+    for entry in entries:
+        if entry["status"] >= 400:
+            del entry["path"]
+    return json.dumps(entries)
+
+
 def no_leaks():
     """Whatever a tenant can read tells nothing of the other, not even by a
     page token that it should not know."""
@@ -553,9 +567,13 @@ def no_leaks():
                                token=a.token[role])
                 if r.code == "not_implemented":
                     continue
-                expect(r.status, 200, repr(r))
+                # Lists in the order of a log have page tokens of their own.
+                if not query or r.status != 400 or \
+                        path not in ("/v1/audit", "/v1/events"):
+                    expect(r.status, 200, repr(r))
+                text = own_words_apart(path, r)
                 for s in secrets:
-                    expect(s in r.body.decode(), False,
+                    expect(s in text, False,
                            "%s of %s%s" % (s, path, query))
         if "node_id" in r.body.decode():
             raise AssertionError("%s tells a tenant the node" % path)

@@ -656,7 +656,22 @@ def address_is_limited():
     expect(cloud.call("GET", "/v1/whoami", token=b["admin"]).status, 200)
 
 
+def session_is_limited():
+    for name in ("busy", "calm"):
+        cloud.must(201, "POST", "/v1/users", {
+            "name": name, "password": "correct horse battery"})
+    busy, calm = (cloud.must(201, "POST", "/v1/login", {
+        "user": name, "password": "correct horse battery"},
+        token=None)["token"] for name in ("busy", "calm"))
+    expect(any(cloud.call("GET", "/v1/whoami", token=busy).status == 429
+               for _ in range(60)), True)
+    other = cloud.call("GET", "/v1/whoami", token=calm)
+    expect((other.status, other.headers["RateLimit"]),
+           (200, '"token";r=19;t=1'))
+
+
 case("a token is limited, others are not", token_is_limited)
+case("a session is limited, others are not", session_is_limited)
 case("an address without a token is limited", address_is_limited)
 
 # ---- webhooks stay outside ----

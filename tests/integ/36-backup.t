@@ -109,16 +109,18 @@ pack() { # MEMBER…: as tar orders them, of $T/x
     tar -czf "$T/bad.tar.gz" -C "$T/x" "$@"
 }
 whole=(manifest.json controller.db pki/ca.crt pki/ca.key)
+# With these words, and nothing came of it.
+was_refused() { # STATUS TEXT
+    cat "$T/out"
+    [ "$1" = 1 ] && grep -q -- "$2" "$T/out" &&
+        [ -z "$(find "$T/new" -type f ! -name lock)" ]
+}
 refuse() { # WHAT TEXT
     local expected=$2 rc=0
 
     mkdir "$T/new"
     restore "$T/new" "$T/bad.tar.gz" >"$T/out" 2>&1 || rc=$?
-    # shellcheck disable=SC2016 # looked at in there
-    tap_ok "refused: $1" eval '
-        cat "$T/out"
-        [ "$rc" = 1 ] && grep -q -- "$expected" "$T/out" &&
-            [ -z "$(find "$T/new" -type f ! -name lock)" ]'
+    tap_ok "refused: $1" was_refused "$rc" "$expected"
     rm -rf "$T/new"
 }
 head -c 4096 /dev/urandom >"$T/bad.tar.gz"

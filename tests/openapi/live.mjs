@@ -105,7 +105,9 @@ function faultOf(operation, reply, path, sent) {
   if (reply.status >= 500 && !(reply.status === 503 && reply.headers["retry-after"]) &&
       !(reply.status === 507))
     return `status ${reply.status}: ${reply.text.slice(0, 300)}`;
-  const leak = canaries.find((text) => reply.text.includes(text) && !sent.includes(text));
+  // The audit log repeats paths that were asked for, also those that lead nowhere.
+  const shown = operation.path === "/v1/audit" ? reply.text.replace(/"path":"[^"]*"/g, "") : reply.text;
+  const leak = canaries.find((text) => shown.includes(text) && !sent.includes(text));
   if (leak) return `shows "${leak}" of another tenant`;
   if (reply.status >= 400) {
     let problem;

@@ -204,12 +204,32 @@ url__is_checked(void **state)
                                       "http://LOCALHOST:80/",
                                       "http://ho st/",
                                       "http://host\r\nX: y/",
+                                      "https:///host/",
+                                      "https:/host/",
+                                      "https://host:0/",
+                                      "https://host:65536/",
+                                      "https://localhost./",
+                                      "https://a.LocalHost/",
+                                      "https://127.1/",
+                                      "https://2130706433/",
+                                      "https://127\xe3\x80\x82"
+                                      "0.0.1/",
+                                      "https://\xc3\xa4.example/",
+                                      "https://..example/",
+                                      "https://-/",
+                                      "https://a-.example/",
+                                      "https://a..b/",
                                       "javascript:alert(1)"};
     static const char *const good[] = {
-        "https://example.com", "http://example.com:8080/a?b=c",
-        "https://1.1.1.1/", "https://[2606:4700::1111]/hook"};
+        "https://example.com",   "http://example.com:8080/a?b=c",
+        "https://1.1.1.1/",      "https://[2606:4700::1111]/hook",
+        "HTTPS://EXAMPLE.com./", "https://a_b.xn--4ca.example/?q=://",
+        "https://notlocalhost/"};
     struct err e _cleanup_(err_release) = {0};
+    char label[100];
 
+    snprintf(label, sizeof(label), "https://%064d.example/", 0);
+    assert_true(webhook_check_url(label, false, NULL) < 0);
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         if (webhook_check_url(bad[i], false, NULL) >= 0)
             fail_msg("%s", bad[i]);
