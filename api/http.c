@@ -379,7 +379,10 @@ on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls,
 {
     struct request *r = con_cls;
     struct http_upgraded *u = xnew(struct http_upgraded);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
+    u->connection = i ? i->connect_fd : -1;
     u->fd = sock;
     u->priv = urh;
     buf_add(&u->early, extra_in, extra_in_size);
@@ -393,6 +396,15 @@ http_upgraded_close(struct http_upgraded *u)
     MHD_upgrade_action(u->priv, MHD_UPGRADE_ACTION_CLOSE);
     buf_release(&u->early);
     free(u);
+}
+
+/* The library closes the connection no earlier than it is told to. */
+void
+http_upgraded_cut(struct http_upgraded *u)
+{
+    if (shutdown(u->connection, SHUT_RDWR) < 0)
+        COUNT(http_shutdown_failed);
+    http_upgraded_close(u);
 }
 
 static bool
