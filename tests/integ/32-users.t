@@ -323,7 +323,10 @@ def sessions():
            [s["id"] for s in mine])
     refused((404, "not_found"), "DELETE", "/v1/sessions/" + theirs["id"],
             token=t)
-    cloud.must(204, "DELETE", "/v1/sessions/" + mine[1]["id"], token=t)
+    refused((412, "precondition_failed"), "DELETE", "/v1/sessions/" +
+            mine[1]["id"], token=t, headers={"If-Match": '"7"'})
+    cloud.must(204, "DELETE", "/v1/sessions/" + mine[1]["id"], token=t,
+               headers={"If-Match": '"1"'})
     whoami(mine[1]["token"], 401)
     whoami(theirs["token"])
     cloud.must(204, "DELETE", "/v1/sessions/" + mine[0]["id"], token=t)
