@@ -217,10 +217,20 @@ http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
-    buf_addf(&rq->headers, "%s: ", name);
+    buf_adds(&rq->headers, name);
+    buf_add(&rq->headers, ": ", 2);
     va_start(ap, fmt);
     buf_vaddf(&rq->headers, fmt, ap);
     va_end(ap);
+    buf_addc(&rq->headers, '\n');
+}
+
+void
+http_put_header(struct http_req *rq, const char *name, const char *value)
+{
+    buf_adds(&rq->headers, name);
+    buf_add(&rq->headers, ": ", 2);
+    buf_adds(&rq->headers, value);
     buf_addc(&rq->headers, '\n');
 }
 

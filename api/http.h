@@ -139,6 +139,7 @@ void http_stream_unref(struct http_stream *s);
 
 void http_add_header(struct http_req *rq, const char *name, const char *fmt,
                      ...) _printf_(3, 4);
+void http_put_header(struct http_req *rq, const char *name, const char *value);
 /* Replies 101 with a WebSocket accept; ops->upgraded() gets token. -EINVAL
  * when the request is no proper WebSocket handshake. */
 int http_reply_websocket(struct http_req *rq, void *token,

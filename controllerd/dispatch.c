@@ -237,11 +237,11 @@ route_call(struct call *c)
 static void
 finish(struct call *c)
 {
-    http_add_header(c->rq, "X-Request-Id", "%s", c->request_id);
-    http_add_header(c->rq, "X-Content-Type-Options", "nosniff");
+    http_put_header(c->rq, "X-Request-Id", c->request_id);
+    http_put_header(c->rq, "X-Content-Type-Options", "nosniff");
     rate_headers(c);
     if (c->m.route->id < ROUTE_DASHBOARD)
-        http_add_header(c->rq, "Cache-Control", "no-store");
+        http_put_header(c->rq, "Cache-Control", "no-store");
 }
 
 static void

@@ -151,7 +151,8 @@ BODIES = {
     "PATCH /v1/instances/{instance}": {"restart_policy": "never"},
     "POST /v1/instances/{instance}/rebuild": {"image": "shared"},
     "POST /v1/instances/{instance}/resize": {"flavor": "small"},
-    "POST /v1/webhooks": {"name": "sneaked", "url": "https://hooks.example.com/"},
+    "POST /v1/webhooks": {"name": "sneaked", "disabled": True,
+                          "url": "https://hooks.example.com/"},
     "PATCH /v1/webhooks/{webhook}": {"disabled": True},
     "POST /v1/join-tokens": {"ttl_s": 60},
 }
