@@ -4,7 +4,7 @@
 # fast-check makes from the document (tests/openapi/live.mjs), right and wrong
 # ones. OPENAPI_RUNS (requests for each operation) and OPENAPI_SEED repeat or
 # deepen a run.
-# shellcheck disable=SC2154 # set by cloud.sh and npm.sh
+# shellcheck disable=SC2154,SC2089,SC2090 # set by cloud.sh and npm.sh; JSON
 . "$(dirname "$0")/cloud.sh"
 . "$(dirname "$0")/npm.sh"
 for name in curl jq node npm; do
