@@ -105,9 +105,10 @@ void
 cloud_step(struct ctx *x)
 {
     int what = cloud_pick(x->c, 24);
+    int guests = 1 + (int)(x->c->seed / 2 % 4);
 
     let_time_pass(x);
-    if (what == 0)
+    if (what < guests)
         agents_guest(x);
     else if (what < 12)
         agents_step(x);

@@ -1,8 +1,8 @@
 /* tests/model/rig.h - a controller inside the test, without sockets.
- * Role:      opens a database, starts what main.c starts except for HTTP and
- *            consoles, and passes calls through ctl_http_ops: matching,
- *            authentication, decoding, idempotency, handlers, transactions,
- *            undo and waiters are the daemon's own. Beneath them the linker's
+ * Role:      opens a database, starts what main.c starts except for HTTP,
+ *            consoles and webhooks, and passes calls through ctl_http_ops:
+ * matching, authentication, decoding, idempotency, handlers, transactions, undo
+ * and waiters are the daemon's own. Beneath them the linker's
  *            --wrap (model.mk) puts a transport, a clock and a source of
  *            random bytes that the test holds in its hands, so that one seed
  *            makes one run.

@@ -138,6 +138,8 @@ run_jobs(const struct options *o, const char *base, struct sums *sums)
 
         if (p > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
             continue;
+        if (p > 0 && WIFSIGNALED(status) && !failed)
+            printf("a process died of signal %d\n", WTERMSIG(status));
         if (!failed++) /* the first is the one to look at */
             for (int j = 0; j < o->jobs; j++)
                 if (pids[j] != p)
