@@ -288,8 +288,11 @@ stop(struct ctl *ctl)
     http_stop(ctl->http);
     dispatch_close(ctl);
     webhooks_stop(ctl);
-    events_free(ctl);
     db_writer_stop(ctl->writer);
+    /* The writer tells them of its last commits: a node that came up or was
+     * lost has no call that was waited for. */
+    events_free(ctl);
+    webhooks_free(ctl);
     audit_free(ctl);
     rate_free(ctl);
 }

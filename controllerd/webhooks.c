@@ -540,17 +540,27 @@ webhooks_start(struct ctl *ctl, struct err *reterr)
 void
 webhooks_stop(struct ctl *ctl)
 {
-    struct webhooks *ws = TAKE_PTR(ctl->webhooks);
+    struct webhooks *ws = ctl->webhooks;
 
     if (!ws)
         return;
     pthread_mutex_lock(&ws->lock);
     ws->stop = true;
     pthread_mutex_unlock(&ws->lock);
-    if (ws->running) {
-        post_wake(ws->poster);
-        pthread_join(ws->thread, NULL);
-    }
+    if (!ws->running)
+        return;
+    post_wake(ws->poster);
+    pthread_join(ws->thread, NULL);
+    ws->running = false;
+}
+
+void
+webhooks_free(struct ctl *ctl)
+{
+    struct webhooks *ws = TAKE_PTR(ctl->webhooks);
+
+    if (!ws)
+        return;
     while (ws->hooks) {
         struct hook *h = ws->hooks;
 
