@@ -458,26 +458,36 @@ rig_expire(struct rig *rig)
 
 /* ---- the gate ---- */
 
+static struct rig *
+rig_of(struct db_job *job)
+{
+    return (struct rig *)((char *)job - offsetof(struct rig, gate.job));
+}
+
 static int
 gate_run(struct db *db, struct db_job *job)
 {
-    struct rig *rig =
-        (struct rig *)((char *)job - offsetof(struct rig, gate.job));
+    struct rig *rig = rig_of(job);
 
     pthread_mutex_lock(&rig->gate.lock);
     rig->gate.entered = true;
     pthread_cond_broadcast(&rig->gate.cond);
     while (rig->gate.held)
         pthread_cond_wait(&rig->gate.cond, &rig->gate.lock);
-    rig->gate.entered = false;
-    pthread_cond_broadcast(&rig->gate.cond);
     pthread_mutex_unlock(&rig->gate.lock);
     return 0;
 }
 
+/* The writer has let go of the job: it may be used again. */
 static void
 gate_done(struct db_job *job, int result)
 {
+    struct rig *rig = rig_of(job);
+
+    pthread_mutex_lock(&rig->gate.lock);
+    rig->gate.entered = false;
+    pthread_cond_broadcast(&rig->gate.cond);
+    pthread_mutex_unlock(&rig->gate.lock);
 }
 
 void
@@ -497,12 +507,14 @@ rig_hold(struct rig *rig)
 void
 rig_release(struct rig *rig)
 {
+    yield(rig);
     pthread_mutex_lock(&rig->gate.lock);
     rig->gate.held = false;
     pthread_cond_broadcast(&rig->gate.cond);
     while (rig->gate.entered)
         pthread_cond_wait(&rig->gate.cond, &rig->gate.lock);
     pthread_mutex_unlock(&rig->gate.lock);
+    resume(rig);
 }
 
 static int
@@ -721,8 +733,8 @@ rig_close(struct rig *rig)
         sqlite3_finalize(st);
     sqlite3_close(rig->peek);
     dispatch_close(ctl);
-    events_free(ctl);
     db_writer_stop(ctl->writer);
+    events_free(ctl);
     audit_free(ctl);
     rate_free(ctl);
     nodes_stop(ctl);
