@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "tests/model/readers.h"
 #include "tests/model/vfs.h"
 
 #define SETTLE_ROUNDS 400
@@ -154,7 +155,9 @@ life_main(void *arg)
     agents_reopened(x);
     check_rows(x);
     tenants_reopened(x);
+    struct readers *rs = readers_start(x, x->readers);
     l->run(x);
+    x->c->looks += readers_stop(rs);
     rig_close(&x->rig);
     agents_closed(x);
     return NULL;

@@ -223,6 +223,7 @@ struct cloud {
     size_t n_flying;
     int64_t n_keys, n_names;
     /* Counted for the summary. */
+    int64_t looks;          /* of the readers beside it */
     int64_t storage_errors; /* calls that failed by the storage's fault */
     int64_t calls, refused, replays, reports, restarts, checks, vm_starts;
     bool crashed; /* by the test's own doing: not every reply was heard */
@@ -238,6 +239,7 @@ struct ctx {
     sqlite3_stmt *statements[96];   /* of check.c */
     size_t n_statements;
     bool verbose, grouped;
+    int readers; /* threads beside it */
     bool faults; /* storage fails: 500 and 507 are honest answers */
 };
 

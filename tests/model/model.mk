@@ -13,7 +13,7 @@ model_sources = tests/model/rig.c tests/model/rig.h tests/model/vfs.c \
 	tests/model/check.c tests/model/template.c tests/model/reply.c \
 	tests/model/verbs.c tests/model/verbs.h tests/model/verbs-access.c \
 	tests/model/verbs-create.c tests/model/verbs-life.c \
-	tests/model/verbs-read.c
+	tests/model/verbs-read.c tests/model/readers.c tests/model/readers.h
 
 model_tests = tests/model/test-model-cloud tests/model/test-model-crash
 TESTS += $(model_tests)

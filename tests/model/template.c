@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/mem.h"
 
@@ -260,7 +261,7 @@ template_make(struct template *t, const char *dir)
 
     t->cloud = x.c;
     x.c->rng = 1;
-    x.c->now_us = INT64_C(1767225600) * 1000000; /* 2026-01-01 */
+    x.c->now_us = INT64_C(1767614400) * US_PER_S; /* 2026-01-05 12:00 */
     rig_clock_us = &x.c->now_us;
     rig_seed_random(1);
     snprintf(x.c->dir, sizeof(x.c->dir), "%s", dir);
