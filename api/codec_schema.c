@@ -21,6 +21,7 @@ string_schema(const struct codec_field *f, struct buf *out)
     buf_adds(out, "\"type\":\"string\"");
     switch (f->type) {
     case CODEC_NAME:
+    case CODEC_REF: /* ids have the form of names */
         buf_adds(out, ",\"pattern\":\"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$\"");
         break;
     case CODEC_ID:

@@ -304,18 +304,25 @@ db_prepare_more(struct db *db, const char *const *sql, size_t n,
     return 0;
 }
 
+/* With `keep` SQLite copies texts and blobs; else they are borrowed until the
+ * statement is bound again, and read in its steps only. */
 static int
-bind(struct db *db, unsigned stmt, const char *types, va_list ap)
+bind(struct db *db, unsigned stmt, bool keep, const char *types, va_list ap)
 {
     int rc = db->stmts[stmt] ? SQLITE_OK : prepare(db, stmt), col = 1;
     sqlite3_stmt *st = db->stmts[stmt];
+    sqlite3_destructor_type whose = keep ? SQLITE_TRANSIENT : SQLITE_STATIC;
+
+    /* No parameter may be left with what was borrowed the last time. */
+    if (st && strlen(types) != (size_t)sqlite3_bind_parameter_count(st))
+        abort();
 
     sqlite3_reset(st);
     for (const char *t = types; *t && rc == SQLITE_OK; t++, col++) {
         if (*t == 's') {
             const char *s = va_arg(ap, const char *);
 
-            rc = sqlite3_bind_text(st, col, s, -1, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_text(st, col, s, -1, whose);
         } else if (*t == 'i' || *t == 'z') {
             int64_t v = va_arg(ap, int64_t);
 
@@ -325,7 +332,7 @@ bind(struct db *db, unsigned stmt, const char *types, va_list ap)
             const void *p = va_arg(ap, const void *);
             size_t n = va_arg(ap, size_t);
 
-            rc = sqlite3_bind_blob64(st, col, p, n, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_blob64(st, col, p, n, whose);
         } else {
             abort(); /* a bug in a caller's type string */
         }
@@ -351,7 +358,7 @@ db_run(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, false, types, ap);
     va_end(ap);
     if (r < 0)
         return r;
@@ -368,7 +375,7 @@ db_query(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, true, types, ap);
     va_end(ap);
     return r;
 }
@@ -391,7 +398,7 @@ db_get(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, false, types, ap);
     va_end(ap);
     if (r < 0)
         return r;

@@ -263,7 +263,7 @@ saw_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
  * runs, and of those up to one that ended, none is left. */
 static int
 give_back(struct db *db, const struct store_instance *i,
-          const struct api_observation *o, bool told,
+          const struct api_observation *o, bool told, bool older,
           const struct sched_resources *before, struct observed *out)
 {
     bool gone = i->a.state == INSTANCE_DELETED;
@@ -272,10 +272,14 @@ give_back(struct db *db, const struct store_instance *i,
 
     if (o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED)
         over--;
-    int r =
-        told ? op_size_settle(db, i, o) : store_size_delete(db, i->a.id, over);
+    /* Nearly always: it has and had one size, and so is its claim. */
+    if (!older && !gone)
+        return 0;
+    int r = !older ? 0
+            : told ? op_size_settle(db, i, o)
+                   : store_size_delete(db, i->a.id, over);
     if (r == 0 && !gone)
-        r = op_claim(db, i, &after);
+        r = op_claim(db, i, &after, NULL);
     if (r < 0 || memcmp(before, &after, sizeof(after)) == 0)
         return r;
     struct released *rel = codec_list_add(&released_table, &out->released);
@@ -297,6 +301,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
     struct sched_resources before;
+    bool older = false;
     int64_t now = clock_now_us();
     int r = store_instance_get(db, NULL, NULL, o->instance_id, &i);
 
@@ -307,7 +312,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         return 0;
     }
     if (r == 0)
-        r = op_claim(db, &i, &before);
+        r = op_claim(db, &i, &before, &older);
     if (r == 0)
         r = op_size_told(db, &i, o);
     bool told = r == 1;
@@ -339,7 +344,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         break;
     }
     if (r == 0)
-        r = give_back(db, &i, o, told, &before, out);
+        r = give_back(db, &i, o, told, older, &before, out);
     if (r < 0)
         return r;
     return store_instance_update(db, &i,

@@ -46,9 +46,9 @@ int op_begin_undo(struct db *db, struct store_instance *i, const char *kind,
 /* ---- sizes (size.c) ---- */
 
 /* What the instance claims on its node: enough for every run that may be
- * there. */
+ * there. ret_older (may be NULL): whether sizes of older runs are stored. */
 int op_claim(struct db *db, const struct store_instance *i,
-             struct sched_resources *ret) _must_check_;
+             struct sched_resources *ret, bool *ret_older) _must_check_;
 /* Gives i the flavor's sizes, after op_verb(). What its runs before the
  * present one have is remembered until they are over, if one may be there. */
 int op_resize(struct db *db, struct store_instance *i,

@@ -28,7 +28,7 @@ own(const struct store_instance *i)
 
 int
 op_claim(struct db *db, const struct store_instance *i,
-         struct sched_resources *ret)
+         struct sched_resources *ret, bool *ret_older)
 {
     struct sched_resources r = own(i);
     struct store_size s;
@@ -36,6 +36,8 @@ op_claim(struct db *db, const struct store_instance *i,
 
     if (e < 0)
         return e;
+    if (ret_older)
+        *ret_older = s.vcpus > 0; /* no size is without any */
     ret->vcpus = MAX(r.vcpus, s.vcpus);
     ret->memory_bytes = MAX(r.memory_bytes, s.memory_bytes);
     ret->disk_bytes = MAX(r.disk_bytes, s.disk_bytes);

@@ -157,7 +157,8 @@ struct store_instance {
     int64_t disk_epoch;
     int64_t ended_run, seq;
     char *request_id;
-    int stored_state; /* a.state as it was read: another one is an event */
+    int stored_state;   /* a.state as it was read: another one is an event */
+    int64_t stored_seq; /* seq as it was read */
 };
 void store_instance_release(struct store_instance *i);
 int store_instance_insert(struct db *db,

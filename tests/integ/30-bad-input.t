@@ -23,6 +23,7 @@ if os.geteuid() == 0 and "VIRGA_TEST_NAMESPACE" not in os.environ and \
     os.execvp("unshare", ["unshare", "-m", "--propagation", "private",
                           sys.executable] + sys.argv)
 
+import lib_bad
 from cloud import *  # pylint: disable=unused-wildcard-import
 
 PRIVATE = "VIRGA_TEST_NAMESPACE" in os.environ
@@ -284,13 +285,15 @@ unchanged("a method of no sense: refused or cut off", lambda: one_of(
 LISTS = [p for p, o in paths.items() if "get" in o and "page_token" in
          [q["name"] for q in o["get"]["parameters"]]]
 ok("lists are found", len(LISTS) >= 8, LISTS)
-PASSWORD = "correct horse battery"
+PASSWORD = lib_bad.PASSWORD
+NOWHERE = lib_bad.NOWHERE
 cloud.must(201, "POST", "/v1/users", {"name": "ada", "password": PASSWORD,
                                       "operator": True})
 session = cloud.must(201, "POST", "/v1/login", {
     "user": "ada", "password": PASSWORD}, token=None)["token"]
 hook = cloud.must(201, "POST", "/v1/webhooks", {
-    "name": "hook", "url": "https://hooks.example.com/"})["id"]
+    "name": "hook", "url": "https://hooks.example.com/",
+    "disabled": True})["id"]
 # What paths of lists name.
 NAMED = {"{project}": "acme", "{webhook}": hook}
 
@@ -469,6 +472,172 @@ unchanged("no secret is in the database or the log", lambda: [
     for secret in [cloud.token]
     for f in [cloud.dir + "/controller.db", cloud.dir + "/controller.db-wal",
               cloud.daemon.log_path]])
+
+# ---- malformed requests, by the table ----
+
+
+def furnish(name):
+    """A project with one of everything."""
+    project = cloud.call("POST", "/v1/projects", {"name": name})
+    one_of(project.status, 201, 409)
+    w = {"project": cloud.must(200, "GET", "/v1/projects/" + name)["id"]}
+    made, secret = {}, {}
+    for role in "reader", "member", "admin":
+        made[role] = cloud.must(201, "POST", "/v1/tokens", {
+            "name": role, "role": role, "project": name})
+        secret[role] = made[role]["token"]
+    w["token"] = made["reader"]["id"]
+    user = {"acme": "carol-acme"}.get(name, name + "-admin")
+    w["user"] = cloud.must(201, "POST", "/v1/users", {
+        "name": user, "password": PASSWORD, "project": name,
+        "role": "admin"})["id"]
+    s = cloud.must(201, "POST", "/v1/login", {
+        "user": user, "password": PASSWORD}, token=None)
+    w["session"], secret["session"] = s["id"], s["token"]
+    w["image"] = cloud.image(name + "-image", {"kernel": tiny_kernel()},
+                             token=secret["admin"])
+    w["keypair"] = cloud.must(201, "POST", "/v1/keypairs", {
+        "name": name + "-key", "public_key": lib_bad.KEY},
+        token=secret["admin"])["id"]
+    w["webhook"] = cloud.must(201, "POST", "/v1/webhooks", {
+        "name": name + "-hook", "url": "https://hooks.example.com/",
+        "disabled": True}, token=secret["admin"])["id"]
+    for i in name + "-2", name + "-one":
+        made = cloud.act("POST", "/v1/instances", {
+            "name": i, "image": name + "-image", "flavor": "small"},
+            token=secret["admin"])
+    w["instance"], w["operation"] = made["id"], made["operation_id"]
+    return w, secret
+
+
+theirs, their_secrets = furnish("acme")
+world, secrets = furnish("bravo")
+r = cloud.call("POST", "/v1/login", {"user": "bravo-admin", "cookie": True,
+                                     "password": PASSWORD}, token=None)
+world.update(acme=theirs, tokens=secrets, csrf=r.json["csrf_token"],
+             cookie=re.search("=([^;]*)", r.headers["Set-Cookie"]).group(1))
+HIDDEN = list(theirs.values()) + list(their_secrets.values()) + [
+    "acme-one", "acme-2", "acme-image", "acme-key", "acme-hook", "carol-acme"]
+line = KeepAlive(cloud)
+by_node = KeepAlive(cloud, node.cert)
+sent = set()
+
+
+def text_of(row):
+    return repr((row.call, row.body, row.headers))
+
+
+def send(row):
+    """The refusal of a malformed request is the right one, says nothing of
+    the other tenant, and is text."""
+    method, path = row.call.split(" ", 1)
+    token = cloud.token if row.who == "operator" else secrets.get(row.who)
+    r = (by_node if row.who == "node" else line).call(
+        method, path, row.body, token, row.headers)
+    sent.add((row.who, text_of(row)))
+    is_problem(r, row.status, row.code or r.code, row.pointer)
+    said = r.body.decode() + str(r.headers)  # strictly UTF-8
+    if row.who != "operator":
+        for hidden in HIDDEN:
+            if hidden in said and hidden not in text_of(row):
+                raise AssertionError("tells of another tenant: " + hidden)
+
+
+def send_all(rows):
+    """All of them; what is wrong with any."""
+    wrong, before, n = [], cloud.rows(), 0
+    for row in rows:
+        n += 1
+        try:
+            send(row)
+            now = cloud.rows()
+            if now != before:
+                changed = {k: (before[k], v) for k, v in now.items()
+                           if before[k] != v}
+                before = now
+                raise AssertionError("rows: %r" % changed)
+        except Exception as e:  # pylint: disable=broad-except
+            wrong.append("%s: %s: %s" % (row.what, type(e).__name__, e))
+    cloud.healthy()
+    if wrong:
+        raise AssertionError("%d of %d:\n%s" % (len(wrong), n,
+                                                "\n".join(wrong)))
+
+
+contents = cloud.contents()
+for table in lib_bad.TABLES:
+    case("malformed: " + table.__name__, send_all, table(world))
+doc = cloud.must(200, "GET", "/v1/openapi.json")
+case("malformed: each field of each body", send_all, lib_bad.of_fields(doc))
+
+
+def hidden_things():
+    """A malformed request for another's thing is answered as one for nothing.
+    """
+    ids = dict(theirs, letter=NOWHERE, part="kernel")
+    for path, ops in doc["paths"].items():
+        name = re.search(r"\{(\w+)\}", path)
+        if not name or name.group(1) not in theirs or "/agent/" in path:
+            continue
+        for method, op in ops.items():
+            for query, headers in ("", {"If-Match": "x"}), ("?limit=x", {}), \
+                    ("?wait=x", {}), ("?colour=red", {}), (
+                        "", {"Content-Type": "x/y"}):
+                said = []
+                for ref in theirs[name.group(1)], NOWHERE:
+                    at = path.replace(name.group(0), ref)
+                    at = re.sub(r"\{(\w+)\}", lambda m: ids[m.group(1)], at)
+                    row = lib_bad.Row("", "admin", "%s %s%s" % (
+                        method.upper(), at, query), b"{}" if "requestBody" in
+                        op else None, headers=headers)
+                    r = line.call(method.upper(), at + query, row.body,
+                                  secrets["session" if name.group(1) ==
+                                          "session" else "admin"], headers)
+                    sent.add(("admin", text_of(row)))
+                    said.append((r.status, re.sub(
+                        r'"request_id":"[^"]*"', "",
+                        r.body.decode()).replace(ref, "")))
+                    if not 400 <= r.status < 500:
+                        raise AssertionError("%s: %r" % (row.call, r))
+                expect(said[0], said[1], "%s %s%s" % (method, path, query))
+
+
+unchanged("malformed: another's thing is answered as nothing", hidden_things)
+
+
+def bad_heads():
+    wrong = []
+    for what, data in lib_bad.heads(cloud.token):
+        got = cloud.raw(data, 1.5)
+        sent.add(("operator", data))
+        said = re.findall(rb"HTTP/1\.\d (\d+)", got)
+        # 505: HTTP/2 is not spoken here (RFC 9110 section 15.6.6).
+        if [s for s in said if s[:1] != b"4" and s != b"505"]:
+            wrong.append("%s: %r" % (what, got[:300]))
+    cloud.healthy()
+    expect(wrong, [], "served")
+
+
+unchanged("malformed: heads and framing", bad_heads)
+
+
+def odd_request_ids():
+    for text in "a b", "x" * 65, "<script>", "\u00fc".encode(), "a;b", "%0d":
+        r = line.call("GET", "/v1/nothing", None, cloud.token,
+                      {"X-Request-Id": text})
+        is_problem(r, 404, "not_found")
+        expect(re.fullmatch("[0-9a-f-]{36}", r.headers["X-Request-Id"]) is
+               not None, True, r.headers["X-Request-Id"])
+
+
+unchanged("an odd X-Request-Id: one of the server's own", odd_request_ids)
+now = cloud.contents()
+same("malformed: every row is as it was",
+     [n for n, rows in contents.items() if now[n] != rows], [])
+print("# %d malformed requests, all different" % len(sent))
+ok("at least 300 malformed requests", len(sent) >= 300, len(sent))
+for t in line, by_node:
+    t.close()
 
 # ---- connections ----
 

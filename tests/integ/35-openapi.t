@@ -10,7 +10,7 @@
 for name in curl jq node npm; do
     command -v "$name" >/dev/null || tap_skip_all "$name is missing"
 done
-runs=${OPENAPI_RUNS:-60}
+runs=${OPENAPI_RUNS:-120}
 seed=${OPENAPI_SEED:-$(date +%j)} # another one each day, and it is told
 
 tap_ok "the checkers are installed" npm_install tests/openapi || tap_done
@@ -61,6 +61,7 @@ furnished() {
     for role in reader member admin billing; do
         token "$role" "$role" acme >"$T/token.$role" || return
     done
+    rest_ok 201 POST /v1/users -d "$LOGIN_USER" || return
     token "canary-token" admin canary-project >"$T/token.canary" || return
     (furnish canary canary-project "$(cat "$T/token.canary")") >>"$T/canaries" ||
         return
@@ -74,6 +75,9 @@ furnished() {
         cat - "$T/canaries" >>"$T/names"
     printf '%s\n' hidden-image hidden-one hidden-two >>"$T/canaries"
 }
+LOGIN='{"user":"fuzz-user","password":"correct horse battery"}'
+LOGIN_USER='{"name":"fuzz-user","password":"correct horse battery","project":"acme","role":"admin"}'
+export LOGIN
 tap_ok "two tenants have the same" furnished || tap_done
 
 tap_ok "the committed document is the live one" eval \
@@ -91,6 +95,7 @@ tap_diag "$runs requests for each operation, seed $seed"
 node "$npm_dir/live.mjs" "$npm_dir/openapi.json" "$runs" "$seed" \
     >"$T/lines" 2>"$T/live.log"
 status=$?
+[ "$status" = 0 ] || tap_diag "$(tail -n 20 "$T/live.log")"
 while IFS= read -r line; do
     fault=$(jq -r '.fault // empty' <<<"$line")
     [ -z "$fault" ] || tap_diag "$(jq -r '"\(.fault)\nrepeat: OPENAPI_SEED=\(.seed)\n\(.counterexample)"' <<<"$line")"

@@ -7,6 +7,7 @@ cloud_tests = \
 	tests/integ/50-cli.t
 integ_tests += $(cloud_tests)
 EXTRA_DIST += $(cloud_tests) tests/integ/cloud.sh tests/integ/cloud.py \
+	tests/integ/lib_bad.py \
 	tests/integ/pty-talk.py
 
 chaos_tests = \

@@ -207,6 +207,48 @@ class Reply:
         return "status %d %s" % (self.status, self.body[:600])
 
 
+class KeepAlive:
+    """One connection for many requests; see Cloud.call()."""
+
+    def __init__(self, cloud, cert=None, timeout=70):
+        self.cloud, self.cert, self.timeout = cloud, cert, timeout
+        self.conn = None
+
+    def close(self):
+        if self.conn:
+            self.conn.close()
+        self.conn = None
+
+    def call(self, method, path, body=None, token=None, headers=None):
+        h = dict(headers or {})
+        if token:
+            h.setdefault("Authorization", "Bearer " + token)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body).encode()
+            h.setdefault("Content-Type", "application/json")
+        fresh = not self.conn
+        if fresh:
+            self.conn = http.client.HTTPSConnection(
+                self.cloud.host, self.cloud.port, timeout=self.timeout,
+                context=self.cloud.context(self.cert))
+        try:
+            self.conn.request(method, path, body, h)
+            r = self.conn.getresponse()
+            reply = Reply(r.status, r.headers, r.read())
+        except (http.client.RemoteDisconnected, BrokenPipeError):
+            self.close()
+            if fresh:
+                raise
+            # It was silent for too long, and closed before this came.
+            return self.call(method, path, body, token, headers)
+        except BaseException:
+            self.close()
+            raise
+        if r.will_close:
+            self.close()
+        return reply
+
+
 class Cloud:
     """A controller and what is asked of it."""
 
@@ -309,6 +351,20 @@ class Cloud:
             return {n: db.execute("SELECT count(*) FROM " + n +
                                   which.get(n, "")).fetchone()[0]
                     for n in names if n != "audit"}
+        finally:
+            db.close()
+
+    def contents(self):
+        """All rows, but of what changes by itself."""
+        db = sqlite3.connect("file:%s/controller.db?mode=ro" % self.dir,
+                             uri=True, timeout=10)
+        try:
+            names = [n for (n,) in db.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
+                "name NOT LIKE 'sqlite_%'")]
+            return {n: sorted(map(repr, db.execute("SELECT * FROM " + n)))
+                    for n in names if n not in ("audit", "events", "nodes",
+                                                "sessions", "numbers")}
         finally:
             db.close()
 

@@ -6,7 +6,8 @@
 //
 //   node live.mjs DOCUMENT RUNS SEED
 //
-// VIRGA_URL, VIRGA_CA; TOKENS: JSON, a token for each role; NAMES: JSON, names
+// VIRGA_URL, VIRGA_CA; TOKENS: JSON, a token for each role; LOGIN: JSON, body of
+// a login for the requests of sessions, by bearer and by cookie; NAMES: JSON, names
 // and ids to put into paths and references; CANARIES: JSON, texts that only the
 // other tenant's objects have. Prints one JSON line per operation; status 1
 // when any fault was found.
@@ -55,6 +56,28 @@ async function patient(method, path, headers, body) {
   }
 }
 
+// Sessions end by what is tried here: there is one whenever one is needed.
+const sessions = { bearer: null, cookie: null };
+async function signIn(kind) {
+  const body = JSON.stringify({ ...JSON.parse(process.env.LOGIN), cookie: kind === "cookie" });
+  const reply = await patient("POST", "/v1/login", { "Content-Type": "application/json" }, body);
+  if (reply.status !== 201) throw new Error(`the login: ${reply.status} ${reply.text}`);
+  const session = JSON.parse(reply.text);
+  sessions[kind] = kind === "bearer" ? { Authorization: `Bearer ${session.token}` }
+    : { Cookie: reply.headers["set-cookie"][0].split(";")[0], "X-CSRF-Token": session.csrf_token };
+}
+async function freshSessions() {
+  for (const kind of Object.keys(sessions)) {
+    const known = sessions[kind] && await patient("GET", "/v1/whoami", sessions[kind]);
+    if (known?.status !== 200) await signIn(kind);
+  }
+}
+// The headers by which a principal is known.
+function credentials(who) {
+  if (who === "cookie without CSRF token") return { Cookie: sessions.cookie.Cookie };
+  return sessions[who] || { Authorization: `Bearer ${tokens[who]}` };
+}
+
 const param = fc.oneof({ weight: 6, arbitrary: fc.constantFrom(...names) },
   { weight: 1, arbitrary: fc.string({ minLength: 1, maxLength: 80 }) },
   { weight: 1, arbitrary: fc.constantFrom("..", ".", "%00", "%2e%2e", "a%2Fb", "%zz", "%", "~", "*") });
@@ -76,7 +99,7 @@ const queryOf = (op) => {
     : "?" + given.map(([k, v]) => `${k}=${v.startsWith("%") ? v : encodeURIComponent(v)}`).join("&"));
 };
 const headersOf = fc.record({
-  Authorization: fc.constantFrom(...Object.values(tokens).map((t) => `Bearer ${t}`)),
+  who: fc.constantFrom(...Object.keys(tokens), "bearer", "cookie", "cookie without CSRF token"),
   "Idempotency-Key": fc.option(fc.constantFrom("a", "b", "c".repeat(129), "ü"), { nil: undefined, freq: 8 }),
   "If-Match": fc.option(fc.constantFrom('"1"', '"2"', "*", "1", '"', 'W/"1"'), { nil: undefined, freq: 3 }),
   "X-Request-Id": fc.option(fc.constantFrom("fuzz-1", "x".repeat(500), "a b"), { nil: undefined, freq: 9 }),
@@ -138,8 +161,9 @@ async function attack(operation) {
   const seen = {};
   let count = 0;
   const property = fc.asyncProperty(pathOf(pattern), queryOf(op), headersOf, bodyOf(op),
-    async (path, query, headers, [type, body]) => {
-      const clean = Object.fromEntries(Object.entries(headers).filter(([, v]) => v !== undefined));
+    async (path, query, { who, ...headers }, [type, body]) => {
+      const clean = { ...credentials(who),
+        ...Object.fromEntries(Object.entries(headers).filter(([, v]) => v !== undefined)) };
       if (clean["Idempotency-Key"] === "ü") clean["Idempotency-Key"] = "\u00fc";
       if (type !== undefined && type !== "") clean["Content-Type"] = type;
       if (body !== undefined) clean["Content-Length"] = Buffer.byteLength(body.toWellFormed());
@@ -162,7 +186,9 @@ async function attack(operation) {
   console.log(JSON.stringify(line));
 }
 
-for (const operation of document.operations)
+for (const operation of document.operations) {
+  await freshSessions();
   await attack(operation);
+}
 agent.destroy();
 process.exitCode = bad ? 1 : 0;
