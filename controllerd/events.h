@@ -42,8 +42,7 @@ void event_sse_reset(int64_t from_seq, int64_t first_seq, int64_t last_seq,
 int events_start(struct ctl *ctl, struct err *reterr) _must_check_;
 /* Ends every stream; later ones end at once. */
 void events_stop(struct ctl *ctl);
-/* After http_stop(), and after the writer has ended: until then it may tell of
- * a commit. */
+/* After http_stop(). */
 void events_free(struct ctl *ctl);
 /* After a commit; costs nothing while nobody listens. */
 void events_committed(struct ctl *ctl);

@@ -308,11 +308,8 @@ stop(struct ctl *ctl)
     dispatch_close(ctl);
     settle_writer(ctl);
     webhooks_stop(ctl);
-    db_writer_stop(ctl->writer);
-    /* The writer tells them of its last commits: a node that came up or was
-     * lost has no call that was waited for. */
     events_free(ctl);
-    webhooks_free(ctl);
+    db_writer_stop(ctl->writer);
     audit_free(ctl);
     rate_free(ctl);
 }

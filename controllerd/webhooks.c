@@ -543,27 +543,17 @@ webhooks_start(struct ctl *ctl, struct err *reterr)
 void
 webhooks_stop(struct ctl *ctl)
 {
-    struct webhooks *ws = ctl->webhooks;
+    struct webhooks *ws = TAKE_PTR(ctl->webhooks);
 
     if (!ws)
         return;
     pthread_mutex_lock(&ws->lock);
     ws->stop = true;
     pthread_mutex_unlock(&ws->lock);
-    if (!ws->running)
-        return;
-    post_wake(ws->poster);
-    pthread_join(ws->thread, NULL);
-    ws->running = false;
-}
-
-void
-webhooks_free(struct ctl *ctl)
-{
-    struct webhooks *ws = TAKE_PTR(ctl->webhooks);
-
-    if (!ws)
-        return;
+    if (ws->running) {
+        post_wake(ws->poster);
+        pthread_join(ws->thread, NULL);
+    }
     while (ws->hooks) {
         struct hook *h = ws->hooks;
 

@@ -17,8 +17,6 @@ int webhooks_start(struct ctl *ctl, struct err *reterr) _must_check_;
 /* Ends the thread; what is under way is sent again by the next start. While
  * the writer still runs. */
 void webhooks_stop(struct ctl *ctl);
-/* After the writer has ended: until then it may tell of a commit. */
-void webhooks_free(struct ctl *ctl);
 /* Rows changed: looks at them anew. */
 void webhooks_changed(struct ctl *ctl);
 /* Dead letters and what waits for its next attempt: at once. */
