@@ -747,6 +747,8 @@ rig_close(struct rig *rig)
     passwords_stop(ctl->passwords);
     events_stop(ctl);
     rig_settle(rig);
+    if (ctl->writer)
+        rig_quiet(rig);
     for (struct rig_call *c = rig->pending, *next; c; c = next) {
         next = c->next;
         end_call(rig, c);
@@ -756,8 +758,8 @@ rig_close(struct rig *rig)
         sqlite3_finalize(st);
     sqlite3_close(rig->peek);
     dispatch_close(ctl);
-    db_writer_stop(ctl->writer);
     events_free(ctl);
+    db_writer_stop(ctl->writer);
     audit_free(ctl);
     rate_free(ctl);
     nodes_stop(ctl);

@@ -221,9 +221,7 @@ make_label(struct ctx *x, struct todo *t)
 static void
 done_label(struct ctx *x, struct todo *t)
 {
-    /* Not served yet: the reply shows none. */
-    t->inst->label =
-        strstr(buf_str(&t->call->body), "\"tier\"") ? t->number : -1;
+    t->inst->label = t->number;
 }
 
 /* ---- operations ---- */
