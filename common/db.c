@@ -131,7 +131,7 @@ db_open(const char *path, unsigned flags, struct db **ret, struct err *reterr)
     bool rdonly = flags & DB_READ_ONLY;
     struct db *db _cleanup_(db_closep) = xnew(struct db);
 
-    db->lazy = rdonly;
+    db->lazy = flags & (DB_LAZY | DB_READ_ONLY);
     pthread_once(&settings_once, settings);
     if (!rdonly) {
         /* SQLite would create it world-readable. */

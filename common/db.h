@@ -23,6 +23,10 @@ enum db_flags {
     /* synchronous=FULL: every commit reaches the disk. Without it a commit
      * survives the process, not power loss. */
     DB_DURABLE = 1u << 1,
+    /* Each statement is prepared when it is first used, and a typo shows then.
+     * Read-only connections are so anyway: there are many of them, and each
+     * uses few statements, which the writer has prepared before. */
+    DB_LAZY = 1u << 2,
 };
 
 struct db_migration {
@@ -51,9 +55,7 @@ int db_check(struct db *db, struct err *reterr) _must_check_;
 int db_copy(const char *from, const char *to, struct err *reterr) _must_check_;
 
 /* Prepares all statements; sql[i] becomes statement i. The texts are kept by
- * reference. A read-only connection prepares each when it is first used: there
- * are many such connections, and each uses few; what is wrong with a
- * statement shows on the writer's, which is opened first. */
+ * reference. */
 int db_prepare(struct db *db, const char *const *sql, size_t n,
                struct err *reterr) _must_check_;
 

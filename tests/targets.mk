@@ -17,9 +17,7 @@ SAN_INTEG = 0
 # to stand hostile guests and clients.
 san_integ = tests/integ/71-vmm-run.t tests/integ/72-vmm-control.t \
 	tests/integ/78-vmm-devices.t
-# The model tests' calls come one at a time, and their gate in the writer's queue
-# is not fit for the thread sanitizer yet: it runs without them.
-SAN_TESTS = $(unit_tests) $$more $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
+SAN_TESTS = $(unit_tests) $(model_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
 	echo $(san_integ) || echo $(integ_tests)`
 
 # MODEL_SEEDS, MODEL_POINTS: a sanitizer takes 10 times the time.
@@ -27,6 +25,8 @@ san_env = MODEL_SEEDS=150 MODEL_POINTS=60 \
 	ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:abort_on_error=0 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+# MODEL_READERS: threads that look beside the run of the model.
+tsan_env = MODEL_SEEDS=40 MODEL_READERS=3
 
 # Configures $$dir once; its own rules follow later changes.
 sub_configure = $(MKDIR_P) $$dir && cd $$dir && \
@@ -37,12 +37,11 @@ sub_configure = $(MKDIR_P) $$dir && cd $$dir && \
 check-asan:
 	dir=build-asan; \
 	options='--enable-werror --enable-sanitizers=address,undefined'; \
-	more='$(model_tests)'; \
 	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
 check-tsan:
 	dir=build-tsan; options='--enable-werror --enable-sanitizers=thread'; \
-	more=; \
-	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
+	$(sub_configure) && $(san_env) $(tsan_env) $(MAKE) check \
+		TESTS="$(SAN_TESTS)"
 
 fuzz:
 	dir=build-fuzz; options='CC=clang --enable-fuzzers'; \

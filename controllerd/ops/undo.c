@@ -71,6 +71,23 @@ resize_back(struct db *db, struct op_target *t, struct err *reterr)
     return r;
 }
 
+/* The operation that took it back has ended it, where it still ran: that was
+ * told, and is not to be told again. */
+static int
+note_undone(struct db *db, struct op_target *t, const char *by)
+{
+    struct store_operation now = {0};
+    int r = store_operation_get(db, NULL, t->o.a.id, &now);
+
+    if (r < 0)
+        return r;
+    store_operation_release(&t->o);
+    t->o = now;
+    xstrset(&t->o.undone_by, by);
+    t->o.a.generation++;
+    return store_operation_update(db, &t->o);
+}
+
 static int
 take_back(struct ctl *ctl, struct db *db, struct op_target *t, enum op_verb v,
           const char *request_id, struct api_operation *ret, struct err *reterr)
@@ -85,15 +102,7 @@ take_back(struct ctl *ctl, struct db *db, struct op_target *t, enum op_verb v,
         return r;
     op_change(ctl, &t->i);
     r = op_begin_undo(db, &t->i, op_kind(v), undo, request_id, ret);
-    if (r < 0)
-        return r;
-    if (t->o.a.state == OP_RUNNING) {
-        t->o.a.state = OP_CANCELLED;
-        t->o.a.finished_at = t->o.a.updated_at = clock_now_us();
-    }
-    xstrset(&t->o.undone_by, ret->id);
-    t->o.a.generation++;
-    return store_operation_update(db, &t->o);
+    return r < 0 ? r : note_undone(db, t, ret->id);
 }
 
 int

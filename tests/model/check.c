@@ -49,6 +49,7 @@ rows_of(struct ctx *x, const char *sql, const char *a, const char *b)
 {
     struct rows r = {.x = x, .st = prepared(x, sql)};
 
+    sqlite3_clear_bindings(r.st);
     if (a)
         sqlite3_bind_text(r.st, 1, a, -1, SQLITE_TRANSIENT);
     if (b)
@@ -270,12 +271,15 @@ check_rows(struct ctx *x)
 void
 check_step(struct ctx *x)
 {
-    check_claims(x);
-    check_load(x);
-    check_quotas(x);
-    if (x->c->step % 8 == 0)
+    /* What is wrong stays so; which step it was a run with --verbose tells. */
+    if (x->verbose || x->c->step % 3 == 0) {
+        check_claims(x);
+        check_load(x);
+        check_quotas(x);
+        x->c->checks++;
+    }
+    if (x->c->step % 12 == 0)
         check_rows(x);
-    x->c->checks++;
 }
 
 /* ---- at the end ---- */
@@ -412,9 +416,134 @@ check_bills(struct ctx *x)
         cloud_fail(x, "intervals of runs that never were");
 }
 
+/* ---- what is told of it ---- */
+
+static const char *
+state_name(struct rows *log)
+{
+    return streq(text(log, 1), "instance")
+               ? api_instance_state_names[num(log, 2)]
+               : api_operation_state_names[num(log, 2)];
+}
+
+/* Every change of state has its event, in the order of the changes, and there
+ * is none without one. */
+static void
+check_log(struct ctx *x)
+{
+    struct rows log _cleanup_(rows_end) = rows_of(
+        x, "SELECT id, type, state FROM model_log ORDER BY seq", NULL, NULL);
+    struct rows told _cleanup_(rows_end) =
+        rows_of(x,
+                "SELECT resource_id, resource_type, state, seq FROM events "
+                "WHERE kind IN ('instance.created', 'instance.state', "
+                "'instance.deleted') OR kind LIKE 'operation.%' ORDER BY seq",
+                NULL, NULL);
+
+    for (;;) {
+        bool is = row_next(&log), said = row_next(&told);
+
+        if (!is && !said)
+            return;
+        if (!is)
+            cloud_fail(x, "event %lld of nothing", (long long)num(&told, 3));
+        if (!said || !streq(text(&log, 0), text(&told, 0)) ||
+            !streq(text(&log, 1), text(&told, 1)) ||
+            !streq(state_name(&log), text(&told, 2)))
+            cloud_fail(x, "the %s %s became %s; the event says %s %s",
+                       text(&log, 1), text(&log, 0), state_name(&log),
+                       said ? text(&told, 0) : "nothing",
+                       said ? text(&told, 2) : "");
+    }
+}
+
+static bool
+is_private(const char *kind)
+{
+    static const char *const of[] = {"token.",  "user.",    "session.",
+                                     "member.", "webhook.", "project.",
+                                     "quota."};
+
+    for (size_t i = 0; i < ARRAY_SIZE(of); i++)
+        if (strncmp(kind, of[i], strlen(of[i])) == 0)
+            return true;
+    return false;
+}
+
+int64_t
+check_next_event(struct ctx *x, struct check_events *it)
+{
+    char after[32];
+
+    snprintf(after, sizeof(after), "%lld", (long long)it->after);
+    struct rows r _cleanup_(rows_end) =
+        rows_of(x,
+                "SELECT seq, kind FROM events WHERE seq > CAST(?1 AS INTEGER) "
+                "AND (?2 IS NULL OR project_id = ?2) ORDER BY seq",
+                after, it->all ? NULL : it->project);
+    while (row_next(&r)) {
+        it->after = num(&r, 0);
+        if (it->admin || !is_private(text(&r, 1)))
+            return it->after;
+    }
+    return 0;
+}
+
+/* A write that was accepted has one entry in the audit log, and an event; what
+ * was answered again, or was no write, has neither. */
+void
+check_told(struct ctx *x, const char *request_id, int status, bool wrote,
+           bool silent)
+{
+    char code[16];
+
+    snprintf(code, sizeof(code), "%d", status);
+    int64_t entries =
+        check_int(x,
+                  "SELECT count(*) FROM audit WHERE request_id = ?1 AND "
+                  "status = CAST(?2 AS INTEGER)",
+                  request_id, code);
+    int64_t events =
+        check_int(x, "SELECT count(*) FROM events WHERE request_id = ?1",
+                  request_id, NULL);
+
+    if (entries != wrote)
+        cloud_fail(x, "request %s has %lld entries in the audit log",
+                   request_id, (long long)entries);
+    if (wrote ? !events && !silent : events > 0)
+        cloud_fail(x, "request %s has %lld events", request_id,
+                   (long long)events);
+}
+
+/* Who may what in memory is what the rows say. */
+static void
+check_auth(struct ctx *x)
+{
+    struct ctl fresh = {0};
+    struct db *db = NULL;
+    struct err e = {0};
+    struct buf now _cleanup_(buf_release) = {0};
+    struct buf rows _cleanup_(buf_release) = {0};
+
+    if (store_open(x->rig.ctl.db_path, false, &db, &e) < 0 ||
+        auth_start(&fresh, db, &e) < 0)
+        cloud_fail(x, "cannot read who may what: %s", e.message);
+    auth_cache_dump(x->rig.ctl.auth, &now);
+    auth_cache_dump(fresh.auth, &rows);
+    passwords_stop(fresh.passwords);
+    auth_stop(&fresh);
+    db_close(db);
+    if (!streq(buf_str(&now), buf_str(&rows)))
+        cloud_fail(x, "in memory: %s\nthe rows say: %s", buf_str(&now),
+                   buf_str(&rows));
+}
+
 void
 check_final(struct ctx *x)
 {
+    rig_quiet(&x->rig);
+    check_log(x);
+    check_auth(x);
     check_claims(x);
     check_rows(x);
     check_instances(x);

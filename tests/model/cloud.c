@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "tests/model/readers.h"
 #include "tests/model/vfs.h"
 
 #define SETTLE_ROUNDS 400
@@ -105,9 +106,10 @@ void
 cloud_step(struct ctx *x)
 {
     int what = cloud_pick(x->c, 24);
+    int guests = 1 + (int)(x->c->seed / 2 % 4);
 
     let_time_pass(x);
-    if (what == 0)
+    if (what < guests)
         agents_guest(x);
     else if (what < 12)
         agents_step(x);
@@ -153,7 +155,9 @@ life_main(void *arg)
     agents_reopened(x);
     check_rows(x);
     tenants_reopened(x);
+    struct readers *rs = readers_start(x, x->readers);
     l->run(x);
+    x->c->looks += readers_stop(rs);
     rig_close(&x->rig);
     agents_closed(x);
     return NULL;

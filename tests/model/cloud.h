@@ -18,7 +18,8 @@ enum {
     C_PROJECTS = 3,
     C_NODES = 3,
     C_INSTS = 96,
-    C_ACTORS = 40,
+    C_ACTORS = 64,
+    C_USERS = 12,
     C_RUNS = 1024,
     C_OBS = 200,
     C_MEMOS = 16,
@@ -128,17 +129,32 @@ struct minst {
     int64_t created_us, ended_run, last_run;
 };
 
+/* What a caller sees instead of one project. */
+enum { SEES_ALL = -1, SEES_NONE = -2 };
+
+/* A token, or a session of a user. */
 struct actor {
     char text[TOKEN_TEXT_SIZE], id[ID_SIZE], name[64];
-    int project; /* -1: operator */
-    enum api_role role;
+    int project;        /* or SEES_ALL: an operator; SEES_NONE */
+    enum api_role role; /* of a token */
+    const char *scope;  /* of a token, or NULL */
+    int user;           /* of a session: 1 + its index in users[] */
     bool revoked, extra;
     bool unsure; /* whether it was revoked, nobody heard */
 };
 
+struct muser {
+    char id[ID_SIZE], name[64], password[100];
+    int home;
+    enum api_role roles[C_PROJECTS]; /* ROLE_NONE: it is no member */
+    bool disabled, gone;
+    bool unsure; /* a change of it was sent, and nobody heard */
+};
+
 struct memo {
     bool used;
-    int actor;
+    int actor, project;
+    enum api_role role;
     char key[40], path[300], body[2000];
     int status; /* 0: the client never heard */
     char reply[3000];
@@ -157,14 +173,22 @@ struct verb;
 struct todo {
     const struct verb *verb;
     struct actor *actor;
+    /* As they were when the call was sent. */
+    int project;
+    enum api_role role, need;
+    bool billing;       /* the role billing may do it */
     struct minst *inst; /* what it is about, if that is an instance */
     struct mkeypair *keypair;
-    struct actor *token;
+    struct actor *token; /* or session */
+    struct muser *user;
     bool foreign; /* and of another tenant */
     bool revoked; /* the token was, when the call was sent */
     bool bad;     /* must be refused: 400 and up, field named if `pointer` */
+    bool loose;   /* another call of its group may change what is right */
     const char *pointer;
     int number;
+    enum api_role given;
+    const char *scope;
     char if_match[24];
     char method[8], path[300], name[64], key[40];
     char body[2000];
@@ -184,6 +208,8 @@ struct cloud {
     int64_t ceiling[C_PROJECTS], limit[C_PROJECTS];
     struct actor actors[C_ACTORS];
     size_t n_actors;
+    struct muser users[C_USERS];
+    size_t n_users;
     struct minst insts[C_INSTS];
     size_t n_insts;
     struct mkeypair keypairs[C_KEYPAIRS];
@@ -197,6 +223,7 @@ struct cloud {
     size_t n_flying;
     int64_t n_keys, n_names;
     /* Counted for the summary. */
+    int64_t looks;          /* of the readers beside it */
     int64_t storage_errors; /* calls that failed by the storage's fault */
     int64_t calls, refused, replays, reports, restarts, checks, vm_starts;
     bool crashed; /* by the test's own doing: not every reply was heard */
@@ -212,6 +239,7 @@ struct ctx {
     sqlite3_stmt *statements[96];   /* of check.c */
     size_t n_statements;
     bool verbose, grouped;
+    int readers; /* threads beside it */
     bool faults; /* storage fails: 500 and 507 are honest answers */
 };
 
@@ -284,6 +312,17 @@ void check_final(struct ctx *x);
 void check_rows(struct ctx *x);
 /* A number for all rows but those that every request writes. */
 uint64_t check_digest(struct ctx *x);
+/* The events that somebody may see, one after the other; 0: no more. */
+struct check_events {
+    int64_t after;
+    const char *project;
+    bool all, admin;
+};
+/* What the logs have of a request that was answered; silent: it may have
+ * changed nothing that is told of. */
+void check_told(struct ctx *x, const char *request_id, int status, bool wrote,
+                bool silent);
+int64_t check_next_event(struct ctx *x, struct check_events *it);
 /* One number from the rows; -1 when there is none. */
 int64_t check_int(struct ctx *x, const char *sql, const char *a, const char *b);
 

@@ -6,11 +6,15 @@ model_ldflags = $(AM_LDFLAGS) -Wl,--wrap=http_header,--wrap=http_query \
 	-Wl,--wrap=http_well_formed \
 	-Wl,--wrap=http_resume,--wrap=clock_now_us,--wrap=clock_mono_us \
 	-Wl,--wrap=getrandom,--wrap=nodes_tick,--wrap=log_write \
-	-Wl,--wrap=db_checkpoint_start
+	-Wl,--wrap=db_checkpoint_start,--wrap=passwords_submit \
+	-Wl,--wrap=db_open
 model_sources = tests/model/rig.c tests/model/rig.h tests/model/vfs.c \
 	tests/model/vfs.h tests/model/cloud.c tests/model/cloud.h \
 	tests/model/life.h tests/model/agents.c tests/model/tenants.c \
-	tests/model/check.c tests/model/template.c
+	tests/model/check.c tests/model/template.c tests/model/reply.c \
+	tests/model/verbs.c tests/model/verbs.h tests/model/verbs-access.c \
+	tests/model/verbs-create.c tests/model/verbs-life.c \
+	tests/model/verbs-read.c tests/model/readers.c tests/model/readers.h
 
 model_tests = tests/model/test-model-cloud tests/model/test-model-crash
 TESTS += $(model_tests)

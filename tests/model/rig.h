@@ -1,17 +1,16 @@
 /* tests/model/rig.h - a controller inside the test, without sockets.
- * Role:      opens a database, starts what main.c starts except for HTTP and
- *            consoles, and passes calls through ctl_http_ops: matching,
- *            authentication, decoding, idempotency, handlers, transactions,
- *            undo and waiters are the daemon's own. Beneath them the linker's
+ * Role:      opens a database, starts what main.c starts except for HTTP,
+ *            consoles and webhooks, and passes calls through ctl_http_ops:
+ * matching, authentication, decoding, idempotency, handlers, transactions, undo
+ * and waiters are the daemon's own. Beneath them the linker's
  *            --wrap (model.mk) puts a transport, a clock and a source of
  *            random bytes that the test holds in its hands, so that one seed
  *            makes one run.
  * Ownership: rig_call() makes, rig_call_free() frees; a call that waits
  *            belongs to the rig until it is done.
- * Threads:   one thread opens, calls and closes a rig, and ends afterwards:
- *            its reader's connection goes with it. The writer and the timer
- *            are the daemon's.
- * Errors:    rig_open(): as store_open(). */
+ * Threads:   one thread opens, calls and closes a rig; others may look. The
+ * writer and the timer are the daemon's. Errors:    rig_open(): as
+ * store_open(). */
 #ifndef TESTS_MODEL_RIG_H
 #define TESTS_MODEL_RIG_H
 
@@ -60,6 +59,8 @@ extern int64_t *rig_clock_us;
 void rig_seed_random(uint64_t seed);
 /* What the controller logs is printed. */
 extern bool rig_log;
+/* No token has too many calls. */
+extern bool rig_no_limits;
 
 /* Makes what a first start makes if there is nothing yet: admin_token gets its
  * secret then. */
@@ -73,6 +74,8 @@ void rig_header(struct rig_call *c, const char *name, const char *value);
 void rig_body(struct rig_call *c, const char *text, size_t n);
 /* As far as it goes without waiting. */
 void rig_send(struct rig *rig, struct rig_call *c);
+/* A GET that needs no wait, from any thread while the rig is open. */
+void rig_look(struct rig *rig, struct rig_call *c);
 /* Until nothing more happens: every write is committed, every call that was
  * woken has looked again. */
 void rig_settle(struct rig *rig);

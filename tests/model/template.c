@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/mem.h"
 
@@ -78,6 +79,51 @@ add_projects(struct ctx *x)
     }
 }
 
+/* Signed in, too. */
+static void
+add_user(struct ctx *x, const char *name, int home, enum api_role role)
+{
+    struct cloud *c = x->c;
+    struct muser *u = &c->users[c->n_users++];
+    struct actor *a = &c->actors[c->n_actors++];
+    struct api_user made = {0};
+    struct api_session s = {0};
+    char body[400];
+
+    *u = (struct muser){.home = home};
+    u->roles[home] = role;
+    snprintf(u->name, sizeof(u->name), "%s", name);
+    snprintf(u->password, sizeof(u->password), "the word of %s", name);
+    snprintf(body, sizeof(body),
+             "{\"name\":\"%s\",\"password\":\"%s\",\"role\":\"%s\","
+             "\"project\":\"%s\"}",
+             name, u->password, api_role_names[role], c->project[home]);
+    take(x, ask(x, "POST", "/v1/users", body), &table_user, &made);
+    snprintf(u->id, sizeof(u->id), "%s", made.id);
+    snprintf(body, sizeof(body), "{\"user\":\"%s\",\"password\":\"%s\"}", name,
+             u->password);
+    take(x, ask(x, "POST", "/v1/login", body), &table_session, &s);
+    *a = (struct actor){.project = home, .user = (int)c->n_users};
+    snprintf(a->text, sizeof(a->text), "%s", s.token);
+    snprintf(a->id, sizeof(a->id), "%s", s.id);
+    snprintf(a->name, sizeof(a->name), "%s", name);
+    codec_clear(&table_user, &made);
+    codec_clear(&table_session, &s);
+}
+
+static void
+add_users(struct ctx *x)
+{
+    char path[200];
+
+    add_user(x, "secret-ada", 0, ROLE_ADMIN);
+    add_user(x, "secret-bob", 1, ROLE_MEMBER);
+    snprintf(path, sizeof(path), "/v1/projects/%s/members/secret-bob",
+             x->c->project[0]);
+    rig_call_free(ask(x, "PUT", path, "{\"role\":\"reader\"}"));
+    x->c->users[1].roles[0] = ROLE_READER;
+}
+
 static void
 add_image(struct ctx *x)
 {
@@ -141,6 +187,7 @@ build(struct ctx *x)
         rig_call_free(ask(x, "POST", "/v1/flavors", body));
     }
     add_projects(x);
+    add_users(x);
     add_image(x);
     for (int k = 0; k < C_NODES; k++)
         add_node(x, k);
@@ -177,12 +224,27 @@ build_main(void *arg)
     return NULL;
 }
 
+/* What the database itself notes of states: check.c compares it with the
+ * events that tell of them. */
+static const char log_sql[] =
+    "CREATE TABLE model_log (seq INTEGER PRIMARY KEY, id TEXT, type TEXT, "
+    "state INTEGER);"
+    "CREATE TRIGGER model_new AFTER INSERT ON instances BEGIN INSERT INTO "
+    "model_log (id, type, state) VALUES (new.id, 'instance', new.state); END;"
+    "CREATE TRIGGER model_state AFTER UPDATE ON instances WHEN old.state <> "
+    "new.state BEGIN INSERT INTO model_log (id, type, state) VALUES (new.id, "
+    "'instance', new.state); END;"
+    "CREATE TRIGGER model_end AFTER UPDATE ON operations WHEN old.state <> "
+    "new.state AND new.state <> 0 BEGIN INSERT INTO model_log (id, type, "
+    "state) VALUES (new.id, 'operation', new.state); END;";
+
 /* All into one file: the reader's connection was closed after the writer's. */
 static bool
 fold(const char *path)
 {
     sqlite3 *db = NULL;
     bool ok = sqlite3_open(path, &db) == SQLITE_OK &&
+              sqlite3_exec(db, log_sql, NULL, NULL, NULL) == SQLITE_OK &&
               sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL,
                            NULL) == SQLITE_OK;
 
@@ -199,7 +261,7 @@ template_make(struct template *t, const char *dir)
 
     t->cloud = x.c;
     x.c->rng = 1;
-    x.c->now_us = INT64_C(1767225600) * 1000000; /* 2026-01-01 */
+    x.c->now_us = INT64_C(1767614400) * US_PER_S; /* 2026-01-05 12:00 */
     rig_clock_us = &x.c->now_us;
     rig_seed_random(1);
     snprintf(x.c->dir, sizeof(x.c->dir), "%s", dir);

@@ -7,10 +7,12 @@
  * step the cheap checks run, after each run all of them (check.c).
  *
  *   test-model-cloud [--seeds N] [--first S] [--steps N] [--seconds N]
- *                    [--jobs N] [--verbose]
+ *                    [--jobs N] [--readers N] [--verbose]
  *
  * A seed makes one run, always the same; MODEL_SEEDS in the environment is
- * the default of --seeds. After --seconds no further one is begun: a busy
+ * the default of --seeds. With --readers as many threads look at everything
+ * beside it, which no seed repeats: MODEL_READERS is its default, for
+ * ThreadSanitizer. After --seconds no further one is begun: a busy
  * machine does fewer, and the last line says how many. */
 #include <config.h>
 
@@ -33,14 +35,14 @@
 
 struct options {
     uint64_t first, seeds;
-    int steps, jobs, seconds;
+    int steps, jobs, seconds, readers;
     time_t end;
     bool verbose;
 };
 
 struct sums {
     _Atomic int64_t seeds, calls, refused, replays, reports, restarts, starts,
-        checks;
+        checks, looks;
 };
 
 static const char *program;
@@ -72,7 +74,9 @@ run_seed(const struct template *t, struct cloud *c, const struct options *o,
     template_copy(t, c, dir);
     cloud_begin(c, seed, o->steps);
     while (c->steps) {
-        struct life l = {.x = {.c = c, .verbose = o->verbose}, .run = live};
+        struct life l = {
+            .x = {.c = c, .verbose = o->verbose, .readers = o->readers},
+            .run = live};
 
         cloud_life(&l);
     }
@@ -84,6 +88,7 @@ run_seed(const struct template *t, struct cloud *c, const struct options *o,
     sums->restarts += c->restarts;
     sums->starts += c->vm_starts;
     sums->checks += c->checks;
+    sums->looks += c->looks;
 }
 
 static time_t
@@ -138,6 +143,8 @@ run_jobs(const struct options *o, const char *base, struct sums *sums)
 
         if (p > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
             continue;
+        if (p > 0 && WIFSIGNALED(status) && !failed)
+            printf("a process died of signal %d\n", WTERMSIG(status));
         if (!failed++) /* the first is the one to look at */
             for (int j = 0; j < o->jobs; j++)
                 if (pids[j] != p)
@@ -155,10 +162,12 @@ parse(int argc, char **argv, struct options *o)
         {"steps", required_argument, NULL, 's'},
         {"seconds", required_argument, NULL, 't'},
         {"jobs", required_argument, NULL, 'j'},
+        {"readers", required_argument, NULL, 'r'},
         {"verbose", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
     const char *seeds = getenv("MODEL_SEEDS");
+    const char *readers = getenv("MODEL_READERS");
     int c;
 
     *o = (struct options){.first = 1,
@@ -168,6 +177,8 @@ parse(int argc, char **argv, struct options *o)
                           .jobs = 2};
     if (seeds)
         o->seeds = strtoull(seeds, NULL, 10);
+    if (readers)
+        o->readers = (int)strtol(readers, NULL, 10);
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (c == 'n')
             o->seeds = strtoull(optarg, NULL, 10);
@@ -179,6 +190,8 @@ parse(int argc, char **argv, struct options *o)
             o->seconds = (int)strtol(optarg, NULL, 10);
         else if (c == 'j')
             o->jobs = (int)strtol(optarg, NULL, 10);
+        else if (c == 'r')
+            o->readers = (int)strtol(optarg, NULL, 10);
         else if (c == 'v')
             o->verbose = true;
         else
@@ -203,6 +216,7 @@ main(int argc, char **argv)
         return 2;
     program = argv[0];
     rig_log = o.verbose;
+    rig_no_limits = o.readers > 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     vfs_register();
     char *dir = mkdtemp(base) ? base : mkdtemp(other);
@@ -215,14 +229,14 @@ main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &b);
     printf("%s: %lld seeds of %d steps in %.1f s: %lld calls (%lld refused, "
            "%lld repeated), %lld reports, %lld starts of VMs, %lld restarts "
-           "of the controller, %lld checks\n",
+           "of the controller, %lld checks, %lld looks beside it\n",
            failed ? "FAILED" : "ok", (long long)sums->seeds, o.steps,
            (double)(b.tv_sec - a.tv_sec) +
                (double)(b.tv_nsec - a.tv_nsec) / 1e9,
            (long long)sums->calls, (long long)sums->refused,
            (long long)sums->replays, (long long)sums->reports,
            (long long)sums->starts, (long long)sums->restarts,
-           (long long)sums->checks);
+           (long long)sums->checks, (long long)sums->looks);
     if (fs_remove_tree(dir, NULL) < 0)
         return 1;
     return failed ? 1 : 0;

@@ -5,6 +5,8 @@
 
 #include "tests/unit/life-fixture.h"
 
+#include "controllerd/store/store_event.h"
+
 static int
 setup(void **state)
 {
@@ -307,6 +309,20 @@ static const struct back backs[] = {
     {"instance.delete", INSTANCE_DELETING, NULL, 0},
 };
 
+static int
+events_of(struct life *f, const char *kind, const char *id)
+{
+    struct codec_list l = {0};
+    int n = 0;
+
+    assert_int_equal(store_event_list(f->st.db, NULL, 0, 1000, &l), 0);
+    const struct api_event *e = l.items;
+    for (size_t i = 0; i < l.n; i++)
+        n += streq(e[i].kind, kind) && streq(e[i].resource_id, id);
+    codec_list_clear(&table_event, &l);
+    return n;
+}
+
 static void
 cancel__of_every_kind(void **state)
 {
@@ -338,6 +354,7 @@ cancel__of_every_kind(void **state)
             assert_non_null(o.undone_by);
             op_fill(&f.ctl, &o);
             assert_false(o.a.can_cancel);
+            assert_int_equal(events_of(&f, "operation.cancelled", id), 1);
         }
         life_release(&f);
     }
