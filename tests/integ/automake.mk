@@ -32,3 +32,4 @@ include $(top_srcdir)/tests/integ/life.mk
 include $(top_srcdir)/tests/integ/abuse.mk
 include $(top_srcdir)/tests/integ/guest-life.mk
 include $(top_srcdir)/tests/integ/figures.mk
+include $(top_srcdir)/tests/integ/replies.mk
