@@ -28,11 +28,13 @@ AGENT_LIBS = libagent.a $(HV_LIBS) $(API_LIBS) $(LIBISOFS_LIBS)
 agent_migrations = \
 	$(srcdir)/schemas/migrations/agent/0001-init.sql \
 	$(srcdir)/schemas/migrations/agent/0002-restart.sql \
-	$(srcdir)/schemas/migrations/agent/0003-pause.sql
+	$(srcdir)/schemas/migrations/agent/0003-pause.sql \
+	$(srcdir)/schemas/migrations/agent/0004-size.sql
 EXTRA_DIST += schemas/embed.sh \
 	schemas/migrations/agent/0001-init.sql \
 	schemas/migrations/agent/0002-restart.sql \
-	schemas/migrations/agent/0003-pause.sql
+	schemas/migrations/agent/0003-pause.sql \
+	schemas/migrations/agent/0004-size.sql
 CLEANFILES += common/migrations-agent.c
 common/migrations-agent.c: $(agent_migrations) $(srcdir)/schemas/embed.sh
 	$(AM_V_GEN)$(MKDIR_P) common && \

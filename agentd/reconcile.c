@@ -201,6 +201,7 @@ agent_plan_restart(struct agent_local *local, int64_t ended_us, int64_t now_us)
     local->run++;
     local->started_us = 0;
     local->paused = false;
+    local->size = (struct agent_size){0};
 }
 
 int64_t

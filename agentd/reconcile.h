@@ -117,6 +117,11 @@ enum agent_phase {
 #define RESTART_WAIT_MAX_US (INT64_C(60) * 1000000)
 #define RESTART_RESET_US (INT64_C(600) * 1000000)
 
+/* What a run was started with; 0: not known. */
+struct agent_size {
+    int64_t vcpus, memory_bytes, disk_bytes;
+};
+
 /* What this node recorded about an instance. */
 struct agent_local {
     enum agent_phase phase;
@@ -130,6 +135,9 @@ struct agent_local {
     int64_t restarts;
     int64_t restart_at_us; /* PHASE_WAITING: when, wall clock */
     bool paused; /* PHASE_STARTED: told `paused`, not `running`, last */
+    /* Of run `run`, from before its VM is made: a resize that comes between
+     * that and the news of the VM leaves it as it is. */
+    struct agent_size size;
 };
 
 /* What the controller wants. */

@@ -153,6 +153,8 @@ tell(struct state_change *ch, enum api_observed state, int64_t run,
     ch->tell = true;
     ch->note = (struct state_note){
         .state = state, .run = run, .at_us = at_us, .reason = reason};
+    if (state == OBSERVED_RUNNING || state == OBSERVED_PAUSED)
+        ch->note.size = ch->local.size;
 }
 
 /* The next run follows by itself: that is told along with this one's end. */
@@ -379,9 +381,20 @@ start_failed(struct pass *p, int r, const struct err *e)
     }
 }
 
+static bool
+same_size(const struct agent_size *a, const struct agent_size *b)
+{
+    return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes &&
+           a->disk_bytes == b->disk_bytes;
+}
+
+/* The run's size is on disk before there is a VM, so that whoever finds the
+ * VM knows it, whatever has been wished since. */
 static void
 do_start(struct pass *p)
 {
+    const struct api_desired_instance *d = &p->spec->d;
+    const struct agent_size size = {d->vcpus, d->memory_bytes, d->disk_bytes};
     struct files f _cleanup_(files_release) = {0};
     struct err e _cleanup_(err_release) = {0};
     int64_t wait = p->in->not_before_us - clock_mono_us();
@@ -398,13 +411,15 @@ do_start(struct pass *p)
         later(p, IMAGE_POLL_US);
     } else if (r < 0) {
         fail(p, r == -ENOSPC ? "no_space" : e.code, e.message);
-    } else if (p->local.phase != PHASE_STARTING || p->local.run != p->run) {
+    } else if (p->local.phase != PHASE_STARTING || p->local.run != p->run ||
+               !same_size(&p->local.size, &size)) {
         struct state_change *ch = change_new(p);
 
         ch->local.phase = PHASE_STARTING;
         ch->local.run = p->run;
         ch->local.started_us = 0;
         ch->local.paused = false;
+        ch->local.size = size;
         if (p->want.run > p->local.run)
             ch->local.restarts = 0; /* it was asked for */
         record(p, ch);
@@ -433,6 +448,8 @@ do_adopt(struct pass *p)
     int64_t at = p->vm.started_us ? MIN(p->vm.started_us, now) : now;
 
     ch->local.phase = PHASE_STARTED;
+    if (ch->local.run != p->vm.run)
+        ch->local.size = (struct agent_size){0}; /* it was of another */
     ch->local.run = p->vm.run;
     ch->local.started_us = at;
     ch->local.paused = false;

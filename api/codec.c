@@ -239,7 +239,7 @@ encode_list(const struct codec_field *f, const struct codec_list *l,
         if (f->type == CODEC_STRINGS)
             codec_encode_string(((char **)l->items)[i], out);
         else if (f->type == CODEC_INTS)
-            buf_addf(out, "%lld", (long long)((int64_t *)l->items)[i]);
+            buf_addi(out, ((int64_t *)l->items)[i]);
         else
             encode_object(f->sub, (char *)l->items + i * f->sub->size, request,
                           out);
@@ -280,17 +280,19 @@ encode_value(const struct codec_field *f, const void *obj, bool request,
     }
     switch (f->type) {
     case CODEC_INT:
-        buf_addf(out, "%lld", (long long)*(const int64_t *)at(f, obj));
+        buf_addi(out, *(const int64_t *)at(f, obj));
         break;
     case CODEC_BOOL:
         buf_adds(out, *(const bool *)at(f, obj) ? "true" : "false");
         break;
     case CODEC_TIME:
-        if (*(const int64_t *)at(f, obj))
-            buf_addf(out, "\"%s\"",
-                     clock_format(*(const int64_t *)at(f, obj), text));
-        else
+        if (*(const int64_t *)at(f, obj)) {
+            buf_addc(out, '"');
+            buf_adds(out, clock_format(*(const int64_t *)at(f, obj), text));
+            buf_addc(out, '"');
+        } else {
             buf_adds(out, "null");
+        }
         break;
     case CODEC_FLAG:
         buf_adds(out, *(const int *)at(f, obj) > 0 ? "true" : "false");

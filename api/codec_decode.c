@@ -26,8 +26,10 @@ json_freep(json_t **j)
 static void
 pointer_to(char out[POINTER_MAX], const char *base, const char *key)
 {
-    size_t n = (size_t)snprintf(out, POINTER_MAX, "%s/", base);
+    size_t n = strnlen(base, POINTER_MAX - 2);
 
+    memcpy(out, base, n);
+    out[n++] = '/';
     for (; *key && n + 3 < POINTER_MAX; key++) {
         if (*key == '~' || *key == '/') {
             out[n++] = '~';

@@ -10,12 +10,8 @@
 #include "api/http-private.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include "api/http_accept.h"
@@ -221,10 +217,20 @@ http_add_header(struct http_req *rq, const char *name, const char *fmt, ...)
 {
     va_list ap;
 
-    buf_addf(&rq->headers, "%s: ", name);
+    buf_adds(&rq->headers, name);
+    buf_add(&rq->headers, ": ", 2);
     va_start(ap, fmt);
     buf_vaddf(&rq->headers, fmt, ap);
     va_end(ap);
+    buf_addc(&rq->headers, '\n');
+}
+
+void
+http_put_header(struct http_req *rq, const char *name, const char *value)
+{
+    buf_adds(&rq->headers, name);
+    buf_add(&rq->headers, ": ", 2);
+    buf_adds(&rq->headers, value);
     buf_addc(&rq->headers, '\n');
 }
 
@@ -369,7 +375,10 @@ on_upgrade(void *cls, struct MHD_Connection *c, void *con_cls,
 {
     struct request *r = con_cls;
     struct http_upgraded *u = xnew(struct http_upgraded);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
+    u->connection = i ? i->connect_fd : -1;
     u->fd = sock;
     u->priv = urh;
     buf_add(&u->early, extra_in, extra_in_size);
@@ -383,6 +392,15 @@ http_upgraded_close(struct http_upgraded *u)
     MHD_upgrade_action(u->priv, MHD_UPGRADE_ACTION_CLOSE);
     buf_release(&u->early);
     free(u);
+}
+
+/* The library closes the connection no earlier than it is told to. */
+void
+http_upgraded_cut(struct http_upgraded *u)
+{
+    if (shutdown(u->connection, SHUT_RDWR) < 0)
+        COUNT(http_shutdown_failed);
+    http_upgraded_close(u);
 }
 
 static bool
@@ -472,10 +490,14 @@ queue_reply(struct request *r)
         rq->close = true;
     if (rq->close)
         MHD_add_response_header(resp, "Connection", "close");
+    /* A stream has no end; whether its client takes it is its owner's to see
+     * (http_stream_stalled()). */
     if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
         set_until(r->s, r->c,
-                  clock_mono_us() + r->s->request_us +
-                      (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
+                  r->stream
+                      ? 0
+                      : clock_mono_us() + r->s->request_us +
+                            (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
     enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
     MHD_destroy_response(resp);
     return q;
@@ -674,68 +696,7 @@ on_log(void *cls, const char *fmt, va_list ap)
     log_limited(LOG_LEVEL_DEBUG, "http library", "text=\"%s\"", text);
 }
 
-/* ---- listening ---- */
-
-static int
-split_listen(const char *listen, char host[128], char port[16])
-{
-    const char *colon = strrchr(listen, ':');
-    size_t n = colon ? (size_t)(colon - listen) : 0;
-
-    if (!colon || n >= 128 || strlen(colon + 1) >= 16 || !colon[1] ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
-        return -EINVAL;
-    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
-        listen++;
-        n -= 2;
-    }
-    snprintf(host, 128, "%.*s", (int)n, listen);
-    snprintf(port, 16, "%s", colon + 1);
-    return 0;
-}
-
-static int
-listen_on(const char *where, int *ret_fd, unsigned *ret_port,
-          struct err *reterr)
-{
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM};
-    struct addrinfo *ai = NULL;
-    struct sockaddr_storage ss;
-    socklen_t ss_len = sizeof(ss);
-    char host[128], port[16];
-    int one = 1;
-
-    if (split_listen(where, host, port) < 0)
-        return err_set(reterr, -EINVAL, "bad_config",
-                       "listen: \"%s\" is not ADDRESS:PORT", where);
-    int g = getaddrinfo(*host ? host : NULL, port, &hints, &ai);
-    if (g != 0)
-        return err_set(reterr, -EINVAL, "bad_config", "listen: \"%s\": %s",
-                       where, gai_strerror(g));
-    int fd _cleanup_(closep) =
-        socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int r = fd < 0 ? -errno : 0;
-    if (r == 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (r == 0 &&
-        (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0 ||
-         getsockname(fd, (struct sockaddr *)&ss, &ss_len) < 0))
-        r = -errno;
-    freeaddrinfo(ai);
-    if (r == -EADDRINUSE)
-        return err_set(reterr, r, "address_in_use",
-                       "cannot listen on %s: another process uses this port; "
-                       "stop it or choose another with --listen",
-                       where);
-    if (r < 0)
-        return err_errno(reterr, r, "cannot listen on %s", where);
-    *ret_port =
-        ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
-                                       : ((struct sockaddr_in *)&ss)->sin_port);
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
+/* ---- start and stop ---- */
 
 int
 http_start(const struct http_config *cfg, struct http_server **ret,
@@ -743,7 +704,7 @@ http_start(const struct http_config *cfg, struct http_server **ret,
 {
     int fd _cleanup_(closep) = -1;
     unsigned port = 0;
-    int r = listen_on(cfg->listen, &fd, &port, reterr);
+    int r = http_listen(cfg->listen, &fd, &port, reterr);
 
     if (r < 0)
         return r;

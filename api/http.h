@@ -47,6 +47,7 @@ struct http_upgraded {
     int fd;           /* plain bytes both ways; blocking mode */
     struct buf early; /* bytes that came with the request; may be empty */
     void *priv;
+    int connection; /* the library's, behind fd */
 };
 
 struct http_ops {
@@ -138,10 +139,15 @@ void http_stream_unref(struct http_stream *s);
 
 void http_add_header(struct http_req *rq, const char *name, const char *fmt,
                      ...) _printf_(3, 4);
+void http_put_header(struct http_req *rq, const char *name, const char *value);
 /* Replies 101 with a WebSocket accept; ops->upgraded() gets token. -EINVAL
  * when the request is no proper WebSocket handshake. */
 int http_reply_websocket(struct http_req *rq, void *token,
                          struct err *reterr) _must_check_;
+/* What was written to fd still goes out; a client that is silent may learn of
+ * the end by its next byte only, as the library does. */
 void http_upgraded_close(struct http_upgraded *u);
+/* At once, whatever is under way. */
+void http_upgraded_cut(struct http_upgraded *u);
 
 #endif

@@ -1,12 +1,14 @@
-/* http_accept.c - new connections; see http_accept.h. */
+/* http_accept.c - where it listens, and new connections; see http_accept.h. */
 #include <config.h>
 
 #include "api/http_accept.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -17,6 +19,71 @@
 #include "common/mem.h"
 
 #define RETRY_MS 100
+
+/* ---- listening ---- */
+
+static int
+split_listen(const char *listen, char host[128], char port[16])
+{
+    const char *colon = strrchr(listen, ':');
+    size_t n = colon ? (size_t)(colon - listen) : 0;
+
+    if (!colon || n >= 128 || strlen(colon + 1) >= 16 || !colon[1] ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        return -EINVAL;
+    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
+        listen++;
+        n -= 2;
+    }
+    snprintf(host, 128, "%.*s", (int)n, listen);
+    snprintf(port, 16, "%s", colon + 1);
+    return 0;
+}
+
+int
+http_listen(const char *where, int *ret_fd, unsigned *ret_port,
+            struct err *reterr)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *ai = NULL;
+    struct sockaddr_storage ss;
+    socklen_t ss_len = sizeof(ss);
+    char host[128], port[16];
+    int one = 1;
+
+    if (split_listen(where, host, port) < 0)
+        return err_set(reterr, -EINVAL, "bad_config",
+                       "listen: \"%s\" is not ADDRESS:PORT", where);
+    int g = getaddrinfo(*host ? host : NULL, port, &hints, &ai);
+    if (g != 0)
+        return err_set(reterr, -EINVAL, "bad_config", "listen: \"%s\": %s",
+                       where, gai_strerror(g));
+    int fd _cleanup_(closep) =
+        socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (r == 0 &&
+        (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 1024) < 0 ||
+         getsockname(fd, (struct sockaddr *)&ss, &ss_len) < 0))
+        r = -errno;
+    freeaddrinfo(ai);
+    if (r == -EADDRINUSE)
+        return err_set(reterr, r, "address_in_use",
+                       "cannot listen on %s: another process uses this port; "
+                       "stop it or choose another with --listen",
+                       where);
+    if (r < 0)
+        return err_errno(reterr, r, "cannot listen on %s", where);
+    *ret_port =
+        ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
+                                       : ((struct sockaddr_in *)&ss)->sin_port);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* ---- accepting ---- */
 
 struct http_accept {
     int fd, stop;

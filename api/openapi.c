@@ -22,6 +22,7 @@ static const struct {
     {"nodes", "The machines"},
     {"agents", "What the machines' agents call"},
     {"service", "The controller itself"},
+    {"backup", "All that the controller holds, secrets included"},
 };
 
 /* Whom a route is for, in words. */

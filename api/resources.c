@@ -409,6 +409,9 @@ static const struct codec_field fields_observation[] = {
     F(observation, reason, STRING, I | O, "Why it stopped", .max = 32),
     F(observation, restart, BOOL, I | O, "The node starts the next run by "
       "itself"),
+    F(observation, vcpus, INT, I | O, "Virtual CPUs that the run has", .max = 64),
+    F(observation, memory_bytes, INT, I | O, "Memory that it has", .max = 4 * TIB),
+    F(observation, disk_bytes, INT, I | O, "Its root disk", .max = 64 * TIB),
     F(observation, problem, OBJECT, I | O, "Why it failed", .sub = &table_fault),
 };
 TABLE(observation, observation, "Observation", "Something that a node saw.");

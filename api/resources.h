@@ -493,6 +493,9 @@ struct api_observation {
     /* stopped, failed: the node starts run + 1 by itself, without being
      * asked (the restart policy). */
     bool restart;
+    /* running, paused: what the run was started with; 0: an agent that does
+     * not tell. */
+    int64_t vcpus, memory_bytes, disk_bytes;
     struct api_fault *problem;
 };
 

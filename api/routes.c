@@ -367,7 +367,7 @@ const struct api_route api_routes[N_ROUTES] = {
     R(AUDIT_LIST, "GET", "/v1/audit", TOKEN, ADMIN, &table_audit, 200, "audit",
       "Who changed or tried to change what, newest first", .out_list = true,
       .query = q_audit, .example = "?filter=method=DELETE"),
-    R(BACKUP, "GET", "/v1/admin/backup", TOKEN, OPERATOR, NULL, 200, "service",
+    R(BACKUP, "GET", "/v1/admin/backup", TOKEN, OPERATOR, NULL, 200, "backup",
       "A consistent copy of the controller's state, as an archive",
       .example = ""),
 

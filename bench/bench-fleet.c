@@ -38,7 +38,7 @@ struct bench {
 
 /* ---- the controller's figures ---- */
 
-#define THREADS_MAX 32
+#define THREADS_MAX 256
 
 struct usage {
     double wall_s, self_s;
@@ -108,22 +108,30 @@ memory_kib(const struct bench *b, const char *file, const char *key)
 static void
 print_usage(const struct bench *b, const struct usage *u0)
 {
-    struct usage u;
+    static struct usage u;
+    int sep = 0;
 
     usage_take(b, &u);
     double wall = u.wall_s - u0->wall_s, all = 0;
     printf(",\"seconds\":%.2f,\"client_cpu_percent\":%.1f,\"threads\":{", wall,
            100 * (u.self_s - u0->self_s) / wall);
+    /* One figure for all threads of a name. */
     for (int i = 0; i < u.n; i++) {
-        double before = 0;
-
         for (int k = 0; k < u0->n; k++)
             if (u0->t[k].tid == u.t[i].tid)
-                before = u0->t[k].s;
-        all += u.t[i].s - before;
-        printf("%s\"%s-%d\":%.1f", i ? "," : "", u.t[i].name, i,
-               100 * (u.t[i].s - before) / wall);
+                u.t[i].s -= u0->t[k].s;
+        all += u.t[i].s;
+        for (int k = 0; k < i; k++)
+            if (streq(u.t[k].name, u.t[i].name)) {
+                u.t[k].s += u.t[i].s;
+                u.t[i].name[0] = '\0';
+                break;
+            }
     }
+    for (int i = 0; i < u.n; i++)
+        if (u.t[i].name[0] && u.t[i].s > 0)
+            printf("%s\"%s\":%.1f", sep++ ? "," : "", u.t[i].name,
+                   100 * u.t[i].s / wall);
     printf("},\"controllerd_cpu_percent\":%.1f,\"rss_kib\":%ld,"
            "\"pss_kib\":%ld}\n",
            100 * all / wall, memory_kib(b, "status", "VmRSS:"),

@@ -12,6 +12,7 @@ struct slot {
     struct wire w; /* first */
     struct running *r;
     int64_t due_us;
+    bool listed; /* among the idle ones */
 };
 
 struct running {
@@ -38,6 +39,25 @@ static bool
 over(const struct running *r, int64_t now)
 {
     return r->l->total ? r->sent >= r->l->total : now >= r->end_us;
+}
+
+/* A connection may be lost and come back while it stands in the list. */
+static void
+put_idle(struct slot *s)
+{
+    if (s->listed || s->due_us)
+        return;
+    s->listed = true;
+    s->r->idle[s->r->n_idle++] = s;
+}
+
+static struct slot *
+take_idle(struct running *r)
+{
+    struct slot *s = r->idle[--r->n_idle];
+
+    s->listed = false;
+    return s;
 }
 
 static void
@@ -74,7 +94,7 @@ slot_done(struct wire *w, int status, const char *body, size_t n)
     if (l->rate == 0 && !over(s->r, now))
         send_one(s->r, s, now);
     else
-        s->r->idle[s->r->n_idle++] = s;
+        put_idle(s);
 }
 
 static void
@@ -83,7 +103,7 @@ slot_ready(struct wire *w)
     struct slot *s = (struct slot *)w;
 
     s->r->open++;
-    s->r->idle[s->r->n_idle++] = s;
+    put_idle(s);
 }
 
 /* Sends what is due; how long nothing more will be. */
@@ -94,12 +114,12 @@ send_due(struct running *r, int64_t now)
 
     if (l->rate == 0) {
         while (r->n_idle && !over(r, now))
-            send_one(r, r->idle[--r->n_idle], now);
+            send_one(r, take_idle(r), now);
         return 10000;
     }
     /* Due ones that find no idle connection wait, and their clock runs. */
     while (r->next_us <= (double)now && r->n_idle && !over(r, now)) {
-        send_one(r, r->idle[--r->n_idle], (int64_t)r->next_us);
+        send_one(r, take_idle(r), (int64_t)r->next_us);
         r->next_us += 1e6 / l->rate;
     }
     return r->n_idle ? MAX((int64_t)r->next_us - now, INT64_C(0)) : 10000;

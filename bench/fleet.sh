@@ -17,7 +17,8 @@ trap cleanup EXIT
 
 # shellcheck disable=SC2086 # several options
 "$build/virga-controllerd" --state-dir "$T/c" --listen 127.0.0.1:0 \
-    --vcpu-overcommit-permille 1000000 --max-connections 19000 \
+    --vcpu-overcommit-permille 1000000 --max-connections 19000 --rate-limit 0 \
+    --address-rate-limit 0 \
     ${CONTROLLERD_OPTIONS:-} 2>"$T/c.log" &
 controller=$!
 pids+=("$controller")

@@ -61,6 +61,20 @@ buf_addc(struct buf *b, char c)
 }
 
 void
+buf_addi(struct buf *b, int64_t n)
+{
+    char text[24], *p = text + sizeof(text);
+    uint64_t u = n < 0 ? -(uint64_t)n : (uint64_t)n;
+
+    do
+        *--p = (char)('0' + u % 10);
+    while (u /= 10);
+    if (n < 0)
+        *--p = '-';
+    buf_add(b, p, (size_t)(text + sizeof(text) - p));
+}
+
+void
 buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list copy;

@@ -17,6 +17,8 @@
 
 struct db {
     sqlite3 *h;
+    bool lazy; /* statements are prepared when they are needed */
+    const char **sql;
     sqlite3_stmt **stmts;
     size_t n_stmts;
     int64_t wal_pages;
@@ -129,6 +131,7 @@ db_open(const char *path, unsigned flags, struct db **ret, struct err *reterr)
     bool rdonly = flags & DB_READ_ONLY;
     struct db *db _cleanup_(db_closep) = xnew(struct db);
 
+    db->lazy = rdonly;
     pthread_once(&settings_once, settings);
     if (!rdonly) {
         /* SQLite would create it world-readable. */
@@ -174,6 +177,7 @@ db_close(struct db *db)
     for (size_t i = 0; i < db->n_stmts; i++)
         sqlite3_finalize(db->stmts[i]);
     free(db->stmts);
+    free(db->sql);
     for (size_t i = 0; i < DB_WORDS; i++)
         sqlite3_finalize(db->words[i]);
     sqlite3_close(db->h);
@@ -265,6 +269,14 @@ db_prepare(struct db *db, const char *const *sql, size_t n, struct err *reterr)
     return db_prepare_more(db, sql, n, &base, reterr);
 }
 
+static int
+prepare(struct db *db, size_t stmt)
+{
+    return sqlite3_prepare_v3(db->h, db->sql[stmt], -1,
+                              SQLITE_PREPARE_PERSISTENT, &db->stmts[stmt],
+                              NULL);
+}
+
 int
 db_prepare_more(struct db *db, const char *const *sql, size_t n,
                 unsigned *ret_base, struct err *reterr)
@@ -272,13 +284,15 @@ db_prepare_more(struct db *db, const char *const *sql, size_t n,
     size_t base = db->n_stmts;
 
     db->stmts = xrealloc(db->stmts, (base + n) * sizeof(*db->stmts));
-    for (size_t i = 0; i < n; i++)
-        db->stmts[base + i] = NULL;
-    db->n_stmts = base + n;
+    db->sql = xrealloc(db->sql, (base + n) * sizeof(*db->sql));
     for (size_t i = 0; i < n; i++) {
-        int rc =
-            sqlite3_prepare_v3(db->h, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &db->stmts[base + i], NULL);
+        db->stmts[base + i] = NULL;
+        db->sql[base + i] = sql[i];
+    }
+    db->n_stmts = base + n;
+    for (size_t i = 0; i < n && !db->lazy; i++) {
+        int rc = prepare(db, base + i);
+
         if (rc != SQLITE_OK) {
             int r = db_err(db, number_of(rc), reterr);
 
@@ -290,18 +304,25 @@ db_prepare_more(struct db *db, const char *const *sql, size_t n,
     return 0;
 }
 
+/* With `keep` SQLite copies texts and blobs; else they are borrowed until the
+ * statement is bound again, and read in its steps only. */
 static int
-bind(struct db *db, unsigned stmt, const char *types, va_list ap)
+bind(struct db *db, unsigned stmt, bool keep, const char *types, va_list ap)
 {
+    int rc = db->stmts[stmt] ? SQLITE_OK : prepare(db, stmt), col = 1;
     sqlite3_stmt *st = db->stmts[stmt];
-    int rc = SQLITE_OK, col = 1;
+    sqlite3_destructor_type whose = keep ? SQLITE_TRANSIENT : SQLITE_STATIC;
+
+    /* No parameter may be left with what was borrowed the last time. */
+    if (st && strlen(types) != (size_t)sqlite3_bind_parameter_count(st))
+        abort();
 
     sqlite3_reset(st);
     for (const char *t = types; *t && rc == SQLITE_OK; t++, col++) {
         if (*t == 's') {
             const char *s = va_arg(ap, const char *);
 
-            rc = sqlite3_bind_text(st, col, s, -1, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_text(st, col, s, -1, whose);
         } else if (*t == 'i' || *t == 'z') {
             int64_t v = va_arg(ap, int64_t);
 
@@ -311,7 +332,7 @@ bind(struct db *db, unsigned stmt, const char *types, va_list ap)
             const void *p = va_arg(ap, const void *);
             size_t n = va_arg(ap, size_t);
 
-            rc = sqlite3_bind_blob64(st, col, p, n, SQLITE_TRANSIENT);
+            rc = sqlite3_bind_blob64(st, col, p, n, whose);
         } else {
             abort(); /* a bug in a caller's type string */
         }
@@ -337,7 +358,7 @@ db_run(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, false, types, ap);
     va_end(ap);
     if (r < 0)
         return r;
@@ -354,7 +375,7 @@ db_query(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, true, types, ap);
     va_end(ap);
     return r;
 }
@@ -377,7 +398,7 @@ db_get(struct db *db, unsigned stmt, const char *types, ...)
     va_list ap;
 
     va_start(ap, types);
-    int r = bind(db, stmt, types, ap);
+    int r = bind(db, stmt, false, types, ap);
     va_end(ap);
     if (r < 0)
         return r;

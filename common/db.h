@@ -50,8 +50,10 @@ int db_check(struct db *db, struct err *reterr) _must_check_;
  * one moment, without a log. -ENOSPC, -EIO. */
 int db_copy(const char *from, const char *to, struct err *reterr) _must_check_;
 
-/* Prepares all statements; sql[i] becomes statement i. sql is kept by
- * reference. */
+/* Prepares all statements; sql[i] becomes statement i. The texts are kept by
+ * reference. A read-only connection prepares each when it is first used: there
+ * are many such connections, and each uses few; what is wrong with a
+ * statement shows on the writer's, which is opened first. */
 int db_prepare(struct db *db, const char *const *sql, size_t n,
                struct err *reterr) _must_check_;
 

@@ -66,13 +66,16 @@ id_new(char out[ID_SIZE])
 bool
 id_valid(const char *s)
 {
-    uuid_t u;
-    char canon[ID_SIZE];
-
-    if (!s || strnlen(s, ID_SIZE) != ID_LEN || uuid_parse(s, u) != 0)
+    if (!s || strnlen(s, ID_SIZE) != ID_LEN)
         return false;
-    uuid_unparse_lower(u, canon);
-    return strcmp(canon, s) == 0;
+    for (int i = 0; i < ID_LEN; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        bool hex = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f');
+
+        if (dash ? s[i] != '-' : !hex)
+            return false;
+    }
+    return true;
 }
 
 static bool
@@ -85,14 +88,13 @@ bool
 id_name_valid(const char *s)
 {
     size_t n = s ? strnlen(s, 64) : 0;
-    uuid_t u;
 
     if (n == 0 || n > 63 || !alnum_lower(s[0]) || !alnum_lower(s[n - 1]))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!alnum_lower(s[i]) && s[i] != '-')
             return false;
-    return uuid_parse(s, u) != 0;
+    return !id_valid(s);
 }
 
 void

@@ -8,6 +8,9 @@
 
 #define BACKUP_FORMAT 1
 #define BACKUP_MANIFEST "manifest.json"
+/* Folders in the state folder where one is put together; for mkdtemp(). */
+#define BACKUP_DIR "backup.XXXXXX"
+#define RESTORE_DIR "restore.XXXXXX"
 
 /* The archive's members behind the manifest, in this order; size_max 0: as
  * large as the disk has room for. */

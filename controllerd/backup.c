@@ -180,7 +180,7 @@ int
 backup_make(const char *state_dir, const char *db_path, int *ret_fd,
             uint64_t *ret_size, struct err *reterr)
 {
-    char *dir _cleanup_(freep) = xasprintf("%s/backup.XXXXXX", state_dir);
+    char *dir _cleanup_(freep) = xasprintf("%s/" BACKUP_DIR, state_dir);
     struct backup b = {.e = reterr};
     struct stat st;
     int fd _cleanup_(closep) =

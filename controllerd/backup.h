@@ -22,5 +22,8 @@ int backup_make(const char *state_dir, const char *db_path, int *ret_fd,
  * and stays; what fails leaves nothing. */
 int backup_restore(const char *archive, const char *state_dir,
                    struct err *reterr) _must_check_;
+/* Removes what a killed backup or restore left in a state folder whose lock
+ * the caller holds: copies of the database, secrets included. */
+int backup_sweep(const char *state_dir, struct err *reterr) _must_check_;
 
 #endif

@@ -130,12 +130,15 @@ console_upgraded(struct http_upgraded *u, void *token, void *arg)
     wake(cs);
 }
 
+/* cut: at once; else when what was written is out. */
 static void
-session_free(struct consoles *cs, struct session *s)
+session_free(struct consoles *cs, struct session *s, bool cut)
 {
     HASH_DEL(cs->by_id, s);
     for (int k = 0; k < 2; k++) {
-        if (s->ends[k].u)
+        if (s->ends[k].u && cut)
+            http_upgraded_cut(s->ends[k].u);
+        else if (s->ends[k].u)
             http_upgraded_close(s->ends[k].u);
         buf_release(&s->ends[k].in);
         buf_release(&s->ends[k].out);
@@ -255,11 +258,12 @@ prepare(struct consoles *cs, struct pollfd **fds, struct session ***owners)
 
     HASH_ITER(hh, cs->by_id, s, next)
     {
-        if (cs->stop || is_over(s, now) || lost_rights(cs, s, now)) {
-            session_free(cs, s);
-            continue;
-        }
-        keep_alive(s, now);
+        if (cs->stop || is_over(s, now))
+            session_free(cs, s, false);
+        else if (lost_rights(cs, s, now))
+            session_free(cs, s, true);
+        else
+            keep_alive(s, now);
     }
     *fds = xrealloc(*fds, (1 + 2 * HASH_COUNT(cs->by_id)) * sizeof(**fds));
     *owners =

@@ -239,11 +239,11 @@ static void
 finish(struct call *c)
 {
     figures_replied(c);
-    http_add_header(c->rq, "X-Request-Id", "%s", c->request_id);
-    http_add_header(c->rq, "X-Content-Type-Options", "nosniff");
+    http_put_header(c->rq, "X-Request-Id", c->request_id);
+    http_put_header(c->rq, "X-Content-Type-Options", "nosniff");
     rate_headers(c);
     if (c->m.route->id < ROUTE_DASHBOARD)
-        http_add_header(c->rq, "Cache-Control", "no-store");
+        http_put_header(c->rq, "Cache-Control", "no-store");
 }
 
 static void
@@ -483,7 +483,8 @@ finish_stream(void *arg)
         struct ctl *ctl = c->ctl;
 
         c->submitted = true;
-        c->result = r;
+        /* It may have taken long enough for their rights to go. */
+        c->result = r < 0 ? r : auth_again(c);
         http_resume(c->rq);
         count_active(ctl, 0, -1);
     }

@@ -14,7 +14,9 @@
  *  1. live: every event up to last_seq that is wanted was sent; last_seq and
  *     the state of a subscription change on the thread only, but blocked.
  *  2. A subscription is freed by its call's end, or, while the thread reads
- *     for it without the lock (busy), by the thread after that. */
+ *     for it without the lock (busy), by the thread after that.
+ *  3. Who lost their rights is told nothing that was committed after that:
+ *     rows that were read are given to nobody once `recheck` is set. */
 #include <config.h>
 
 #include "controllerd/events.h"
@@ -168,6 +170,7 @@ events_stream(struct call *c, const struct event_filter *f,
 
         s->stream = http_reply_stream(c->rq, STREAM_BYTES, drained, s);
         h->n_streams++;
+        h->recheck = true; /* its rights may have gone since it was let in */
         if (http_stream_send(s->stream, first->data, first->len) < 0)
             s->over = true;
         c->rq->content_type = "text/event-stream";
@@ -266,7 +269,7 @@ give(struct sub *s, const struct api_event *e, struct buf *frame)
     return r == 0;
 }
 
-/* Rows that everybody who is live gets; whether there were any. */
+/* Rows that everybody who is live gets; whether to look for more. */
 static bool
 fan_out(struct events *h)
 {
@@ -289,12 +292,13 @@ fan_out(struct events *h)
         COUNT(event_read_failed); /* they follow at the next wake */
     const struct api_event *e = l.items;
     pthread_mutex_lock(&h->lock);
-    for (struct sub *s = h->subs; s && l.n; s = s->next)
+    bool recheck = h->recheck;
+    for (struct sub *s = h->subs; s && l.n && !recheck; s = s->next)
         for (size_t i = 0; i < l.n && s->live && !s->over; i++)
             if (!give(s, &e[i], &frames[i]))
                 break;
     pthread_mutex_unlock(&h->lock);
-    if (l.n)
+    if (l.n && !recheck)
         h->last_seq = e[l.n - 1].seq;
     for (size_t i = 0; i < l.n; i++)
         buf_release(&frames[i]);
@@ -339,7 +343,8 @@ catch_up(struct events *h, struct sub *s)
     } else if (r < 0) {
         COUNT(event_read_failed);
         give_up(s);
-    } else if (s->cursor == cursor) { /* else the call has looked by itself */
+    } else if (s->cursor == cursor && !h->recheck) {
+        /* Else the call has looked by itself, or all is read once more. */
         for (; done < l.n; done++) {
             struct buf frame _cleanup_(buf_release) = {0};
 
@@ -424,14 +429,15 @@ events_main(void *arg)
             pthread_cond_timedwait(&h->wake, &h->lock, &ts);
         }
         h->kick = false;
-        look_after(h);
-        pthread_mutex_unlock(&h->lock);
+        /* However much there is to tell. */
         bool more;
         do {
+            look_after(h);
+            pthread_mutex_unlock(&h->lock);
             more = fan_out(h);
             more = catch_up_all(h) || more;
+            pthread_mutex_lock(&h->lock);
         } while (more && !atomic_load(&h->ctl->stopping));
-        pthread_mutex_lock(&h->lock);
     }
     pthread_mutex_unlock(&h->lock);
     return NULL;

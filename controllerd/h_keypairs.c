@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "controllerd/events.h"
 #include "controllerd/sshkey.h"
 
 int
@@ -87,6 +88,7 @@ h_keypair_delete(struct call *c, struct db *db)
     if (r == 0)
         r = call_if_match(c, k.generation);
     if (r == 0) {
+        call_touched(c, "keypair.deleted", k.id, k.name, k.project_id);
         r = store_keypair_delete(db, k.id);
         if (r < 0)
             store_error(c, db, r);

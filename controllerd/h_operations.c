@@ -223,6 +223,8 @@ take_back(struct call *c, struct db *db,
     if (r == 0 && t.o.undone_by)
         return reply_undone(c, db, &t);
     if (r == 0)
+        r = call_if_match(c, t.o.a.generation);
+    if (r == 0)
         r = h_locked(c, &t.i);
     if (r < 0)
         return r;
@@ -261,6 +263,8 @@ h_operation_retry(struct call *c, struct db *db)
     if (r == 0 && t.o.undone_by)
         r = err_set(&c->err, -EBUSY, "not_retryable",
                     "the operation was taken back");
+    if (r == 0)
+        r = call_if_match(c, t.o.a.generation);
     if (r == 0)
         r = h_locked(c, &t.i);
     if (r < 0)

@@ -63,7 +63,7 @@ h_room(struct call *c, struct db *db, const struct store_instance *i,
 {
     ret->own = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
                                         i->a.disk_bytes};
-    int r = op_claim(db, i, &ret->claimed);
+    int r = op_claim(db, i, &ret->claimed, NULL);
     return r < 0 ? store_error(c, db, r) : 0;
 }
 

@@ -281,10 +281,14 @@ h_session_delete(struct call *c, struct db *db)
     if (r < 0)
         return r;
     r = store_session_get(db, c->who.user_id, id, &s);
+    int64_t generation = s.a.generation;
     codec_clear(&table_session, &s.a);
     if (r == -ENOENT)
         return not_found(c, "session", id);
-    return r < 0 ? store_error(c, db, r) : end_session(c, db, id);
+    if (r < 0)
+        return store_error(c, db, r);
+    r = call_if_match(c, generation);
+    return r < 0 ? r : end_session(c, db, id);
 }
 
 /* ---- the user's own password ---- */

@@ -196,6 +196,8 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
     if (r == 0)
         r = fs_lock(lock, ret_lock, reterr);
     if (r == 0)
+        r = backup_sweep(ctl->cfg.state_dir, reterr);
+    if (r == 0)
         r = fs_mkdirs(ctl->image_dir, reterr);
     if (r == 0)
         r = pki_ca_open(pki, &ctl->ca, reterr);
@@ -273,6 +275,23 @@ start(struct ctl *ctl, struct db *db, struct err *reterr)
     return r;
 }
 
+static int
+nothing(struct db *db, struct db_job *job)
+{
+    return 0;
+}
+
+/* Whatever was submitted before is over, with what it tells the events' and
+ * webhooks' threads: notes of nodes that came or went belong to no request. */
+static void
+settle_writer(struct ctl *ctl)
+{
+    struct db_job job = {.run = nothing};
+
+    if (ctl->writer && db_writer_call(ctl->writer, &job) < 0)
+        log_warn("cannot write at the end", "what was answered is committed");
+}
+
 static void
 stop(struct ctl *ctl)
 {
@@ -287,6 +306,7 @@ stop(struct ctl *ctl)
     dispatch_drain(ctl, DRAIN_US);
     http_stop(ctl->http);
     dispatch_close(ctl);
+    settle_writer(ctl);
     webhooks_stop(ctl);
     events_free(ctl);
     db_writer_stop(ctl->writer);

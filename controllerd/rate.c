@@ -182,9 +182,8 @@ rate_check(struct call *c, int auth)
     if (!r || c->m.route->auth == AUTH_NODE || is_free(c, auth))
         return auth;
     if (known && r->tokens)
-        ok =
-            rate_table_take(r->tokens, c->who.token_id, strlen(c->who.token_id),
-                            clock_mono_us(), &c->rate);
+        ok = rate_table_take(r->tokens, who, strlen(who), clock_mono_us(),
+                             &c->rate);
     else if (!known && r->addresses)
         ok = rate_table_take(r->addresses, key, address_key(c->rq->remote, key),
                              clock_mono_us(), &c->rate);

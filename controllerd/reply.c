@@ -192,6 +192,7 @@ reply_problem(struct call *c, int number, const struct err *e)
     }
     buf_clear(&rq->reply);
     buf_clear(&rq->headers); /* a Location of what did not come to be */
+    closep(&rq->reply_fd);   /* and what would have been the answer */
     codec_encode(&table_problem, &p, &rq->reply);
     buf_addc(&rq->reply, '\n');
     rq->content_type = "application/problem+json";

@@ -7,11 +7,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/count.h"
 #include "common/fs.h"
 #include "common/hash.h"
 #include "common/id.h"
@@ -215,6 +217,7 @@ check_state(struct restore *rs)
 static int
 put_in_place(struct restore *rs, const char *state_dir)
 {
+    char *pki _cleanup_(freep) = xasprintf("%s/pki", state_dir);
     int r = 0;
 
     for (int i = BACKUP_MEMBERS - 1; i >= 0 && r == 0; i--) {
@@ -223,20 +226,31 @@ put_in_place(struct restore *rs, const char *state_dir)
         char *to _cleanup_(freep) =
             xasprintf("%s/%s", state_dir, backup_members[i].name);
 
-        if (rename(from, to) < 0)
-            r = err_errno(rs->e, -errno, "cannot make %s", to);
-        else if (i == BACKUP_DB)
+        /* What it is of no use without must survive power loss as it does. */
+        if (i == BACKUP_DB)
+            r = fs_sync_dir(pki);
+        if (r == 0 && rename(from, to) < 0)
+            r = -errno;
+        if (r == 0 && i == BACKUP_DB)
             r = fs_sync_dir(state_dir);
+        if (r < 0)
+            err_errno(rs->e, r, "cannot make %s", to);
     }
     return r;
 }
 
+/* The log of a database that is gone would be taken for the new one's. */
 static int
 refuse_present(const char *state_dir, struct err *reterr)
 {
-    for (int i = 0; i < BACKUP_MEMBERS; i++) {
+    static const char *const logs[] = {"controller.db-wal",
+                                       "controller.db-journal"};
+
+    for (size_t i = 0; i < BACKUP_MEMBERS + ARRAY_SIZE(logs); i++) {
         char *path _cleanup_(freep) =
-            xasprintf("%s/%s", state_dir, backup_members[i].name);
+            xasprintf("%s/%s", state_dir,
+                      i < BACKUP_MEMBERS ? backup_members[i].name
+                                         : logs[i - BACKUP_MEMBERS]);
 
         if (access(path, F_OK) == 0)
             return err_set(reterr, -EEXIST, "state_present",
@@ -250,7 +264,7 @@ refuse_present(const char *state_dir, struct err *reterr)
 int
 backup_restore(const char *archive, const char *state_dir, struct err *reterr)
 {
-    char *dir _cleanup_(freep) = xasprintf("%s/restore.XXXXXX", state_dir);
+    char *dir _cleanup_(freep) = xasprintf("%s/" RESTORE_DIR, state_dir);
     char *lock _cleanup_(freep) = xasprintf("%s/lock", state_dir);
     char *pki _cleanup_(freep) = xasprintf("%s/pki", state_dir);
     struct restore rs = {.archive = archive, .dir = dir, .e = reterr};
@@ -261,6 +275,8 @@ backup_restore(const char *archive, const char *state_dir, struct err *reterr)
         r = fs_lock(lock, &lock_fd, reterr);
     if (r == 0)
         r = refuse_present(state_dir, reterr);
+    if (r == 0)
+        r = backup_sweep(state_dir, reterr);
     if (r == 0 && !mkdtemp(dir))
         r = err_errno(reterr, -errno, "cannot make %s", dir);
     if (r < 0)
@@ -278,4 +294,38 @@ backup_restore(const char *archive, const char *state_dir, struct err *reterr)
     free(rs.chunk);
     int removed = fs_remove_tree(dir, r == 0 ? reterr : NULL);
     return r < 0 ? r : removed;
+}
+
+/* ---- leftovers ---- */
+
+static bool
+is_leftover(const char *name)
+{
+    static const char *const kinds[] = {BACKUP_DIR, RESTORE_DIR};
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (strlen(name) == strlen(kinds[i]) &&
+            strncmp(name, kinds[i], strcspn(kinds[i], "X")) == 0)
+            return true;
+    return false;
+}
+
+int
+backup_sweep(const char *state_dir, struct err *reterr)
+{
+    DIR *d _cleanup_(closedirp) = opendir(state_dir);
+    struct dirent *de;
+    int r = 0;
+
+    if (!d)
+        return err_errno(reterr, -errno, "cannot read %s", state_dir);
+    while (r == 0 && (de = readdir(d))) {
+        char *path _cleanup_(freep) = xasprintf("%s/%s", state_dir, de->d_name);
+
+        if (!is_leftover(de->d_name))
+            continue;
+        COUNT(backup_leftover_swept);
+        r = fs_remove_tree(path, reterr);
+    }
+    return r;
 }

@@ -90,10 +90,11 @@ scopes_cover(const struct scopes *s, const struct scopes *other)
            !(other->write & ~s->write);
 }
 
+/* What is typed at a console is no reading, though its path is got. */
 static bool
 is_read(const struct api_route *r)
 {
-    return strcmp(r->method, "GET") == 0;
+    return strcmp(r->method, "GET") == 0 && r->status != 101;
 }
 
 bool

@@ -21,7 +21,8 @@ int scopes_parse(const struct codec_list *list, struct scopes *ret,
                  struct err *reterr) _must_check_;
 /* Whether a token with these may make one with those. */
 bool scopes_cover(const struct scopes *s, const struct scopes *other);
-/* Whether the route may be called; GET reads, everything else writes. */
+/* Whether the route may be called; GET reads, everything else writes, and so
+ * does a WebSocket, which goes both ways. */
 bool scopes_allow(const struct scopes *s, const struct api_route *r);
 /* The scope that a route needs: "instances:write". */
 #define SCOPE_SIZE 40

@@ -44,6 +44,7 @@ struct webhooks {
     char source[16 + ID_SIZE];
     int n_posts;
     bool storing;
+    bool stale; /* the rows could not be read */
     /* The writer's while `storing`, with the hooks in it, whose `flushing` is
      * set: the thread neither changes nor frees those, nor takes rows anew. */
     struct db_job job;
@@ -153,10 +154,10 @@ reload(struct webhooks *ws)
     struct codec_list l = {0};
     int n = 0;
 
-    if (store_webhook_all(ws->db, &l) < 0) {
-        COUNT(webhook_read_failed);
+    ws->stale = store_webhook_all(ws->db, &l) < 0;
+    if (ws->stale) {
+        COUNT(webhook_read_failed); /* again in a moment: sleep_us() */
         codec_list_clear(&table_webhook, &l);
-        webhooks_changed(ws->ctl);
         return;
     }
     for (struct hook *h = ws->hooks; h; h = h->next)
@@ -192,7 +193,7 @@ take_requests(struct webhooks *ws)
     ws->changed = false;
     ws->n_redeliver = 0;
     pthread_mutex_unlock(&ws->lock);
-    if (changed)
+    if (changed || ws->stale)
         reload(ws);
     for (int i = 0; i < n; i++) {
         struct hook *h = find_hook(ws, ids[i]);
@@ -440,6 +441,8 @@ sleep_us(const struct webhooks *ws)
 {
     int64_t now = clock_now_us(), us = IDLE_SAVE_US;
 
+    if (ws->stale)
+        us = MIN(us, RETRY_STORE_US);
     for (const struct hook *h = ws->hooks; h; h = h->next) {
         int64_t left = h->w.next_attempt_at - now;
 

@@ -24,6 +24,9 @@ load_row(struct db *db,
         .restarts = db_int(db, ST_INSTANCE_LIST, 7),
         .restart_at_us = db_int(db, ST_INSTANCE_LIST, 8),
         .paused = db_int(db, ST_INSTANCE_LIST, 9) != 0,
+        .size = {db_int(db, ST_INSTANCE_LIST, 10),
+                 db_int(db, ST_INSTANCE_LIST, 11),
+                 db_int(db, ST_INSTANCE_LIST, 12)},
     };
     int r = codec_decode(&table_desired_instance, CODEC_REPLY, spec,
                          strlen(spec), &d, reterr);
@@ -121,10 +124,12 @@ run_change(struct db *db, struct db_job *job)
     }
     if (c->local.phase == PHASE_DELETED)
         c->local.deleted_seq = seq;
-    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiziii", c->id,
+    r = db_run(db, ST_INSTANCE_LOCAL, "siiiiziiiiii", c->id,
                (int64_t)c->local.phase, c->local.run, c->local.started_us,
                c->local.told_seq, c->local.deleted_seq, c->local.restarts,
-               c->local.restart_at_us, (int64_t)c->local.paused);
+               c->local.restart_at_us, (int64_t)c->local.paused,
+               c->local.size.vcpus, c->local.size.memory_bytes,
+               c->local.size.disk_bytes);
     return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 

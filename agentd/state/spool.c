@@ -13,11 +13,12 @@ state_spool_add(struct db *db, const char *id, const struct state_note *note,
 {
     int64_t age = clock_now_us() - note->at_us;
     bool problem = note->code[0] != '\0';
-    int r = db_get(db, ST_SPOOL_ADD, "siiiisssi", id, note->run,
+    int r = db_get(db, ST_SPOOL_ADD, "siiiisssiiii", id, note->run,
                    (int64_t)note->state, note->at_us,
                    state_boot_us() - MAX(age, INT64_C(0)), note->reason,
                    problem ? note->code : NULL, problem ? note->message : NULL,
-                   (int64_t)note->restart);
+                   (int64_t)note->restart, note->size.vcpus,
+                   note->size.memory_bytes, note->size.disk_bytes);
 
     if (r == 0)
         *ret = db_int(db, ST_SPOOL_ADD, 0);
@@ -41,6 +42,9 @@ read_row(struct db *db, struct api_observation *o)
     o->age_us = MAX(o->age_us, INT64_C(0));
     o->reason = xstrdup(db_text(db, ST_SPOOL_READ, 6));
     o->restart = db_int(db, ST_SPOOL_READ, 9) != 0;
+    o->vcpus = db_int(db, ST_SPOOL_READ, 10);
+    o->memory_bytes = db_int(db, ST_SPOOL_READ, 11);
+    o->disk_bytes = db_int(db, ST_SPOOL_READ, 12);
     if (code) {
         o->problem = xnew(struct api_fault);
         o->problem->code = xstrdup(code);

@@ -25,23 +25,26 @@ static const char *const statements[N_STATE_STMTS] = {
         "spec = excluded.spec WHERE excluded.seq >= instance.seq",
     [ST_INSTANCE_DROP] = "DELETE FROM instance WHERE id = ?1",
     [ST_INSTANCE_LIST] = "SELECT id, spec, phase, run, started_us, told_seq, "
-                         "deleted_seq, restarts, restart_at_us, paused "
-                         "FROM instance",
+                         "deleted_seq, restarts, restart_at_us, paused, "
+                         "vcpus, memory_bytes, disk_bytes FROM instance",
     [ST_INSTANCE_LOCAL] =
         "UPDATE instance SET phase = ?2, run = ?3, started_us = ?4, "
         "told_seq = ?5, deleted_seq = ?6, restarts = ?7, restart_at_us = ?8, "
-        "paused = ?9 WHERE id = ?1",
+        "paused = ?9, vcpus = ?10, memory_bytes = ?11, disk_bytes = ?12 "
+        "WHERE id = ?1",
     [ST_INSTANCE_ACKED] = "DELETE FROM instance WHERE deleted_seq <= ?1",
     [ST_INSTANCE_RENUMBER] = "UPDATE instance SET deleted_seq = deleted_seq + "
                              "?1 WHERE deleted_seq IS NOT NULL",
 
     [ST_SPOOL_ADD] =
         "INSERT INTO observation (instance_id, run, state, at_us, boot_us, "
-        "reason, code, message, restart) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING seq",
+        "reason, code, message, restart, vcpus, memory_bytes, disk_bytes) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "
+        "RETURNING seq",
     [ST_SPOOL_READ] =
         "SELECT seq, instance_id, run, state, at_us, boot_us, reason, code, "
-        "message, restart FROM observation ORDER BY seq LIMIT ?1",
+        "message, restart, vcpus, memory_bytes, disk_bytes "
+        "FROM observation ORDER BY seq LIMIT ?1",
     [ST_SPOOL_ACK] = "DELETE FROM observation WHERE seq <= ?1",
     [ST_SPOOL_LAST] =
         "SELECT seq FROM sqlite_sequence WHERE name = 'observation'",

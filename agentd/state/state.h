@@ -51,10 +51,11 @@ int state_desired_seq(struct state *st, int64_t *ret) _must_check_;
 struct state_note {
     enum api_observed state;
     int64_t run;
-    int64_t at_us;      /* wall clock */
-    const char *reason; /* constant text, or NULL */
-    bool restart;       /* run + 1 follows by itself */
-    char code[40];      /* empty: no problem */
+    int64_t at_us;          /* wall clock */
+    const char *reason;     /* constant text, or NULL */
+    bool restart;           /* run + 1 follows by itself */
+    struct agent_size size; /* running, paused: of the run */
+    char code[40];          /* empty: no problem */
     char message[400];
 };
 

@@ -15,7 +15,8 @@
  * A rebuild or resize asks for the next run, and the node may have reserved
  * that number for a restart before it heard: it says so, in order, before that
  * run begins. Ours is then made one more, so that the run which counts is one
- * that was started by the new wish; a run below it has the size of before. */
+ * that was started by the new wish; which size a run below it has, its node
+ * says (size.c). */
 #include <config.h>
 
 #include "controllerd/ops/ops.h"
@@ -46,7 +47,7 @@ observed_free(void *p)
  * metering/interval.h. A run that failed or is deleted has ended. */
 static int
 apply_usage(struct db *db, struct store_instance *i,
-            const struct api_observation *o, int64_t now)
+            const struct api_observation *o, bool told, int64_t now)
 {
     struct store_interval last;
     struct meter_decision d;
@@ -83,9 +84,10 @@ apply_usage(struct db *db, struct store_instance *i,
         r = store_interval_close(db, i->a.id, last.run, d.at_us);
     if (r == 0 &&
         (d.action == METER_OPEN || d.action == METER_CLOSE_AND_OPEN)) {
-        struct sched_resources size;
+        struct sched_resources size = {o->vcpus, o->memory_bytes,
+                                       o->disk_bytes};
 
-        r = op_size_of_run(db, i, run, &size);
+        r = told ? 0 : op_size_of_run(db, i, run, &size);
         if (r < 0)
             return r;
         struct store_interval open = {
@@ -236,20 +238,16 @@ saw_deleted(struct db *db, struct store_instance *i, struct observed *out)
 }
 
 /* The node has reserved the next number for a restart, by the wish that it
- * had when this run ended: that run is as this one was, whatever was asked
- * for meanwhile, and no answer to a wish that makes it different. */
+ * had when this run ended. That run may be as this one was, or by the wish that
+ * it hears of before it starts, and is no answer to one that makes the instance
+ * different. */
 static int
 saw_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
              const struct api_observation *o, struct observed *out)
 {
-    struct store_size s;
-    int r = store_size_of_run(db, i->a.id, o->run, &s);
+    int r = store_size_reserve(db, i->a.id, o->run);
 
-    if (r == 0) {
-        s.run = o->run + 1;
-        r = store_size_set(db, i->a.id, &s);
-    }
-    if (r < 0 && r != -ENOENT)
+    if (r < 0)
         return r;
     if (o->run + 1 < i->a.run || i->power != POWER_RUNNING ||
         (i->a.state != INSTANCE_REBUILDING && i->a.state != INSTANCE_RESIZING))
@@ -265,8 +263,8 @@ saw_reserved(struct ctl *ctl, struct db *db, struct store_instance *i,
  * runs, and of those up to one that ended, none is left. */
 static int
 give_back(struct db *db, const struct store_instance *i,
-          const struct api_observation *o, const struct sched_resources *before,
-          struct observed *out)
+          const struct api_observation *o, bool told, bool older,
+          const struct sched_resources *before, struct observed *out)
 {
     bool gone = i->a.state == INSTANCE_DELETED;
     int64_t over = o->state == OBSERVED_DELETED ? INT64_MAX : o->run;
@@ -274,9 +272,14 @@ give_back(struct db *db, const struct store_instance *i,
 
     if (o->state == OBSERVED_RUNNING || o->state == OBSERVED_PAUSED)
         over--;
-    int r = store_size_delete(db, i->a.id, over);
+    /* Nearly always: it has and had one size, and so is its claim. */
+    if (!older && !gone)
+        return 0;
+    int r = !older ? 0
+            : told ? op_size_settle(db, i, o)
+                   : store_size_delete(db, i->a.id, over);
     if (r == 0 && !gone)
-        r = op_claim(db, i, &after);
+        r = op_claim(db, i, &after, NULL);
     if (r < 0 || memcmp(before, &after, sizeof(after)) == 0)
         return r;
     struct released *rel = codec_list_add(&released_table, &out->released);
@@ -298,6 +301,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
 {
     struct store_instance i _cleanup_(store_instance_release) = {0};
     struct sched_resources before;
+    bool older = false;
     int64_t now = clock_now_us();
     int r = store_instance_get(db, NULL, NULL, o->instance_id, &i);
 
@@ -308,9 +312,12 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         return 0;
     }
     if (r == 0)
-        r = op_claim(db, &i, &before);
+        r = op_claim(db, &i, &before, &older);
     if (r == 0)
-        r = apply_usage(db, &i, o, now);
+        r = op_size_told(db, &i, o);
+    bool told = r == 1;
+    if (r >= 0)
+        r = apply_usage(db, &i, o, told, now);
     if (r == 0 && o->restart)
         r = saw_reserved(ctl, db, &i, o, out);
     if (r < 0)
@@ -337,7 +344,7 @@ observe_one(struct ctl *ctl, struct db *db, const char *node_id,
         break;
     }
     if (r == 0)
-        r = give_back(db, &i, o, &before, out);
+        r = give_back(db, &i, o, told, older, &before, out);
     if (r < 0)
         return r;
     return store_instance_update(db, &i,

@@ -46,18 +46,25 @@ int op_begin_undo(struct db *db, struct store_instance *i, const char *kind,
 /* ---- sizes (size.c) ---- */
 
 /* What the instance claims on its node: enough for every run that may be
- * there. */
+ * there. ret_older (may be NULL): whether sizes of older runs are stored. */
 int op_claim(struct db *db, const struct store_instance *i,
-             struct sched_resources *ret) _must_check_;
+             struct sched_resources *ret, bool *ret_older) _must_check_;
 /* Gives i the flavor's sizes, after op_verb(). What its runs before the
  * present one have is remembered until they are over, if one may be there. */
 int op_resize(struct db *db, struct store_instance *i,
               const struct api_flavor *f, bool may_run) _must_check_;
 /* The size that it has, as the `undo` of a resize. */
 char *op_flavor_text(const struct store_instance *i);
-/* The sizes of a run. */
+/* The sizes of a run, as far as they are known without its node. */
 int op_size_of_run(struct db *db, const struct store_instance *i, int64_t run,
                    struct sched_resources *ret) _must_check_;
+/* 1: the node tells which size its run has, and it is one that was asked for;
+ * 0: it does not, or says what cannot be, which is counted. */
+int op_size_told(struct db *db, const struct store_instance *i,
+                 const struct api_observation *o) _must_check_;
+/* After that: the run has this size and no other. */
+int op_size_settle(struct db *db, const struct store_instance *i,
+                   const struct api_observation *o) _must_check_;
 
 /* ---- while it goes on (progress.c) ---- */
 

@@ -3,11 +3,20 @@
  * had another; those sizes stay in rows of their own until the runs are known
  * to be over, and the claim is the largest of all. So the node's room is never
  * given away under a run that still has it, and each run is billed by what it
- * was started with. */
+ * was started with.
+ *
+ * Which size that is the node tells with the run: one that it began by itself
+ * (the restart policy) while a resize was on its way has the size of before or
+ * the new one, depending on which came first, and only the node knows. A node
+ * is believed within what was asked for: a size that nobody wished for a run
+ * that may be there is counted, and the run goes by what is known, as do the
+ * runs of agents that tell nothing. */
 #include <config.h>
 
 #include "controllerd/ops/ops.h"
 
+#include "common/count.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 static struct sched_resources
@@ -19,7 +28,7 @@ own(const struct store_instance *i)
 
 int
 op_claim(struct db *db, const struct store_instance *i,
-         struct sched_resources *ret)
+         struct sched_resources *ret, bool *ret_older)
 {
     struct sched_resources r = own(i);
     struct store_size s;
@@ -27,6 +36,8 @@ op_claim(struct db *db, const struct store_instance *i,
 
     if (e < 0)
         return e;
+    if (ret_older)
+        *ret_older = s.vcpus > 0; /* no size is without any */
     ret->vcpus = MAX(r.vcpus, s.vcpus);
     ret->memory_bytes = MAX(r.memory_bytes, s.memory_bytes);
     ret->disk_bytes = MAX(r.disk_bytes, s.disk_bytes);
@@ -39,7 +50,7 @@ op_resize(struct db *db, struct store_instance *i, const struct api_flavor *f,
 {
     struct store_size before = {i->a.run - 1, i->a.vcpus, i->a.memory_bytes,
                                 i->a.disk_bytes};
-    int r = may_run ? store_size_set(db, i->a.id, &before) : 0;
+    int r = may_run ? store_size_add(db, i->a.id, &before) : 0;
 
     if (r < 0)
         return r;
@@ -82,4 +93,51 @@ op_size_of_run(struct db *db, const struct store_instance *i, int64_t run,
                ? (struct sched_resources){s.vcpus, s.memory_bytes, s.disk_bytes}
                : own(i);
     return 0;
+}
+
+static bool
+is_own(const struct store_instance *i, const struct store_size *s)
+{
+    return s->vcpus == i->a.vcpus && s->memory_bytes == i->a.memory_bytes &&
+           s->disk_bytes == i->a.disk_bytes;
+}
+
+static struct store_size
+told(const struct api_observation *o)
+{
+    return (struct store_size){o->run, o->vcpus, o->memory_bytes,
+                               o->disk_bytes};
+}
+
+int
+op_size_told(struct db *db, const struct store_instance *i,
+             const struct api_observation *o)
+{
+    const struct store_size s = told(o);
+
+    if ((o->state != OBSERVED_RUNNING && o->state != OBSERVED_PAUSED) ||
+        !s.vcpus || !s.memory_bytes)
+        return 0; /* an agent or a run from before */
+    int r = is_own(i, &s) ? 1 : store_size_is_known(db, i->a.id, &s);
+    if (r == 0) {
+        COUNT(observed_size_unknown);
+        log_limited(LOG_LEVEL_WARN, "a run has a size that nobody asked for",
+                    "inst=%s run=%lld vcpus=%lld memory=%lld disk=%lld; it is "
+                    "billed by what was asked for",
+                    i->a.id, (long long)s.run, (long long)s.vcpus,
+                    (long long)s.memory_bytes, (long long)s.disk_bytes);
+    }
+    return r;
+}
+
+int
+op_size_settle(struct db *db, const struct store_instance *i,
+               const struct api_observation *o)
+{
+    const struct store_size s = told(o);
+    int r = store_size_delete(db, i->a.id, s.run);
+
+    if (r == 0 && s.run > i->ended_run && !is_own(i, &s))
+        r = store_size_add(db, i->a.id, &s);
+    return r;
 }

@@ -157,7 +157,8 @@ struct store_instance {
     int64_t disk_epoch;
     int64_t ended_run, seq;
     char *request_id;
-    int stored_state; /* a.state as it was read: another one is an event */
+    int stored_state;   /* a.state as it was read: another one is an event */
+    int64_t stored_seq; /* seq as it was read */
 };
 void store_instance_release(struct store_instance *i);
 int store_instance_insert(struct db *db,
@@ -191,14 +192,21 @@ int store_instance_update(struct db *db, const struct store_instance *i,
 /* Name, labels, flavor, image and sizes; -EEXIST: the name is taken. */
 int store_instance_reshape(struct db *db,
                            const struct store_instance *i) _must_check_;
-/* The sizes of runs up to `run` (and above the row before), while such a run
- * may still be there. */
+/* Sizes other than the instance's own that a run up to `run` may have, while
+ * such a run may still be there. A set: of one run there may be several. */
 struct store_size {
     int64_t run, vcpus, memory_bytes, disk_bytes;
 };
-int store_size_set(struct db *db, const char *instance_id,
+int store_size_add(struct db *db, const char *instance_id,
                    const struct store_size *s) _must_check_;
-/* Those of a run; -ENOENT: they are the instance's own. */
+/* 1: run s->run may have this size; 0: no row says so. */
+int store_size_is_known(struct db *db, const char *instance_id,
+                        const struct store_size *s) _must_check_;
+/* What `run` may have `run` + 1 may have, too. */
+int store_size_reserve(struct db *db, const char *instance_id,
+                       int64_t run) _must_check_;
+/* The likeliest of a run, of equals the smallest; -ENOENT: it has the
+ * instance's own. */
 int store_size_of_run(struct db *db, const char *instance_id, int64_t run,
                       struct store_size *ret) _must_check_;
 /* The largest of each over all of them; 0 without any. */

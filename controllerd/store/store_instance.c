@@ -19,9 +19,13 @@ enum {
     LIST_LABEL_KEY,
     LIST_LABEL_ALL,
     UPDATE,
+    UPDATE_SEQ,
+    UPDATE_SAME,
     RESHAPE,
-    SIZE_SET,
+    SIZE_ADD,
     SIZE_OF_RUN,
+    SIZE_IS_KNOWN,
+    SIZE_RESERVE,
     SIZE_MAX_OF,
     SIZE_DELETE,
     MAX_SEQ,
@@ -37,6 +41,21 @@ enum {
     "operation_id, request_id, created_at, started_at, restart_policy, "       \
     "restart_count, last_end_reason, " STORE_LIMITS ", labels, keypairs, "     \
     "locked, delete_protection, paused, disk_epoch"
+#define CHANGES                                                                \
+    "power = ?2, force = ?3, run = ?4, ended_run = ?5, generation = ?6, "      \
+    "state = ?7, stop_reason = ?8, fault_code = ?9, fault_message = ?10, "     \
+    "operation_id = ?11, request_id = ?12, started_at = ?13, "                 \
+    "restart_policy = ?14, restart_count = ?15, last_end_reason = ?16, "       \
+    "paused = ?17, disk_epoch = ?18, locked = ?19, delete_protection = ?20"
+#define CHANGES_TYPES "siiiiiisssssziisiiii"
+#define CHANGES_OF(i, a, f)                                                    \
+    (a)->id, (int64_t)(i)->power, (int64_t)(i)->force, (a)->run,               \
+        (i)->ended_run, (a)->generation, (int64_t)(a)->state,                  \
+        (a)->stop_reason, (f) ? (f)->code : NULL, (f) ? (f)->message : NULL,   \
+        (a)->operation_id, (i)->request_id, (a)->started_at,                   \
+        (int64_t)(a)->restart_policy, (a)->restart_count,                      \
+        (a)->last_end_reason, (int64_t)(i)->paused, (i)->disk_epoch,           \
+        (int64_t)(a)->locked, (int64_t)(a)->delete_protection
 /* Behind an index of labels, in the order of the ids. */
 #define LABELLED                                                               \
     "SELECT " COLUMNS " FROM instance_labels l CROSS JOIN instances i "        \
@@ -68,14 +87,12 @@ static const char *const sql[] = {
     [LIST_LABEL_ALL] = LABELLED "WHERE l.key = ? AND l.value = ? "
                                 "AND l.instance_id > ? AND i.deleted_at IS "
                                 "NULL ORDER BY l.instance_id LIMIT ?",
-    [UPDATE] =
-        "UPDATE instances SET power = ?2, force = ?3, run = ?4, ended_run = "
-        "?5, seq = ?6, generation = ?7, state = ?8, stop_reason = ?9, "
-        "fault_code = ?10, fault_message = ?11, operation_id = ?12, "
-        "request_id = ?13, started_at = ?14, deleted_at = ?15, "
-        "restart_policy = ?16, restart_count = ?17, last_end_reason = ?18, "
-        "paused = ?19, disk_epoch = ?20, locked = ?21, delete_protection = "
-        "?22 WHERE id = ?1",
+    /* A column that is set costs every index and trigger that looks at it,
+     * also where it stays what it was; most updates leave these two alone. */
+    [UPDATE] = "UPDATE instances SET " CHANGES ", seq = ?21, deleted_at = ?22 "
+               "WHERE id = ?1",
+    [UPDATE_SEQ] = "UPDATE instances SET " CHANGES ", seq = ?21 WHERE id = ?1",
+    [UPDATE_SAME] = "UPDATE instances SET " CHANGES " WHERE id = ?1",
     [RESHAPE] =
         "UPDATE instances SET name = ?2, flavor_id = ?3, flavor_name = ?4, "
         "image_id = ?5, image_name = ?6, vcpus = ?7, memory_bytes = ?8, "
@@ -83,11 +100,19 @@ static const char *const sql[] = {
         "cpu_reservation_percent = ?12, disk_iops = ?13, "
         "disk_bytes_per_second = ?14, net_bytes_per_second = ?15, "
         "labels = ?16 WHERE id = ?1",
-    [SIZE_SET] = "INSERT OR REPLACE INTO instance_sizes (instance_id, run, "
+    [SIZE_ADD] = "INSERT OR IGNORE INTO instance_sizes (instance_id, run, "
                  "vcpus, memory_bytes, disk_bytes) VALUES (?, ?, ?, ?, ?)",
     [SIZE_OF_RUN] = "SELECT run, vcpus, memory_bytes, disk_bytes FROM "
                     "instance_sizes WHERE instance_id = ? AND run >= ? "
-                    "ORDER BY run LIMIT 1",
+                    "ORDER BY run, vcpus, memory_bytes, disk_bytes LIMIT 1",
+    [SIZE_IS_KNOWN] =
+        "SELECT 1 FROM instance_sizes WHERE instance_id = ? AND run >= ? AND "
+        "vcpus = ? AND memory_bytes = ? AND disk_bytes = ? LIMIT 1",
+    [SIZE_RESERVE] =
+        "INSERT OR IGNORE INTO instance_sizes (instance_id, run, vcpus, "
+        "memory_bytes, disk_bytes) SELECT instance_id, run + 1, vcpus, "
+        "memory_bytes, disk_bytes FROM instance_sizes WHERE instance_id = ? "
+        "AND run = ?",
     [SIZE_MAX_OF] =
         "SELECT coalesce(max(run), 0), coalesce(max(vcpus), 0), "
         "coalesce(max(memory_bytes), 0), coalesce(max(disk_bytes), 0) "
@@ -264,7 +289,7 @@ store_instance_get(struct db *db, const char *project,
         ret->power = (int)db_int(db, st, 11);
         ret->force = db_int(db, st, 12);
         ret->ended_run = db_int(db, st, 14);
-        ret->seq = db_int(db, st, 15);
+        ret->seq = ret->stored_seq = db_int(db, st, 15);
         ret->request_id = store_text(db, st, 22);
         ret->paused = db_int(db, st, 38);
         ret->disk_epoch = db_int(db, st, 39);
@@ -356,17 +381,17 @@ store_instance_update(struct db *db, const struct store_instance *i,
 {
     const struct api_instance *a = &i->a;
     const struct api_fault *f = a->fault;
-    int r = store_changed(db_run(
-        db, S(UPDATE),
-        "siiiiiiisssss"
-        "zziisiiii",
-        a->id, (int64_t)i->power, (int64_t)i->force, a->run, i->ended_run,
-        i->seq, a->generation, (int64_t)a->state, a->stop_reason,
-        f ? f->code : NULL, f ? f->message : NULL, a->operation_id,
-        i->request_id, a->started_at, deleted_at, (int64_t)a->restart_policy,
-        a->restart_count, a->last_end_reason, (int64_t)i->paused, i->disk_epoch,
-        (int64_t)a->locked, (int64_t)a->delete_protection));
+    int r;
 
+    if (deleted_at)
+        r = db_run(db, S(UPDATE), CHANGES_TYPES "iz", CHANGES_OF(i, a, f),
+                   i->seq, deleted_at);
+    else if (i->seq != i->stored_seq)
+        r = db_run(db, S(UPDATE_SEQ), CHANGES_TYPES "i", CHANGES_OF(i, a, f),
+                   i->seq);
+    else
+        r = db_run(db, S(UPDATE_SAME), CHANGES_TYPES, CHANGES_OF(i, a, f));
+    r = store_changed(r);
     if (r < 0 || (a->state == i->stored_state && !deleted_at))
         return r;
     return emit(db, i, deleted_at ? "instance.deleted" : "instance.state");
@@ -384,14 +409,16 @@ store_instance_reshape(struct db *db, const struct store_instance *i)
                a->disk_bytes, STORE_LIMITS_OF(&a->limits), labels));
 }
 
-/* ---- sizes of runs before the present one ---- */
+/* ---- sizes that runs may have ---- */
 
 int
-store_size_set(struct db *db, const char *instance_id,
+store_size_add(struct db *db, const char *instance_id,
                const struct store_size *s)
 {
-    return store_changed(db_run(db, S(SIZE_SET), "siiii", instance_id, s->run,
-                                s->vcpus, s->memory_bytes, s->disk_bytes));
+    int r = db_run(db, S(SIZE_ADD), "siiii", instance_id, s->run, s->vcpus,
+                   s->memory_bytes, s->disk_bytes);
+
+    return r < 0 ? r : 0;
 }
 
 static int
@@ -411,6 +438,26 @@ store_size_of_run(struct db *db, const char *instance_id, int64_t run,
     unsigned st = S(SIZE_OF_RUN);
 
     return get_size(db, st, db_get(db, st, "si", instance_id, run), ret);
+}
+
+int
+store_size_is_known(struct db *db, const char *instance_id,
+                    const struct store_size *s)
+{
+    unsigned st = S(SIZE_IS_KNOWN);
+    int r = db_get(db, st, "siiii", instance_id, s->run, s->vcpus,
+                   s->memory_bytes, s->disk_bytes);
+
+    db_reset(db, st);
+    return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
+int
+store_size_reserve(struct db *db, const char *instance_id, int64_t run)
+{
+    int r = db_run(db, S(SIZE_RESERVE), "si", instance_id, run);
+
+    return r < 0 ? r : 0;
 }
 
 int

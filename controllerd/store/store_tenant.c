@@ -25,6 +25,7 @@ enum {
     TOKEN_EACH,
     FLAVOR_INSERT,
     FLAVOR_GET,
+    FLAVOR_GET_ID,
     FLAVOR_LIST,
     FLAVOR_DELETE,
     REPLY_GET,
@@ -76,8 +77,11 @@ static const char *const sql[] = {
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [FLAVOR_GET] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
                    "created_at, " STORE_LIMITS ", price_per_hour, generation "
-                   "FROM flavors "
-                   "WHERE id = ?1 OR name = ?1",
+                   "FROM flavors WHERE name = ?",
+    [FLAVOR_GET_ID] =
+        "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
+        "created_at, " STORE_LIMITS ", price_per_hour, generation "
+        "FROM flavors WHERE id = ?",
     [FLAVOR_LIST] = "SELECT id, name, vcpus, memory_bytes, disk_bytes, "
                     "created_at, " STORE_LIMITS ", price_per_hour, generation "
                     "FROM flavors "
@@ -299,13 +303,15 @@ flavor_row(struct db *db, unsigned st, struct api_flavor *f)
 int
 store_flavor_get(struct db *db, const char *ref, struct api_flavor *ret)
 {
-    int r = db_get(db, S(FLAVOR_GET), "s", ref);
+    /* No name is an id: one index to look at, not two. */
+    unsigned st = id_valid(ref) ? S(FLAVOR_GET_ID) : S(FLAVOR_GET);
+    int r = db_get(db, st, "s", ref);
 
     if (r == 0) {
         *ret = (struct api_flavor){0};
-        flavor_row(db, S(FLAVOR_GET), ret);
+        flavor_row(db, st, ret);
     }
-    db_reset(db, S(FLAVOR_GET));
+    db_reset(db, st);
     return r;
 }
 

@@ -107,13 +107,13 @@ CREATE TABLE instance_seeds (
     user_data TEXT,
     keys TEXT
 ) STRICT;
-CREATE TABLE instance_sizes (
+CREATE TABLE "instance_sizes" (
     instance_id TEXT NOT NULL REFERENCES instances (id),
     run INTEGER NOT NULL,
     vcpus INTEGER NOT NULL,
     memory_bytes INTEGER NOT NULL,
     disk_bytes INTEGER NOT NULL,
-    PRIMARY KEY (instance_id, run)
+    PRIMARY KEY (instance_id, run, vcpus, memory_bytes, disk_bytes)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE instances (
     id TEXT PRIMARY KEY,

@@ -168,12 +168,8 @@ cloud.image("shared", {"kernel": tiny_kernel()}, public=True)
 
 
 def made(path, body, token):
-    """The id of a new one; that of none where this is not served yet."""
-    r = cloud.call("POST", path, body, token=token)
-    if r.code == "not_implemented":
-        return NOWHERE
-    expect(r.status, 201, "%s: %r" % (path, r))
-    return r.json["id"]
+    """The id of a new one."""
+    return cloud.must(201, "POST", path, body, token=token)["id"]
 
 
 def login(user, password=PASSWORD, **kw):
@@ -225,11 +221,10 @@ class Tenant:
         self.session[role], self.session_id[role] = s["token"], s["id"]
 
     def ids(self):
-        return [i for i in [
-            self.project, self.image, self.waiting, self.instance,
-            self.operation, self.keypair, self.webhook] + list(
-                self.token_id.values()) + list(self.user.values()) + list(
-                    self.session_id.values()) if i != NOWHERE]
+        return [self.project, self.image, self.waiting, self.instance,
+                self.operation, self.keypair, self.webhook] + list(
+                    self.token_id.values()) + list(self.user.values()) + list(
+                        self.session_id.values())
 
 
 a, b = Tenant("alpha"), Tenant("beta")
@@ -384,7 +379,9 @@ def refused_roles(route):
 def refused_scopes(route):
     method, path = route.split(" ")
     tag = paths[path][method.lower()]["tags"][0]
-    token, scope = (without[tag], tag + ":read") if method == "GET" else \
+    # A console is read and written.
+    reads = method == "GET" and not path.endswith("/console")
+    token, scope = (without[tag], tag + ":read") if reads else \
         (reading[tag], tag + ":write")
     r = refused(route, (403, "scope_missing"), a, token)
     expect(scope in r.json["detail"], True, repr(r))
@@ -421,8 +418,7 @@ def allowed(route):
             if r.code != "invalid":  # the body may be looked at first
                 expect((r.status, r.code), (403, "session_required"), repr(r))
             continue
-        if r.status in (401, 403) or \
-                r.status >= 500 and r.code != "not_implemented":
+        if r.status in (401, 403) or r.status >= 500:
             raise AssertionError(repr(r))
     if method == "GET" and not path.endswith("/console"):
         r = cloud.call(method, path, token=None, headers=cookie)
@@ -466,8 +462,6 @@ def not_theirs(route):
                                      token.startswith("vs1."))]
     for role, token in good:
         r = ask(route, b, token)
-        if r.code == "not_implemented":
-            continue
         expect((r.status, r.code), (404, "not_found"), "%s: %r" % (role, r))
         # No word is different from what there never was.
         none = cloud.call(
@@ -536,6 +530,18 @@ def foreign_in_bodies():
     expect((r.status, r.code), (403, "forbidden"), repr(r))
 
 
+def own_words_apart(path, r):
+    """What is told beyond what the tenant's own callers once asked for, in
+    vain: the audit log has those paths."""
+    if path != "/v1/audit" or r.status != 200:
+        return r.body.decode()
+    entries = r.json["items"]
+    for entry in entries:
+        if entry["status"] >= 400:
+            del entry["path"]
+    return json.dumps(entries)
+
+
 def no_leaks():
     """Whatever a tenant can read tells nothing of the other, not even by a
     page token that it should not know."""
@@ -552,16 +558,14 @@ def no_leaks():
                     continue
                 r = cloud.call("GET", fill_in(path, a) + query,
                                token=a.token[role])
-                if r.code == "not_implemented":
-                    continue
-                # Some lists' tokens are of another form.
-                if (r.status, r.code, bool(query)) != (400, "invalid", True):
+                # Lists in the order of a log have page tokens of their own.
+                if not query or r.status != 400 or \
+                        path not in ("/v1/audit", "/v1/events"):
                     expect(r.status, 200, repr(r))
-                text = r.body.decode()
-                if path == "/v1/audit":  # the paths are what it asked for
-                    text = re.sub(r'"path":"[^"]*"', "", text)
+                text = own_words_apart(path, r)
                 for s in secrets:
-                    expect(s in text, False, "%s of %s%s" % (s, path, query))
+                    expect(s in text, False,
+                           "%s of %s%s" % (s, path, query))
         if "node_id" in r.body.decode():
             raise AssertionError("%s tells a tenant the node" % path)
     lists = {p: cloud.must(200, "GET", p, token=a.token["admin"])["items"]

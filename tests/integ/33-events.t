@@ -526,6 +526,10 @@ def flood_of_refusals_is_capped():
     expect(logged <= 200 * (took + 2), True, "%d in %.1f s" % (logged, took))
 
 
+KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPtT3yGbsNCa1ib9bpGpvaQGrHYd0YvD6x"
+       "M0L9iqAp+p")
+
+
 def everything_is_told():
     """Whatever is made, changed or deleted is an event and an entry that say
     what it was; nobody but admins hears of credentials."""
@@ -541,6 +545,9 @@ def everything_is_told():
     cloud.must(200, "PATCH", "/v1/users/ada", {"disabled": False})
     cloud.must(200, "PUT", "/v1/projects/told/members/ada",
                {"role": "admin"})
+    kid = cloud.must(201, "POST", "/v1/keypairs?project=told", {
+        "name": "told", "public_key": KEY})["id"]
+    cloud.must(204, "DELETE", "/v1/keypairs/" + kid)
     mine = {(e["kind"], e.get("resource_id")) for e in events(
         "&since=%d" % last, login["token"])}
     heard = {e["kind"] for e in events("&since=%d" % last, tid["token"])}
@@ -564,13 +571,15 @@ def everything_is_told():
             ("user.created", uid), ("user.changed", uid),
             ("user.deleted", uid), ("session.created", sid),
             ("session.deleted", sid), ("member.changed", uid),
-            ("member.deleted", uid), ("flavor.created", fid),
+            ("member.deleted", uid), ("keypair.created", kid),
+            ("keypair.deleted", kid), ("flavor.created", fid),
             ("flavor.deleted", fid), ("image.created", iid),
             ("image.changed", iid), ("image.deleted", iid),
             ("node.changed", nid)}
     expect(got & want, want)
     expect(got - want, set(), "more")
     expect(("token.created", tid["id"]) in mine, True, mine)
+    expect(("keypair.deleted", kid) in mine, True, mine)
     expect({k.split(".")[0] for k in heard} & {
         "token", "user", "session", "member", "project"}, set())
     logged = [e for e in audit() if e["seq"] > 0]
@@ -579,8 +588,8 @@ def everything_is_told():
             raise AssertionError("of what? %r" % e)
     kinds = {e["resource_type"] for e in logged if e["status"] < 300}
     expect(kinds, {"project", "token", "user", "session", "member", "flavor",
-                   "image", "instance", "webhook", "dead_letter", "node",
-                   "join_token"})
+                   "image", "instance", "keypair", "webhook", "dead_letter",
+                   "node", "join_token"})
 
 
 def failed_logins_are_logged():
@@ -656,7 +665,22 @@ def address_is_limited():
     expect(cloud.call("GET", "/v1/whoami", token=b["admin"]).status, 200)
 
 
+def session_is_limited():
+    for name in ("busy", "calm"):
+        cloud.must(201, "POST", "/v1/users", {
+            "name": name, "password": "correct horse battery"})
+    busy, calm = (cloud.must(201, "POST", "/v1/login", {
+        "user": name, "password": "correct horse battery"},
+        token=None)["token"] for name in ("busy", "calm"))
+    expect(any(cloud.call("GET", "/v1/whoami", token=busy).status == 429
+               for _ in range(60)), True)
+    other = cloud.call("GET", "/v1/whoami", token=calm)
+    expect((other.status, other.headers["RateLimit"]),
+           (200, '"token";r=19;t=1'))
+
+
 case("a token is limited, others are not", token_is_limited)
+case("a session is limited, others are not", session_is_limited)
 case("an address without a token is limited", address_is_limited)
 
 # ---- webhooks stay outside ----

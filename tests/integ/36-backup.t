@@ -65,6 +65,30 @@ weak=$(field .token)
 tap_is "who is no operator gets none" "$(curl -s --cacert "$VIRGA_CA" -o "$body" \
     -w '%{http_code}' -H "Authorization: Bearer $weak" \
     "$VIRGA_URL/v1/admin/backup")" 403
+# It waits for a file that is a pipe now, until the token is gone.
+revoked_meanwhile() {
+    local crt=$cloud_dir/pki/ca.crt pid status
+
+    rest POST /v1/tokens -d '{"name":"brief","role":"operator"}'
+    brief=$(field .token)
+    cp "$crt" "$T/ca.copy" && rm "$crt" && mkfifo "$crt" || return
+    curl -s --cacert "$VIRGA_CA" -o "$T/brief" -w '%{http_code}' \
+        -H "Authorization: Bearer $brief" \
+        "$VIRGA_URL/v1/admin/backup" >"$T/brief.status" &
+    pid=$!
+    # shellcheck disable=SC2016 # for the shell in there
+    timeout 60 bash -c 'exec 9>"$1" && "$2" token delete brief &&
+        mv "$3" "$1" && cat "$1" >&9' - "$crt" "$virga" "$T/ca.copy"
+    status=$?
+    [ -p "$crt" ] && mv "$T/ca.copy" "$crt"
+    wait "$pid"
+    cat "$T/brief.status"
+    [ "$status" = 0 ] && [ "$(cat "$T/brief.status")" = 401 ] &&
+        grep -q bad_token "$T/brief"
+}
+cp "$VIRGA_CA" "$T/ca.given"
+VIRGA_CA=$T/ca.given tap_ok "none to whose token goes while it is made" \
+    revoked_meanwhile
 
 # What the agent learns after the backup is what is lost with the controller.
 tap_ok "after it: one starts, one goes, one comes" eval '
@@ -80,13 +104,26 @@ restore() { # FOLDER ARCHIVE
 tap_ok "not over a state that is there" eval \
     '! restore "$cloud_dir" "$T/b.tar.gz" && test -s "$cloud_dir/controller.db"'
 mv "$cloud_dir" "$T/lost"
+mkdir "$cloud_dir"
+echo old >"$cloud_dir/controller.db-wal"
+tap_ok "not beside the log of a database that is gone" eval \
+    '! restore "$cloud_dir" "$T/b.tar.gz" && rm "$cloud_dir/controller.db-wal"'
+leftovers() { # as of one that was killed
+    mkdir "$cloud_dir/backup.a1B2c3" "$cloud_dir/restore.a1B2c3" &&
+        echo secret >"$cloud_dir/backup.a1B2c3/controller.db" &&
+        echo secret >"$cloud_dir/restore.a1B2c3/controller.db"
+}
+leftovers
 tap_ok "it is restored" restore "$cloud_dir" "$T/b.tar.gz"
 tap_is "and nothing else is there" "$(cd "$cloud_dir" && find . -type f | sort |
     tr '\n' ' ')" "./controller.db ./lock ./pki/ca.crt ./pki/ca.key "
+leftovers
 cp "$T/lost/admin.token" "$cloud_dir/"
 cp -r "$T/lost/images" "$cloud_dir/"
 tap_ok "the controller starts from it, with the tokens that it knew" \
     cloud_controller
+tap_is "what killed backups left is gone" \
+    "$(find "$cloud_dir" -name '*.a1B2c3' | wc -l)" 0
 tap_ok "the node comes back by itself" wait_for 60 eval \
     'rest GET /v1/nodes/n1 && [ "$(field .state)" = up ]'
 state_is() {
@@ -109,16 +146,18 @@ pack() { # MEMBER…: as tar orders them, of $T/x
     tar -czf "$T/bad.tar.gz" -C "$T/x" "$@"
 }
 whole=(manifest.json controller.db pki/ca.crt pki/ca.key)
+# With these words, and nothing came of it.
+was_refused() { # STATUS TEXT
+    cat "$T/out"
+    [ "$1" = 1 ] && grep -q -- "$2" "$T/out" &&
+        [ -z "$(find "$T/new" -type f ! -name lock)" ]
+}
 refuse() { # WHAT TEXT
     local expected=$2 rc=0
 
     mkdir "$T/new"
     restore "$T/new" "$T/bad.tar.gz" >"$T/out" 2>&1 || rc=$?
-    # shellcheck disable=SC2016 # looked at in there
-    tap_ok "refused: $1" eval '
-        cat "$T/out"
-        [ "$rc" = 1 ] && grep -q -- "$expected" "$T/out" &&
-            [ -z "$(find "$T/new" -type f ! -name lock)" ]'
+    tap_ok "refused: $1" was_refused "$rc" "$expected"
     rm -rf "$T/new"
 }
 head -c 4096 /dev/urandom >"$T/bad.tar.gz"

@@ -502,6 +502,9 @@ def cancels(node, t):
     t.refused("cancel: nothing that is over", 409, "not_cancellable", "POST",
               f"/v1/operations/{o['id']}/cancel")
     i = t.create("brief")
+    t.refused("cancel: not by an old ETag", 412, "precondition_failed", "POST",
+              f"/v1/operations/{i['operation_id']}/cancel", None,
+              {"If-Match": '"99"'})
     by = cancel({"id": i["operation_id"]})
     tap.ok(by["kind"] == "instance.delete" and
            t.get("brief")["state"] == "deleting", "cancel: of a create", by)
@@ -558,6 +561,11 @@ def helped(cloud, node, t, ops):
     node.tell(i["id"], 1, "failed",
               problem={"code": "no_space", "message": "the disk is full"})
     ok, o = op_is(t, op, state="failed")
+    codes = [ops.call("POST", f"/v1/operations/{op}/{verb}", None,
+                      {"If-Match": '"99"'}).code()
+             for verb in ("retry", "undo")]
+    tap.ok(codes == ["precondition_failed"] * 2,
+           "retry, undo: not by an old ETag", codes)
     tap.ok(ok and o["problem"]["code"] == "no_space", "a create fails", o)
     o = ops.must("POST", f"/v1/operations/{op}/retry")
     tap.ok(o["id"] == op and o["state"] == "running" and o["attempt"] == 2 and

@@ -570,6 +570,9 @@ tap_ok "nothing is left of it" test ! -e "$session"
 try 3 logout
 try 0 user delete ada
 
+try 0 admin backup "$T/backup.tar.gz"
+tap_ok "a backup is an archive" tar -tzf "$T/backup.tar.gz"
+
 tap_ok "an empty list in each form" eval '
     v 0 instance list && v 0 instance list -o csv && v 0 instance list -o yaml &&
     v 0 instance list -o json && [ "$(jq -c . "$out")" = "[]" ]'

@@ -100,6 +100,12 @@ tell(struct ctx *x, struct sim_node *n, struct sim_vm *v, int state,
     *o = (struct sim_obs){
         .seq = n->next_seq++, .run = run, .at_us = at_us, .state = state};
     memcpy(o->instance, v->id, ID_SIZE);
+    const struct truth *t = &x->c->runs[v->truth];
+    if ((state == OBSERVED_RUNNING || state == OBSERVED_PAUSED) && !t->silent) {
+        o->vcpus = t->vcpus;
+        o->memory_bytes = t->memory_bytes;
+        o->disk_bytes = t->disk_bytes;
+    }
     snprintf(o->reason, sizeof(o->reason), "%s", reason ? reason : "");
     cloud_trace(x, "  node %d tells %lld: %s run %lld %s %s",
                 (int)(n - x->c->nodes), (long long)o->seq,
@@ -131,10 +137,11 @@ begin_vm(struct ctx *x, struct sim_node *n, struct sim_vm *v)
     v->truth = (int)c->n_runs;
     struct truth *t = &c->runs[c->n_runs++];
     *t = (struct truth){.run = v->run,
-                        .again = v->restarts > 0,
+                        .silent = n->silent,
                         .began = c->now_us,
                         .vcpus = v->vcpus,
-                        .memory_bytes = v->memory_bytes};
+                        .memory_bytes = v->memory_bytes,
+                        .disk_bytes = v->disk_bytes};
     memcpy(t->instance, v->id, ID_SIZE);
     c->vm_starts++;
 }
@@ -447,6 +454,12 @@ report_body(struct cloud *c, const struct sim_node *n, bool host, size_t n_obs,
             buf_addf(out, ",\"reason\":\"%s\"", o->reason);
         if (o->restart)
             buf_adds(out, ",\"restart\":true");
+        if (o->vcpus)
+            buf_addf(out,
+                     ",\"vcpus\":%lld,\"memory_bytes\":%lld,"
+                     "\"disk_bytes\":%lld",
+                     (long long)o->vcpus, (long long)o->memory_bytes,
+                     (long long)o->disk_bytes);
         if (o->problem)
             buf_adds(out, ",\"problem\":{\"code\":\"image_missing\","
                           "\"message\":\"no such thing\"}");
@@ -571,6 +584,8 @@ agent_toggle(struct ctx *x, int node)
                 n->up ? "is back" : "is gone");
     if (n->up && cloud_chance(x->c, 4))
         n->since = 0; /* asks for everything */
+    if (n->silent && cloud_chance(x->c, 4))
+        n->silent = false; /* a newer program */
 }
 
 static void

@@ -112,6 +112,7 @@ check_digest(struct ctx *x)
                 NULL, NULL);
     uint64_t h = UINT64_C(0xcbf29ce484222325);
 
+    rig_quiet(&x->rig);
     while (row_next(&t)) {
         char *sql _cleanup_(freep) =
             xasprintf("SELECT * FROM \"%s\"", text(&t, 0));
@@ -362,8 +363,8 @@ check_bills(struct ctx *x)
         char run[32];
         struct rows r _cleanup_(rows_end) = rows_of(
             x,
-            "SELECT start_us, coalesce(end_us, 0), vcpus, memory_bytes FROM "
-            "usage_intervals WHERE instance_id = ?1 AND run = "
+            "SELECT start_us, coalesce(end_us, 0), vcpus, memory_bytes, "
+            "disk_bytes FROM usage_intervals WHERE instance_id = ?1 AND run = "
             "CAST(?2 AS INTEGER)",
             t->instance,
             (snprintf(run, sizeof(run), "%lld", (long long)t->run), run));
@@ -392,12 +393,18 @@ check_bills(struct ctx *x)
                        (long long)num(&r, 1), (long long)t->start_us,
                        (long long)t->end_us);
         /* A node that starts a run by itself while a resize is on its way to
-         * it may do so with either size, and says nothing of which. */
-        if (t->again && tenants_find(c, t->instance)->resized)
+         * it may do so with either size, and a silent one does not say. */
+        if (t->silent && tenants_find(c, t->instance)->resized)
             continue;
-        if (num(&r, 2) != t->vcpus || num(&r, 3) != t->memory_bytes)
-            cloud_fail(x, "run %lld of %s: billed another size",
-                       (long long)t->run, t->instance);
+        if (num(&r, 2) != t->vcpus || num(&r, 3) != t->memory_bytes ||
+            num(&r, 4) != t->disk_bytes)
+            cloud_fail(x,
+                       "run %lld of %s: billed %lld vCPUs, %lld, %lld; due "
+                       "are %lld, %lld, %lld",
+                       (long long)t->run, t->instance, (long long)num(&r, 2),
+                       (long long)num(&r, 3), (long long)num(&r, 4),
+                       (long long)t->vcpus, (long long)t->memory_bytes,
+                       (long long)t->disk_bytes);
     }
     if (!c->crashed &&
         billed != (size_t)check_int(x, "SELECT count(*) FROM usage_intervals",

@@ -80,6 +80,7 @@ cloud_begin(struct cloud *c, uint64_t seed, int steps)
     c->steps = steps;
     c->step = 0;
     c->chaos = true;
+    c->nodes[0].silent = seed % 2; /* its agent is of an older version */
     rig_clock_us = &c->now_us;
     rig_seed_random(seed);
 }

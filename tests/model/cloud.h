@@ -71,6 +71,7 @@ struct sim_obs {
     char reason[12];
     bool restart, problem;
     bool inexact; /* the agent itself does not know the moment */
+    int64_t vcpus, memory_bytes, disk_bytes; /* of the run; 0: not told */
     /* By the report whose fate is not known: when it would count from. */
     int64_t flight_at;
 };
@@ -80,6 +81,7 @@ struct sim_node {
     bool up;     /* the agent runs */
     bool hosted; /* and has told what it has */
     bool removed;
+    bool silent; /* its agent is of before sizes were told */
     int64_t since, next_seq;
     int64_t applied; /* the controller has applied all up to here */
     struct sim_vm vms[C_INSTS];
@@ -106,8 +108,8 @@ struct truth {
     int64_t began, ended;     /* of the simulated VM */
     int64_t start_us, end_us; /* as the row must have it; 0 none */
     bool inexact;             /* told late or not known */
-    bool again;               /* by the policy: begun without a wish for it */
-    int64_t vcpus, memory_bytes;
+    bool silent;              /* nobody told its size */
+    int64_t vcpus, memory_bytes, disk_bytes;
 };
 
 /* ---- tenants ---- */

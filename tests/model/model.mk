@@ -3,6 +3,7 @@
 # puts the test's transport, clock and random bytes beneath the daemon's code.
 model_ldflags = $(AM_LDFLAGS) -Wl,--wrap=http_header,--wrap=http_query \
 	-Wl,--wrap=http_each_query,--wrap=http_peer,--wrap=http_suspend \
+	-Wl,--wrap=http_well_formed \
 	-Wl,--wrap=http_resume,--wrap=clock_now_us,--wrap=clock_mono_us \
 	-Wl,--wrap=getrandom,--wrap=nodes_tick,--wrap=log_write \
 	-Wl,--wrap=db_checkpoint_start

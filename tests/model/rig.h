@@ -76,6 +76,9 @@ void rig_send(struct rig *rig, struct rig_call *c);
 /* Until nothing more happens: every write is committed, every call that was
  * woken has looked again. */
 void rig_settle(struct rig *rig);
+/* Until the writer has also done what no call waits for: events of nodes,
+ * refusals for the audit log. */
+void rig_quiet(struct rig *rig);
 /* Wakes the long polls whose time is over. */
 void rig_expire(struct rig *rig);
 /* What the daemon does once a minute. */

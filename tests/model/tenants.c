@@ -825,8 +825,7 @@ check_problem(struct ctx *x, struct todo *t)
         !streq(id, p.request_id))
         cloud_fail(x, "no proper problem: %s", buf_str(&t->call->body));
     free(id);
-    if (status >= 500 && status != 503 && status != 507 && !x->faults &&
-        !streq(p.code, "not_implemented"))
+    if (status >= 500 && status != 503 && status != 507 && !x->faults)
         cloud_fail(x, "%s %s: %s", t->method, t->path, buf_str(&t->call->body));
     if (t->revoked && status != 401)
         cloud_fail(x, "a revoked token got %d", status);
@@ -848,11 +847,6 @@ check_problem(struct ctx *x, struct todo *t)
         if (!named && !x->faults)
             cloud_fail(x, "%s is not named: %s", t->pointer,
                        buf_str(&t->call->body));
-    }
-    /* Routes that nobody serves yet. */
-    if (streq(p.code, "not_implemented")) {
-        codec_clear(&table_problem, &p);
-        return;
     }
     bool plain = allowed && !t->foreign && !t->bad && !t->revoked && !x->faults;
     bool gone = status == 404 &&

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <semaphore.h>
 #include <string.h>
 
 #include "agentd/core.h"
@@ -72,6 +73,7 @@ node_close(struct node *n)
 /* What want() asks beside its arguments, until it is set otherwise. */
 static struct {
     bool paused;
+    int64_t vcpus; /* 0: 1 */
 } also;
 
 static int
@@ -115,7 +117,7 @@ add(struct node *n, struct api_desired *d, const char *id, int64_t run,
     i->force = force;
     i->restart_policy = (int)n->restart;
     i->paused = also.paused;
-    i->vcpus = 1;
+    i->vcpus = also.vcpus ? also.vcpus : 1;
     i->memory_bytes = 64 << 20;
 }
 
@@ -704,6 +706,98 @@ core__driver_without_pause_lets_it_run(void **state)
     codec_list_clear(&table_observation, &l);
 }
 
+/* ---- the size of a run ---- */
+
+static void
+is_sized(const struct api_observation *o, enum api_observed state, int64_t run,
+         int64_t vcpus)
+{
+    is(o, state, run, NULL);
+    assert_int_equal(o->vcpus, vcpus);
+    assert_int_equal(o->memory_bytes, vcpus ? 64 << 20 : 0);
+}
+
+/* Whatever is wished while it runs: it has what it was started with. A run
+ * that the policy reserved is started by the wish of that moment. */
+static void
+core__size_told_is_that_of_the_start(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    n->restart = RESTART_ALWAYS;
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    also.vcpus = 2;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    also.paused = true;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    struct api_observation *o = observed(n, 3, &l);
+    is_sized(&o[0], OBSERVED_RUNNING, 1, 1);
+    is_sized(&o[1], OBSERVED_RUNNING, 1, 1);
+    is_sized(&o[2], OBSERVED_PAUSED, 1, 1);
+    also.paused = false;
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    assert_int_equal(hv_stop(n->hv, id, true, NULL), 0); /* from outside */
+    o = observed(n, 6, &l);
+    assert_int_equal(o[4].state, OBSERVED_STOPPED);
+    assert_true(o[4].restart);
+    assert_int_equal(o[4].vcpus, 0);
+    is_sized(&o[5], OBSERVED_RUNNING, 2, 2);
+    codec_list_clear(&table_observation, &l);
+}
+
+struct forced {
+    struct state_change ch; /* first */
+    sem_t done;
+};
+
+static void
+on_forced(struct state_change *ch, int result)
+{
+    assert_int_equal(result, 0);
+    sem_post(&((struct forced *)ch)->done);
+}
+
+/* The agent died between making the VM and recording it, and the wish that it
+ * finds is another. */
+static void
+core__size_of_an_adopted_vm_is_that_on_record(void **state)
+{
+    struct node *n = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    int64_t seq = 0;
+
+    id_new(id);
+    node_open(n, NULL);
+    want(n, &seq, id, 1, POWER_RUNNING, false);
+    for (int vcpus = 1; vcpus >= 0; vcpus--) {
+        struct forced f = {
+            .ch = {.local = {.phase = PHASE_STARTING,
+                             .run = 1,
+                             .size = {vcpus, vcpus ? 64 << 20 : 0, 0}},
+                   .done = on_forced}};
+
+        also.vcpus = 4;
+        want(n, &seq, id, 1, POWER_RUNNING, false);
+        observed(n, vcpus ? 2 : 4, &l);
+        memcpy(f.ch.id, id, ID_SIZE);
+        sem_init(&f.done, 0, 0);
+        state_submit(n->st, &f.ch);
+        sem_wait(&f.done);
+        sem_destroy(&f.done);
+        node_close(n);
+        node_open(n, NULL);
+        struct api_observation *o = observed(n, vcpus ? 3 : 5, &l);
+        is_sized(&o[vcpus ? 2 : 4], OBSERVED_RUNNING, 1, vcpus);
+    }
+    codec_list_clear(&table_observation, &l);
+}
+
 static void
 core__restart_adopts_and_settles(void **state)
 {
@@ -873,6 +967,8 @@ main(void)
         T(core__wish_that_changes_nothing_is_answered),
         T(core__failing_pause_is_tried_until_it_holds),
         T(core__driver_without_pause_lets_it_run),
+        T(core__size_told_is_that_of_the_start),
+        T(core__size_of_an_adopted_vm_is_that_on_record),
         T(core__restart_adopts_and_settles),
         T(core__end_while_away_has_its_own_time),
         T(core__stranger_is_quarantined_and_lives),

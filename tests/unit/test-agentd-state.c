@@ -239,6 +239,33 @@ state_spool__keeps_what_follows(void **state)
 }
 
 static void
+state_spool__keeps_the_size_of_a_run(void **state)
+{
+    struct fixture *f = *state;
+    struct codec_list l = {0};
+    char id[ID_SIZE];
+    const struct agent_size size = {2, 3 << 20, 5 << 20};
+    struct agent_local local = {.phase = PHASE_STARTED, .run = 1, .size = size};
+    struct state_note note = {.state = OBSERVED_RUNNING,
+                              .run = 1,
+                              .at_us = clock_now_us(),
+                              .size = size};
+
+    id_new(id);
+    store(f->st, id, 1);
+    assert_int_equal(change(f->st, id, local, &note, NULL), 0);
+    reopen(f);
+    struct agent_local got = load(f->st).local;
+    assert_memory_equal(&got.size, &size, sizeof(size));
+    assert_int_equal(state_spool_read(f->st, 10, &l), 0);
+    const struct api_observation *o = l.items;
+    assert_int_equal(o->vcpus, size.vcpus);
+    assert_int_equal(o->memory_bytes, size.memory_bytes);
+    assert_int_equal(o->disk_bytes, size.disk_bytes);
+    codec_list_clear(&table_observation, &l);
+}
+
+static void
 state_store_desired__older_wish_is_left_out(void **state)
 {
     struct fixture *f = *state;
@@ -403,6 +430,7 @@ main(void)
         T(state_store_desired__survives_reopening),
         T(state_open__upgrades_older_databases),
         T(state_spool__keeps_what_follows),
+        T(state_spool__keeps_the_size_of_a_run),
         T(state_store_desired__older_wish_is_left_out),
         T(state_store_desired__page_of_a_listing_keeps_the_seq),
         T(state_submit__unknown_instance_writes_nothing),

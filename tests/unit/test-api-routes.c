@@ -13,7 +13,7 @@
 
 static const char *const tags[] = {
     "instances", "images",  "flavors", "operations", "usage",  "events",
-    "audit",     "tenants", "nodes",   "agents",     "service"};
+    "audit",     "tenants", "nodes",   "agents",     "backup", "service"};
 
 /* The pattern with each {name} replaced by a word. */
 static char *

@@ -211,6 +211,30 @@ prepare__typo_fails_at_once_and_is_shown(void **state)
     assert_non_null(strstr(e.message, "statement 1"));
 }
 
+/* There is nothing to be opened again, and nothing to be cleared up, where a
+ * statement cannot be used. */
+static void
+prepare__reader_meets_a_typo_when_it_is_used(void **state)
+{
+    struct fixture *f = *state;
+    struct db *writer _cleanup_(db_closep) = open_v1(f, 0);
+    struct db *db _cleanup_(db_closep) = NULL;
+    static const char *const some[] = {"SELEKT id FROM a", "SELECT 42"};
+    struct err e _cleanup_(err_release) = {0};
+    unsigned base = 9;
+
+    assert_int_equal(db_open(f->path, DB_READ_ONLY, &db, &e), 0);
+    assert_int_equal(db_prepare_more(db, some, 2, &base, &e), 0);
+    assert_int_equal(base, 0);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(db_get(db, 0, ""), -EIO);
+        db_reset(db, 0);
+        assert_int_equal(db_get(db, 1, ""), 0);
+        assert_int_equal(db_int(db, 1, 0), 42);
+        db_reset(db, 1);
+    }
+}
+
 static void
 prepare_more__numbers_go_on(void **state)
 {
@@ -307,6 +331,7 @@ main(void)
         T(read_only__sees_commits_and_cannot_write),
         T(full__is_enospc_and_nothing_is_written),
         T(prepare__typo_fails_at_once_and_is_shown),
+        T(prepare__reader_meets_a_typo_when_it_is_used),
         T(prepare_more__numbers_go_on),
         T(migrate__applies_only_what_is_new),
         T(migrate__newer_database_is_refused),

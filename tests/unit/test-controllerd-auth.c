@@ -614,12 +614,26 @@ scopes__allow_what_they_name(void **state)
     for (size_t i = 0; i < N_ROUTES; i++) {
         const struct api_route *r = &api_routes[i];
         bool own = streq(r->tag, "instances") && r->auth == AUTH_TOKEN;
-        bool get = streq(r->method, "GET"), who = i == ROUTE_WHOAMI;
+        bool get = streq(r->method, "GET") && i != ROUTE_INSTANCE_CONSOLE;
+        bool who = i == ROUTE_WHOAMI;
 
         assert_true(scopes_allow(&none, r));
         assert_int_equal(scopes_allow(&read, r), who || (own && get));
         assert_int_equal(scopes_allow(&write, r), who || own);
     }
+}
+
+/* Who may read counters for a graph may not take the CA's key home. */
+static void
+scopes__of_the_service_give_no_backup(void **state)
+{
+    struct scopes service = SCOPES("service:write"),
+                  backup = SCOPES("backup:read");
+
+    assert_true(scopes_allow(&service, &api_routes[ROUTE_METRICS]));
+    assert_false(scopes_allow(&service, &api_routes[ROUTE_BACKUP]));
+    assert_true(scopes_allow(&backup, &api_routes[ROUTE_BACKUP]));
+    assert_false(scopes_allow(&backup, &api_routes[ROUTE_METRICS]));
 }
 
 static void
@@ -780,6 +794,7 @@ main(void)
         T(disabled__user_has_nothing),
         T(csrf__depends_on_the_secret),
         T(scopes__allow_what_they_name),
+        T(scopes__of_the_service_give_no_backup),
         T(scopes__cover_no_more_than_they_are),
         T(scopes__come_back_as_words),
         T(scopes__unknown_is_refused_by_place),

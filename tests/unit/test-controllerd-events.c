@@ -50,6 +50,8 @@ on_handle(struct http_req *rq, void *arg)
     buf_adds(&first, "retry: 1\n\n");
     if (strcmp(rq->path, "/own") == 0)
         memcpy(filter.project_id, P1, ID_SIZE);
+    if (strcmp(rq->path, "/last") == 0)
+        snprintf(filter.kinds, sizeof(filter.kinds), "thing.last");
     int r = events_stream(c, &filter, &first, 0);
     if (r < 0)
         rq->status = 429;
@@ -118,6 +120,7 @@ teardown(void **state)
 struct emit_job {
     struct db_job job;
     int n;
+    const char *kind;
 };
 
 static int
@@ -127,7 +130,7 @@ emit_run(struct db *db, struct db_job *job)
     int r = 0;
 
     for (int i = 0; i < j->n && r == 0; i++) {
-        struct api_event e = {.kind = (char *)"thing.made",
+        struct api_event e = {.kind = (char *)j->kind,
                               .project_id = i % 2 ? P1 : P2,
                               .resource_type = (char *)"thing"};
 
@@ -137,12 +140,18 @@ emit_run(struct db *db, struct db_job *job)
 }
 
 static void
-emit(int n)
+emit_kind(const char *kind, int n)
 {
-    struct emit_job j = {.job.run = emit_run, .n = n};
+    struct emit_job j = {.job.run = emit_run, .n = n, .kind = kind};
 
     assert_int_equal(db_writer_call(ctl.writer, &j.job), 0);
     events_committed(&ctl);
+}
+
+static void
+emit(int n)
+{
+    emit_kind("thing.made", n);
 }
 
 /* ---- clients ---- */
@@ -328,6 +337,25 @@ revoked__streams_end(void **state)
     }
 }
 
+/* While the thread has much to read for it, too: what comes after is told to
+ * others only. */
+static void
+revoked__stream_that_is_behind_hears_nothing_more(void **state)
+{
+    struct reader r = {.want = 1};
+
+    for (int b = 0; b < 100; b++)
+        emit(1000);
+    r.fd = client("/last");
+    assert_int_equal(status_of(r.fd), 200);
+    auth_cache_drop_token(ctl.auth, TOKEN);
+    events_recheck(&ctl);
+    emit_kind("thing.last", 1);
+    reader_main(&r);
+    assert_int_equal(r.n, 0);
+    close(r.fd);
+}
+
 static void
 stop__ends_every_stream(void **state)
 {
@@ -435,6 +463,7 @@ main(void)
         TEST(slow__client_holds_up_nobody),
         TEST(limit__refuses_one_more),
         TEST(revoked__streams_end),
+        TEST(revoked__stream_that_is_behind_hears_nothing_more),
         TEST(stop__ends_every_stream),
         TEST(churn__of_clients_leaves_the_rest_alone),
         TEST(refusals__are_capped_and_written),

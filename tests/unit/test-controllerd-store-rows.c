@@ -450,8 +450,9 @@ sizes__of_former_runs_are_found_and_claimed(void **state)
     assert_int_equal(s.run, 0);
     assert_claim(DB, 31, 32, 33);
 
-    assert_int_equal(store_size_set(DB, i.a.id, &a), 0);
-    assert_int_equal(store_size_set(DB, i.a.id, &b), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &a), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &b), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &b), 0);
     assert_claim(DB, 40, 50, 33);
     assert_int_equal(store_size_of_run(DB, i.a.id, 1, &s), 0);
     assert_int_equal(s.vcpus, 40);
@@ -459,16 +460,39 @@ sizes__of_former_runs_are_found_and_claimed(void **state)
     assert_int_equal(s.memory_bytes, 50);
     assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), -ENOENT);
     s = (struct store_size){6, 1, 50, 1};
-    assert_int_equal(store_size_set(DB, i.a.id, &s), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &s), 0);
     s.memory_bytes = 49;
-    assert_int_equal(store_size_set(DB, i.a.id, &s), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &s), 0); /* beside it */
     assert_int_equal(store_size_of_run(DB, i.a.id, 5, &s), 0);
     assert_int_equal(s.memory_bytes, 49);
 
     assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
     assert_claim(DB, 31, 50, 33);
-    assert_int_equal(store_size_delete(DB, i.a.id, 4), 0);
-    assert_claim(DB, 31, 49, 33);
+    assert_int_equal(store_size_delete(DB, i.a.id, 6), 0);
+    assert_claim(DB, 31, 32, 33);
+}
+
+static void
+sizes__of_a_reserved_run_are_those_of_both_wishes(void **state)
+{
+    struct store_instance i = instance();
+    const struct store_size a = {3, 40, 1, 1}, b = {4, 1, 50, 1};
+    struct store_size s = {4, 40, 1, 1};
+
+    assert_int_equal(store_instance_insert(DB, &i), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &a), 0);
+    assert_int_equal(store_size_add(DB, i.a.id, &b), 0);
+    assert_int_equal(store_size_is_known(DB, i.a.id, &s), 0);
+    assert_int_equal(store_size_reserve(DB, i.a.id, 3), 0);
+    assert_int_equal(store_size_reserve(DB, i.a.id, 3), 0);
+    assert_int_equal(store_size_is_known(DB, i.a.id, &s), 1);
+    assert_int_equal(store_size_is_known(DB, i.a.id, &b), 1);
+    assert_int_equal(store_size_delete(DB, i.a.id, 3), 0);
+    assert_claim(DB, 40, 50, 33);
+    assert_int_equal(store_size_of_run(DB, i.a.id, 4, &s), 0);
+    assert_int_equal(s.vcpus, 1); /* the smaller of the two */
+    s.disk_bytes = 2;
+    assert_int_equal(store_size_is_known(DB, i.a.id, &s), 0);
     assert_int_equal(store_size_delete(DB, i.a.id, INT64_MAX), 0);
     assert_claim(DB, 31, 32, 33);
 }
@@ -729,6 +753,7 @@ main(void)
         T(instance__round_trip_and_update),
         T(desired__is_the_instance_with_its_image),
         T(sizes__of_former_runs_are_found_and_claimed),
+        T(sizes__of_a_reserved_run_are_those_of_both_wishes),
         T(operation__round_trip_and_update),
         T(node__round_trip_and_update),
         T(join_token__round_trip_and_use),

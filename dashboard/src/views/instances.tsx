@@ -6,6 +6,7 @@ import { call } from '../api/client';
 import type { Instance, Page } from '../api/types';
 import { PAGE, Pager, usePaging } from '../components/pager';
 import { Problem } from '../components/problem';
+import { SearchField } from '../components/search-field';
 import { State } from '../components/state';
 import { Table } from '../components/table';
 import { View } from '../components/view';
@@ -98,28 +99,24 @@ export function Instances(props: { query: Record<string, string> }) {
         </label>
         <label class="wide">
           Filter
-          <input
+          <SearchField
             id="filter"
-            type="search"
             value={filter}
             placeholder="name=web-1, label.env=prod"
-            spellcheck={false}
-            onChange={(e) => {
-              set({ filter: e.currentTarget.value.trim() });
+            onEnter={(text) => {
+              set({ filter: text });
             }}
           />
         </label>
         {operator && (
           <label>
             Project
-            <input
+            <SearchField
               id="filter-project"
-              type="search"
               value={project}
               placeholder="all"
-              spellcheck={false}
-              onChange={(e) => {
-                set({ project: e.currentTarget.value.trim() });
+              onEnter={(text) => {
+                set({ project: text });
               }}
             />
           </label>

@@ -7,6 +7,7 @@ import { PAGE, Pager, usePaging } from '../components/pager';
 import { Problem } from '../components/problem';
 import { Table } from '../components/table';
 import { Facts, View } from '../components/view';
+import { SearchField } from '../components/search-field';
 import { seconds, short, when } from '../format';
 import { useLive } from '../live/use-live';
 import { useNames } from '../names';
@@ -91,14 +92,12 @@ export function Usage(props: { query: Record<string, string> }) {
         {operator && (
           <label>
             Project
-            <input
+            <SearchField
               id="usage-project"
-              type="search"
               value={project}
               placeholder="all"
-              spellcheck={false}
-              onChange={(e) => {
-                set({ project: e.currentTarget.value.trim() });
+              onEnter={(text) => {
+                set({ project: text });
               }}
             />
           </label>
