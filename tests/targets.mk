@@ -17,7 +17,9 @@ SAN_INTEG = 0
 # to stand hostile guests and clients.
 san_integ = tests/integ/71-vmm-run.t tests/integ/72-vmm-control.t \
 	tests/integ/78-vmm-devices.t
-SAN_TESTS = $(unit_tests) $(model_tests) $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
+# The model tests' calls come one at a time, and their gate in the writer's queue
+# is not fit for the thread sanitizer yet: it runs without them.
+SAN_TESTS = $(unit_tests) $$more $(fuzz_targets) `test $(SAN_INTEG) = 0 && \
 	echo $(san_integ) || echo $(integ_tests)`
 
 # MODEL_SEEDS, MODEL_POINTS: a sanitizer takes 10 times the time.
@@ -35,9 +37,11 @@ sub_configure = $(MKDIR_P) $$dir && cd $$dir && \
 check-asan:
 	dir=build-asan; \
 	options='--enable-werror --enable-sanitizers=address,undefined'; \
+	more='$(model_tests)'; \
 	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
 check-tsan:
 	dir=build-tsan; options='--enable-werror --enable-sanitizers=thread'; \
+	more=; \
 	$(sub_configure) && $(san_env) $(MAKE) check TESTS="$(SAN_TESTS)"
 
 fuzz:

@@ -2,7 +2,3 @@
 life_tests = tests/integ/45-life.t
 integ_tests += $(life_tests)
 EXTRA_DIST += $(life_tests)
-# What is done to instances that run: with simulated guests, and with real ones.
-node_life_tests = tests/integ/46-node-life.t tests/integ/46-guest-life.t
-integ_tests += $(node_life_tests)
-EXTRA_DIST += $(node_life_tests) tests/integ/e2e-life.sh

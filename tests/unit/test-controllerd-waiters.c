@@ -77,7 +77,7 @@ __wrap_http_resume(struct http_req *rq)
 static void
 add_rows(struct fixture *f)
 {
-    char name[16], id[ID_SIZE];
+    char name[32], id[ID_SIZE];
 
     add_project(f->s.db, P1, "p");
     for (int n = 0; n < NODES; n++) {
