@@ -3,7 +3,6 @@
  * data is in it but ids. */
 #include <config.h>
 
-#include <inttypes.h>
 #include <malloc.h>
 
 #include "agentd/agent.h"
@@ -11,6 +10,7 @@
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
+#include "common/metrics.h"
 
 #define MAX_CONNECTIONS 16
 #define IDLE_S 10
@@ -18,8 +18,10 @@
 static void
 one_counter(const char *name, uint64_t value, void *arg)
 {
-    buf_addf(arg, "virga_agent_events_total{event=\"%s\"} %" PRIu64 "\n", name,
-             value);
+    char label[96];
+
+    snprintf(label, sizeof(label), "event=\"%s\"", name);
+    metrics_sample(arg, "virga_agent_events", "_total", label, value);
 }
 
 static void
@@ -27,13 +29,10 @@ write_agent(struct buf *out)
 {
     struct mallinfo2 mi = mallinfo2();
 
-    buf_addf(out,
-             "# TYPE virga_agent_heap_bytes gauge\n"
-             "# UNIT virga_agent_heap_bytes bytes\n"
-             "virga_agent_heap_bytes %zu\n",
-             mi.uordblks);
-    buf_adds(out, "# TYPE virga_agent_events counter\n"
-                  "# HELP virga_agent_events How often a branch was taken.\n");
+    metrics_gauge(out, "virga_agent_heap_bytes", "bytes",
+                  "Memory that the agent has allocated.", mi.uordblks);
+    metrics_family(out, METRICS_COUNTER, "virga_agent_events", NULL,
+                   "How often a branch was taken, most of them rare.");
     count_each(one_counter, out);
 }
 
@@ -71,9 +70,8 @@ handle(struct http_req *rq, void *arg)
         refuse(rq, 503, "the VMs cannot be measured\n");
         return HTTP_REPLY;
     }
-    buf_adds(&rq->reply, "# EOF\n");
-    rq->content_type =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    metrics_end(&rq->reply);
+    rq->content_type = metrics_negotiate(http_header(rq, "Accept"), &rq->reply);
     rq->status = 200;
     return HTTP_REPLY;
 }

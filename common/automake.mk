@@ -16,6 +16,7 @@ libcommon_a_SOURCES = \
 	common/id.c common/id.h \
 	common/log.c common/log.h \
 	common/mem.c common/mem.h \
+	common/metrics.c common/metrics.h \
 	common/pki.c common/pki.h \
 	common/proc.c common/proc.h
 COMMON_LIBS = libcommon.a $(GNUTLS_LIBS) $(SQLITE_LIBS) $(CURL_LIBS) $(UUID_LIBS)

@@ -43,3 +43,16 @@ count_each(void (*fn)(const char *name, uint64_t value, void *arg), void *arg)
     }
     pthread_mutex_unlock(&lock);
 }
+
+uint64_t
+count_get(const char *name)
+{
+    uint64_t sum = 0;
+
+    pthread_mutex_lock(&lock);
+    for (struct counter *c = head; c; c = c->next)
+        if (strcmp(c->name, name) == 0)
+            sum += atomic_load_explicit(&c->value, memory_order_relaxed);
+    pthread_mutex_unlock(&lock);
+    return sum;
+}

@@ -20,6 +20,8 @@ void count_register(struct counter *c);
 /* Calls fn for each counter that was ever hit. */
 void count_each(void (*fn)(const char *name, uint64_t value, void *arg),
                 void *arg);
+/* Sum of the counters of that name; 0 for one that was never hit. */
+uint64_t count_get(const char *name);
 
 #define COUNT_N(id, n)                                                         \
     do {                                                                       \

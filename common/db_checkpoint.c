@@ -40,6 +40,7 @@ struct db_checkpoint {
     int64_t commits;        /* lock; how many */
     int64_t copied; /* lock; pages of this WAL that are in the database */
     struct db_checkpoint_limits limits;
+    struct db_checkpoint_times times;
     struct db *writer; /* its handle: the writer's thread only */
     pthread_t thread;
     /* The checkpoint's thread only. */
@@ -53,6 +54,12 @@ static int64_t
 news(const struct db_checkpoint *c)
 {
     return c->pages - (c->pages >= c->copied ? c->copied : 0);
+}
+
+const struct db_checkpoint_times *
+db_checkpoint_times(const struct db_checkpoint *c)
+{
+    return &c->times;
 }
 
 void
@@ -84,9 +91,10 @@ db_checkpoint_leave(struct db_checkpoint *c, int commit)
 static int64_t
 copy(struct db_checkpoint *c)
 {
-    int64_t log = 0, done = 0;
+    int64_t log = 0, done = 0, start = clock_mono_us();
     int r = db_wal_checkpoint(c->db, &log, &done);
 
+    metrics_observe(&c->times.copy, clock_mono_us() - start);
     if (r < 0) {
         COUNT(db_checkpoint_failed);
         log_limited(LOG_LEVEL_WARN, "checkpoint failed",
@@ -121,6 +129,7 @@ copy_rest(struct db_checkpoint *c)
     int64_t start = clock_mono_us();
     left = copy(c);
     COUNT(db_checkpoint_hold);
+    metrics_observe(&c->times.hold, clock_mono_us() - start);
     COUNT_N(db_checkpoint_hold_us, clock_mono_us() - start);
     pthread_mutex_lock(&c->lock);
     c->hold = false;

@@ -18,6 +18,7 @@
 #define COMMON_DB_CHECKPOINT_H
 
 #include "common/db.h"
+#include "common/metrics.h"
 
 struct db_checkpoint;
 
@@ -32,6 +33,13 @@ extern const struct db_checkpoint_limits db_checkpoint_limits;
 int db_checkpoint_start(struct db *writer, const struct db_checkpoint_limits *l,
                         struct db_checkpoint **ret) _must_check_;
 void db_checkpoint_stop(struct db_checkpoint *c);
+
+/* How long copies took, and how long the writer was held. Any thread. */
+struct db_checkpoint_times {
+    struct metrics_hist copy, hold;
+};
+const struct db_checkpoint_times *
+db_checkpoint_times(const struct db_checkpoint *c);
 
 /* Around each transaction. commit: 0 or the error with which it ended. */
 void db_checkpoint_enter(struct db_checkpoint *c);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/count.h"
 #include "common/db_checkpoint.h"
 #include "common/log.h"
@@ -18,6 +19,8 @@ struct db_writer {
     pthread_cond_t wake;
     struct db_job *head, **tail; /* lock */
     bool stop;                   /* lock */
+    int64_t queued;              /* lock; in the list at head */
+    struct metrics_hist wait, commit;
     pthread_t thread;
     struct db *db; /* the writer's thread only */
     struct db_checkpoint *checkpoint;
@@ -31,7 +34,7 @@ take_batch(struct db_writer *w)
     while (!w->head && !w->stop)
         pthread_cond_wait(&w->wake, &w->lock);
     struct db_job *first = w->head, **end = &w->head;
-    for (int n = 0; *end && n < BATCH_MAX; n++)
+    for (int n = 0; *end && n < BATCH_MAX; n++, w->queued--)
         end = &(*end)->next;
     w->head = *end;
     if (!w->head)
@@ -112,7 +115,11 @@ run_batch(struct db_writer *w, struct db_job *batch)
     struct db *db = w->db;
 
     db_checkpoint_enter(w->checkpoint);
+    int64_t start = clock_mono_us();
+    for (struct db_job *j = batch; j; j = j->next)
+        metrics_observe(&w->wait, start - j->submitted_us);
     int commit = run_jobs(db, batch);
+    metrics_observe(&w->commit, clock_mono_us() - start);
     db_checkpoint_leave(w->checkpoint, commit);
     COUNT(db_commit);
     if (commit < 0) {
@@ -198,6 +205,16 @@ db_writer_stop(struct db_writer *w)
 }
 
 void
+db_writer_figures(struct db_writer *w, struct db_writer_figures *ret)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t queued = w->queued;
+    pthread_mutex_unlock(&w->lock);
+    *ret = (struct db_writer_figures){queued, &w->wait, &w->commit,
+                                      db_checkpoint_times(w->checkpoint)};
+}
+
+void
 db_writer_around(struct db_writer *w, void (*before)(void), void (*after)(void))
 {
     w->before = before;
@@ -208,7 +225,9 @@ void
 db_writer_submit(struct db_writer *w, struct db_job *job)
 {
     job->next = NULL;
+    job->submitted_us = clock_mono_us();
     pthread_mutex_lock(&w->lock);
+    w->queued++;
     *w->tail = job;
     w->tail = &job->next;
     pthread_cond_signal(&w->wake);

@@ -16,6 +16,7 @@
 #define COMMON_DB_WRITER_H
 
 #include "common/db.h"
+#include "common/db_checkpoint.h"
 
 struct db_writer;
 
@@ -25,6 +26,7 @@ struct db_job {
     void (*done)(struct db_job *job, int result);
     int result;
     struct db_job *next;
+    int64_t submitted_us; /* the writer's */
 };
 
 /* Takes ownership of db. */
@@ -32,6 +34,15 @@ int db_writer_start(struct db *db, struct db_writer **ret) _must_check_;
 /* Runs what waits, then ends the thread and closes db. No submit may run at
  * the same time. */
 void db_writer_stop(struct db_writer *w);
+
+/* Figures of its life. Any thread, until db_writer_stop(). */
+struct db_writer_figures {
+    int64_t queued; /* jobs that wait now */
+    /* Of jobs until their transaction begins, and of whole transactions. */
+    const struct metrics_hist *wait, *commit;
+    const struct db_checkpoint_times *checkpoint;
+};
+void db_writer_figures(struct db_writer *w, struct db_writer_figures *ret);
 
 /* For those whose done() can do better for many at once: called on the
  * writer's thread before the first and after the last done() of each commit.

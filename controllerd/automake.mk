@@ -27,3 +27,4 @@ include $(top_srcdir)/controllerd/create.mk
 include $(top_srcdir)/controllerd/life.mk
 include $(top_srcdir)/controllerd/identity.mk
 include $(top_srcdir)/controllerd/backup.mk
+include $(top_srcdir)/controllerd/figures.mk

@@ -144,6 +144,8 @@ struct call {
     void *in; /* decoded body */
     struct err err;
     bool handled; /* the handler was called before */
+    int64_t begun_us;
+    bool polls; /* counted among the agents that are connected */
     /* The writer's job. */
     struct db_job job;
     bool submitted;
@@ -331,6 +333,11 @@ bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
 void nodes_fill(struct ctl *ctl, struct api_node *n);
 /* Marks silent nodes down; from the timer, every second. */
 void nodes_tick(struct ctl *ctl);
+struct nodes_count {
+    size_t up, down, cordoned; /* cordoned are up or down, too */
+    size_t questions;          /* asked, and not answered yet */
+};
+void nodes_count(struct ctl *ctl, struct nodes_count *ret);
 
 /* A question to a node: nodes_ask() posts it and suspends the call
  * (CALL_WAIT); when the handler runs again, nodes_asked() gives CALL_WAIT, an

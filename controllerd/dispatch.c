@@ -21,6 +21,7 @@
 #include "common/mem.h"
 #include "controllerd/audit.h"
 #include "controllerd/events.h"
+#include "controllerd/figures.h"
 #include "controllerd/rate.h"
 #include "controllerd/quota.h"
 
@@ -237,6 +238,7 @@ route_call(struct call *c)
 static void
 finish(struct call *c)
 {
+    figures_replied(c);
     http_put_header(c->rq, "X-Request-Id", c->request_id);
     http_put_header(c->rq, "X-Content-Type-Options", "nosniff");
     rate_headers(c);
@@ -258,6 +260,7 @@ on_begin(struct http_req *rq, void *arg)
     struct call *c = xnew(struct call);
 
     c->ctl = arg;
+    c->begun_us = clock_mono_us();
     c->rq = rq;
     rq->user = c;
     count_active(c->ctl, 1, 0);
@@ -265,6 +268,8 @@ on_begin(struct http_req *rq, void *arg)
     int r = route_call(c);
     if (r == 0)
         r = check_request(c);
+    if (r == 0)
+        figures_begun(c);
     if (r == 0 && c->h->stream_begin) {
         r = with_reader(c, c->h->stream_begin);
         rq->stream = r == 0;
@@ -582,6 +587,7 @@ on_end(struct http_req *rq, void *arg)
         free(c->in);
     }
     nodes_drop(c);
+    figures_ended(c);
     if (c->work && c->work_free)
         c->work_free(c->work);
     codec_list_clear(&table_quota_fault, &c->quota_faults);

@@ -199,6 +199,17 @@ events_wait(struct call *c, const struct event_filter *f, int64_t after)
     return waiters_wait(c, (uintptr_t)c, version);
 }
 
+int
+events_streams(struct ctl *ctl)
+{
+    struct events *h = ctl->events;
+
+    pthread_mutex_lock(&h->lock);
+    int n = h->n_streams;
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}
+
 void
 events_committed(struct ctl *ctl)
 {

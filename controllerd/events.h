@@ -44,6 +44,8 @@ int events_start(struct ctl *ctl, struct err *reterr) _must_check_;
 void events_stop(struct ctl *ctl);
 /* After http_stop(). */
 void events_free(struct ctl *ctl);
+/* Replies without end that are open. */
+int events_streams(struct ctl *ctl);
 /* After a commit; costs nothing while nobody listens. */
 void events_committed(struct ctl *ctl);
 /* A token, session or membership is gone: streams that rest on it end. */

@@ -1,15 +1,13 @@
-/* h_service.c - health, metrics, the API's own description, static files. */
+/* h_service.c - health, the API's own description, static files. */
 #include <config.h>
 
 #include "controllerd/handlers.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/clock.h"
-#include "common/count.h"
 #include "common/fs.h"
 #include "common/mem.h"
 #include "controllerd/backup.h"
@@ -84,40 +82,6 @@ h_readyz(struct call *c, struct db *db)
         return err_set(&c->err, -EAGAIN, "not_ready", "%s", e.message);
     }
     reply_text(c, "text/plain; charset=utf-8", "ok\n");
-    return 0;
-}
-
-static void
-one_counter(const char *name, uint64_t value, void *arg)
-{
-    struct buf *out = arg;
-
-    buf_addf(out, "virga_events_total{event=\"%s\"} %llu\n", name,
-             (unsigned long long)value);
-}
-
-/* OpenMetrics 1.0 text format. */
-int
-h_metrics(struct call *c)
-{
-    struct buf *out = &c->rq->reply;
-    struct mallinfo2 mi = mallinfo2();
-
-    buf_adds(out, "# TYPE virga_uptime_seconds gauge\n"
-                  "# UNIT virga_uptime_seconds seconds\n");
-    buf_addf(
-        out, "virga_uptime_seconds %lld\n",
-        (long long)((clock_mono_us() - c->ctl->started_mono_us) / US_PER_S));
-    buf_adds(out, "# TYPE virga_heap_bytes gauge\n"
-                  "# UNIT virga_heap_bytes bytes\n");
-    buf_addf(out, "virga_heap_bytes %llu\n", (unsigned long long)mi.uordblks);
-    buf_adds(out, "# TYPE virga_events counter\n"
-                  "# HELP virga_events How often a branch was taken.\n");
-    count_each(one_counter, out);
-    buf_adds(out, "# EOF\n");
-    c->rq->content_type =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    c->rq->status = 200;
     return 0;
 }
 

@@ -9,7 +9,7 @@ const struct handler handlers[N_ROUTES] = {
                       .write = h_readyz,
                       .undo = h_readyz_undo,
                       .committed = h_readyz_committed},
-    [ROUTE_METRICS] = {.plain = h_metrics},
+    [ROUTE_METRICS] = {.read = h_metrics},
     [ROUTE_OPENAPI] = {.plain = h_openapi},
     [ROUTE_CA] = {.plain = h_ca},
     [ROUTE_WHOAMI] = {.read = h_whoami},

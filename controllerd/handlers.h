@@ -12,7 +12,7 @@ int h_readyz_recent(struct call *c);
 int h_readyz(struct call *c, struct db *db);
 void h_readyz_undo(struct call *c);
 void h_readyz_committed(struct call *c);
-int h_metrics(struct call *c);
+int h_metrics(struct call *c, struct db *db);
 int h_openapi(struct call *c);
 int h_ca(struct call *c);
 int h_backup(struct call *c);

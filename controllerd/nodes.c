@@ -106,6 +106,25 @@ nodes_remove(struct ctl *ctl, const char *node_id)
     pthread_mutex_unlock(&ns->lock);
 }
 
+void
+nodes_count(struct ctl *ctl, struct nodes_count *ret)
+{
+    struct nodes *ns = ctl->nodes;
+    struct nodes_count c = {0};
+
+    pthread_mutex_lock(&ns->lock);
+    for (const struct node *n = ns->by_id; n; n = n->hh.next) {
+        if (n->up)
+            c.up++;
+        else
+            c.down++;
+        c.cordoned += !n->sched.schedulable;
+    }
+    c.questions = HASH_COUNT(ns->questions);
+    pthread_mutex_unlock(&ns->lock);
+    *ret = c;
+}
+
 bool
 nodes_authentic(struct ctl *ctl, const char *node_id, const char *fingerprint)
 {

@@ -9,7 +9,8 @@ controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0006-operations.sql \
 	$(srcdir)/schemas/migrations/controller/0007-events.sql \
 	$(srcdir)/schemas/migrations/controller/0008-restore.sql \
-	$(srcdir)/schemas/migrations/controller/0009-size.sql
+	$(srcdir)/schemas/migrations/controller/0009-size.sql \
+	$(srcdir)/schemas/migrations/controller/0010-figures.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
 	schemas/migrations/controller/0002-restart.sql \
@@ -19,7 +20,8 @@ EXTRA_DIST += \
 	schemas/migrations/controller/0006-operations.sql \
 	schemas/migrations/controller/0007-events.sql \
 	schemas/migrations/controller/0008-restore.sql \
-	schemas/migrations/controller/0009-size.sql
+	schemas/migrations/controller/0009-size.sql \
+	schemas/migrations/controller/0010-figures.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

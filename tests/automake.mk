@@ -64,5 +64,6 @@ EXTRA_DIST += tests/data/controller-schema.sql tests/unit/store-fixture.h
 include $(top_srcdir)/tests/fuzz/fuzz.mk
 include $(top_srcdir)/tests/model/model.mk
 include $(top_srcdir)/tests/unit/scale.mk
+include $(top_srcdir)/tests/unit/figures.mk
 include $(top_srcdir)/tests/targets.mk
 

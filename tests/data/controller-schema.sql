@@ -294,6 +294,7 @@ CREATE UNIQUE INDEX instances_name ON instances (project_id, name)
     WHERE deleted_at IS NULL;
 CREATE INDEX instances_node ON instances (node_id, seq)
     WHERE deleted_at IS NULL;
+CREATE INDEX instances_state ON instances (state) WHERE deleted_at IS NULL;
 CREATE INDEX keypairs_project ON keypairs (project_id, id);
 CREATE INDEX memberships_user ON memberships (user_id, project_id);
 CREATE INDEX operations_project ON operations (project_id, id);

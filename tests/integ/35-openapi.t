@@ -75,8 +75,9 @@ furnished() {
         cat - "$T/canaries" >>"$T/names"
     printf '%s\n' hidden-image hidden-one hidden-two >>"$T/canaries"
 }
-LOGIN='{"user":"fuzz-user","password":"correct horse battery"}'
-LOGIN_USER='{"name":"fuzz-user","password":"correct horse battery","project":"acme","role":"admin"}'
+LOGIN=$(jq -nc '{user: "fuzz-user", password: "correct horse battery"}')
+LOGIN_USER=$(jq -c '{name: .user, password, project: "acme", role: "admin"}' \
+    <<<"$LOGIN")
 export LOGIN
 tap_ok "two tenants have the same" furnished || tap_done
 

@@ -128,6 +128,15 @@ tap_ok "/metrics has the VM's exits" grep -q \
     "$T/metrics"
 tap_ok "/metrics has the agent's counters" \
     grep -q '^virga_agent_events' "$T/metrics"
+lint() {
+    curl -sS --max-time 20 -H 'Accept: text/plain' \
+        "http://127.0.0.1:$port/metrics" | promtool check metrics
+}
+if command -v promtool >/dev/null; then
+    tap_ok "/metrics: promtool has nothing to say" lint
+else
+    tap_skip "/metrics: promtool has nothing to say" "it is not installed"
+fi
 tap_is "no other page is there" "$(curl -sS -o /dev/null -w '%{http_code}' \
     "http://127.0.0.1:$port/")" 404
 

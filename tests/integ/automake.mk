@@ -31,3 +31,5 @@ include $(top_srcdir)/tests/integ/openapi.mk
 include $(top_srcdir)/tests/integ/life.mk
 include $(top_srcdir)/tests/integ/abuse.mk
 include $(top_srcdir)/tests/integ/guest-life.mk
+include $(top_srcdir)/tests/integ/figures.mk
+include $(top_srcdir)/tests/integ/replies.mk

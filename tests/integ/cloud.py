@@ -19,6 +19,8 @@ import tempfile
 import time
 import traceback
 
+from lib_record import recorder
+
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 BUILD = os.environ.get("VIRGA_BUILD", os.getcwd())
@@ -235,6 +237,7 @@ class KeepAlive:
             self.conn.request(method, path, body, h)
             r = self.conn.getresponse()
             reply = Reply(r.status, r.headers, r.read())
+            recorder.reply(method, path, r.status, r.headers, reply.body)
         except (http.client.RemoteDisconnected, BrokenPipeError):
             self.close()
             if fresh:
@@ -307,7 +310,9 @@ class Cloud:
         try:
             c.request(method, path, body, h)
             r = c.getresponse()
-            return Reply(r.status, r.headers, r.read())
+            reply = Reply(r.status, r.headers, r.read())
+            recorder.reply(method, path, r.status, r.headers, reply.body)
+            return reply
         finally:
             c.close()
 

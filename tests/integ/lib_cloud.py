@@ -27,6 +27,8 @@ import tempfile
 import threading
 import time
 
+from lib_record import recorder
+
 SLOW = float(os.environ.get("VIRGA_SLOW", "1"))
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -352,7 +354,9 @@ class Api:
             self.conn.request(method, path, data, h)
             r = self.conn.getresponse()
             # A body that ends early is an error of http.client's.
-            return Reply(r.status, r.headers, r.read())
+            data = r.read()
+            recorder.reply(method, path, r.status, r.headers, data)
+            return Reply(r.status, r.headers, data)
         except (OSError, http.client.HTTPException, ValueError):
             self.lost += 1
             self.close()
