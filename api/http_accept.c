@@ -20,7 +20,7 @@
 
 struct http_accept {
     int fd, stop;
-    struct MHD_Daemon *d;
+    struct http_loops *loops;
     struct http_limit *limit;
     pthread_t thread;
 };
@@ -58,8 +58,7 @@ accept_one(struct http_accept *a, int *wait_ms)
      * acknowledge the first one, which it does not hurry to do. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
         COUNT(http_nodelay_failed);
-    if (MHD_add_connection(a->d, TAKE_FD(fd), addr, len) == MHD_NO)
-        COUNT(http_connection_refused);
+    http_loops_add(a->loops, TAKE_FD(fd), addr, len);
     return true;
 }
 
@@ -83,12 +82,12 @@ accept_main(void *arg)
 }
 
 int
-http_accept_start(int fd, struct MHD_Daemon *d, struct http_limit *limit,
+http_accept_start(int fd, struct http_loops *loops, struct http_limit *limit,
                   struct http_accept **ret)
 {
     struct http_accept *a = xnew(struct http_accept);
 
-    a->d = d;
+    a->loops = loops;
     a->limit = limit;
     a->fd = fd;
     a->stop = eventfd(0, EFD_CLOEXEC);
