@@ -23,8 +23,8 @@
 /* The library's own limits on silence, and ours, are looked at so often. */
 #define SWEEP_US (US_PER_S / 4)
 /* Connections of a slice when there are as many as may be. */
-#define SLICE_CONNECTIONS 64
-#define SLICES_MAX 256
+#define SLICE_CONNECTIONS 80
+#define SLICES_MAX 128
 #define LOOPS_MAX 64 /* bits of `held` */
 /* A handshake costs as much as many requests. So many of a loop may be in one
  * at a time; a client that lets us wait counts for no longer than this. */
