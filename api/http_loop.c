@@ -2,7 +2,12 @@
  *
  *   accepting thread --in--> loop --admit--> slice (MHD_add_connection)
  *   any thread ----resume--> loop's list --run--> slice (MHD_run)
- *   epoll of the slice --------------------run--> slice */
+ *   epoll of the slice --------------------run--> slice
+ *
+ * A daemon that asks to be run again at once may have connections that it can
+ * read from without being told again, or one in the midst of a handshake, which
+ * it keeps asking for (seen in 0.9.75) until the client goes on, be that never.
+ * Only what moved bytes is run again; the sockets' own functions tell. */
 #include <config.h>
 
 #include "api/http_loop.h"
@@ -61,6 +66,7 @@ struct http_loop {
     unsigned n, next_slice;
     struct http_conn *conns;
     struct http_conn *adding;               /* while the library is given it */
+    bool moved;                             /* bytes, in this run of a slice */
     struct http_conn *shaking[SHAKING_MAX]; /* NULL: a free place */
     int64_t sweep_us;                       /* when the next one is due */
 };
@@ -170,6 +176,43 @@ http_conn_of(struct MHD_Connection *c)
 
 static _Thread_local struct http_loop *mine;
 
+static ssize_t
+on_pull(gnutls_transport_ptr_t p, void *data, size_t n)
+{
+    struct http_conn *k = p;
+    ssize_t r = recv(k->fd, data, n, 0);
+
+    k->slice->loop->moved |= r >= 0 || errno != EAGAIN;
+    return r;
+}
+
+static ssize_t
+on_push(gnutls_transport_ptr_t p, const giovec_t *v, int n)
+{
+    struct http_conn *k = p;
+    struct msghdr m = {.msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)n};
+    ssize_t r = sendmsg(k->fd, &m, MSG_NOSIGNAL);
+
+    k->slice->loop->moved |= r >= 0 || errno != EAGAIN;
+    return r;
+}
+
+/* Nothing waits here: whether something can be read shows when it is. */
+static int
+on_pull_timeout(gnutls_transport_ptr_t p, unsigned ms)
+{
+    return 1;
+}
+
+static void
+use_our_socket(struct http_conn *k)
+{
+    gnutls_transport_set_ptr(k->tls, k);
+    gnutls_transport_set_pull_function(k->tls, on_pull);
+    gnutls_transport_set_vec_push_function(k->tls, on_push);
+    gnutls_transport_set_pull_timeout_function(k->tls, on_pull_timeout);
+}
+
 void
 http_loop_notify(void *loops, struct MHD_Connection *c, void **context,
                  enum MHD_ConnectionNotificationCode code)
@@ -184,6 +227,8 @@ http_loop_notify(void *loops, struct MHD_Connection *c, void **context,
 
         k = TAKE_PTR(l->adding);
         k->tls = i ? i->tls_session : NULL;
+        if (k->tls)
+            use_our_socket(k);
         k->next = l->conns;
         k->pprev = &l->conns;
         if (k->next)
@@ -326,9 +371,10 @@ run_busy(struct http_loop *l)
 
         if (!s->busy)
             continue;
+        l->moved = !l->all->cfg.tls;
         if (MHD_run(s->d) == MHD_NO)
             COUNT(http_run_failed);
-        s->busy = MHD_get_timeout(s->d, &ms) == MHD_YES && ms == 0;
+        s->busy = l->moved && MHD_get_timeout(s->d, &ms) == MHD_YES && ms == 0;
         more |= s->busy;
     }
     return more;

@@ -18,6 +18,7 @@
 
 #include <gnutls/gnutls.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -45,6 +46,7 @@ struct http_conn {
 struct http_loops_config {
     unsigned threads;
     unsigned max_connections, max_per_address;
+    bool tls;
     int64_t request_us; /* until_us of a new connection, from its beginning */
     /* A daemon without threads and listening socket, with EPOLL, that calls
      * http_loop_notify() with `loops`. */

@@ -390,6 +390,8 @@ phases(struct bench *b, const char *which)
         phase_creates(b, "api.create_peak", 0, 0, b->seconds);
     if (strchr(which, 'l'))
         phase_lists(b);
+    if (strchr(which, 'h'))
+        phase_abuse(b, "handshakes", ABUSE_HANDSHAKES, 64);
     if (!strchr(which, 'a'))
         return;
     phase_abuse(b, "idle", ABUSE_IDLE, 5000);
@@ -406,7 +408,8 @@ usage_text(void)
 {
     fputs("usage: bench-fleet -p PID [-n NODES] [-i INSTANCES] [-r RATE] "
           "[-s SECONDS] [-c CONNECTIONS] [-b BATCH] [-w PHASES] [-k]\n"
-          "PHASES: f fill, i idle, c create at RATE, p peak, l list, a abuse; "
+          "PHASES: f fill, i idle, c create at RATE, p peak, l list, a abuse, "
+          "h abuse by handshakes alone; "
           "-k: with Idempotency-Key\n"
           "with VIRGA_URL (https://ADDRESS:PORT) and VIRGA_TOKEN set\n",
           stderr);

@@ -7,16 +7,21 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <gnutls/gnutls.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "api/http.h"
 #include "api/http_share.h"
 #include "common/clock.h"
+#include "common/fs.h"
 #include "common/mem.h"
+#include "common/pki.h"
 
 #define CLIENTS 24
 #define REQUESTS 60
@@ -97,12 +102,16 @@ resumer(void *arg)
 }
 
 static struct fixture *
-start(unsigned threads, unsigned max, unsigned per_address, unsigned idle_s)
+start_with(const char *cert, const char *key, unsigned threads, unsigned max,
+           unsigned per_address, unsigned idle_s)
 {
     struct fixture *f = xnew(struct fixture);
     struct err e _cleanup_(err_release) = {0};
     struct http_config hc = {
         .listen = "127.0.0.1:0",
+        .cert_pem = cert,
+        .key_pem = key,
+        .client_ca_pem = cert,
         .threads = threads,
         .max_connections = max,
         .max_per_address = per_address,
@@ -115,6 +124,12 @@ start(unsigned threads, unsigned max, unsigned per_address, unsigned idle_s)
     if (http_start(&hc, &f->server, &e) < 0)
         fail_msg("%s", e.message);
     return f;
+}
+
+static struct fixture *
+start(unsigned threads, unsigned max, unsigned per_address, unsigned idle_s)
+{
+    return start_with(NULL, NULL, threads, max, per_address, idle_s);
 }
 
 static void
@@ -266,6 +281,100 @@ request__that_does_not_come_is_ended(void **state)
     finish(f);
 }
 
+static int64_t
+cpu_us(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * US_PER_S +
+           u.ru_utime.tv_usec + u.ru_stime.tv_usec;
+}
+
+static struct fixture *
+start_tls(void)
+{
+    static const char *const sans[] = {"127.0.0.1"};
+    char dir[] = "/tmp/virga-loop-XXXXXX";
+    struct err e _cleanup_(err_release) = {0};
+    char *cert _cleanup_(freep) = NULL;
+    char *key _cleanup_(freep) = NULL;
+    struct pki_ca *ca = NULL;
+
+    assert_non_null(mkdtemp(dir));
+    if (pki_ca_open(dir, &ca, &e) < 0 ||
+        pki_issue_server(ca, sans, 1, 1, &cert, &key, &e) < 0)
+        fail_msg("%s", e.message);
+    struct fixture *f = start_with(cert, key, 2, 64, 64, 60);
+    pki_ca_free(ca);
+    assert_int_equal(fs_remove_tree(dir, NULL), 0);
+    return f;
+}
+
+static ssize_t
+read_nothing(gnutls_transport_ptr_t p, void *data, size_t n)
+{
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t
+read_socket(gnutls_transport_ptr_t p, void *data, size_t n)
+{
+    return recv((int)(intptr_t)p, data, n, 0);
+}
+
+/* A client's side up to its first wait. */
+static int
+shake(gnutls_session_t s, gnutls_certificate_credentials_t none, int fd)
+{
+    gnutls_set_default_priority(s);
+    gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, none);
+    gnutls_transport_set_int(s, fd);
+    gnutls_transport_set_pull_function(s, read_nothing);
+    return gnutls_handshake(s);
+}
+
+static void
+handshake__left_in_the_middle_costs_nothing(void **state)
+{
+    struct fixture *f = start_tls();
+    gnutls_certificate_credentials_t none;
+    gnutls_session_t s[3];
+    int fd[ARRAY_SIZE(s)];
+    struct timespec second = {.tv_sec = 1};
+
+    gnutls_certificate_allocate_credentials(&none);
+    for (size_t i = 0; i < ARRAY_SIZE(s); i++) {
+        fd[i] = dial(f, "127.0.0.1");
+        fcntl(fd[i], F_SETFL, O_NONBLOCK);
+        gnutls_init(&s[i], GNUTLS_CLIENT | GNUTLS_NONBLOCK);
+        assert_int_equal(shake(s[i], none, fd[i]), GNUTLS_E_AGAIN);
+        /* The server has answered, and waits. */
+        struct pollfd p = {.fd = fd[i], .events = POLLIN};
+        assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    }
+    int64_t before = cpu_us();
+    nanosleep(&second, NULL);
+    assert_true(cpu_us() - before < US_PER_S / 5);
+    /* It goes on when the client does. */
+    for (size_t i = 0; i < ARRAY_SIZE(s); i++) {
+        int r;
+
+        gnutls_transport_set_pull_function(s[i], read_socket);
+        while ((r = gnutls_handshake(s[i])) == GNUTLS_E_AGAIN) {
+            struct pollfd p = {.fd = fd[i], .events = POLLIN};
+
+            assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+        }
+        assert_int_equal(r, 0);
+        gnutls_deinit(s[i]);
+        close(fd[i]);
+    }
+    gnutls_certificate_free_credentials(none);
+    finish(f);
+}
+
 static void
 stop__closes_what_is_open(void **state)
 {
@@ -318,6 +427,7 @@ main(void)
         cmocka_unit_test(resume__from_other_threads_loses_none),
         cmocka_unit_test(connections__over_the_limits_are_refused),
         cmocka_unit_test(request__that_does_not_come_is_ended),
+        cmocka_unit_test(handshake__left_in_the_middle_costs_nothing),
         cmocka_unit_test(stop__closes_what_is_open),
         cmocka_unit_test(share__is_what_was_taken),
     };
