@@ -10,6 +10,8 @@ libapi_a_SOURCES = \
 	api/http_accept.c api/http_accept.h \
 	api/http_check.c \
 	api/http_limit.c api/http_limit.h \
+	api/http_loop.c api/http_loop.h \
+	api/http_share.c api/http_share.h \
 	api/ws.c api/ws_client.c api/ws.h
 API_LIBS = libapi.a $(COMMON_LIBS) $(JANSSON_LIBS) $(MHD_LIBS)
 include $(top_srcdir)/api/stream.mk

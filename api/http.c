@@ -10,12 +10,12 @@
 #include "api/http-private.h"
 
 #include <arpa/inet.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "api/http_accept.h"
 #include "api/http_limit.h"
+#include "api/http_loop.h"
 #include "api/ws.h"
 #include "common/clock.h"
 #include "common/count.h"
@@ -28,7 +28,6 @@
 #define DRAIN_MAX ((uint64_t)16 << 20)
 #define CONNECTION_MEMORY 10240
 
-#define REAP_MS 250
 /* A client that takes its reply more slowly than this is given up. */
 #define REPLY_BYTES_PER_S 16384
 
@@ -37,40 +36,22 @@
  * between; whether the cloud still wants it is the owner's to ask each time. */
 #define PEER_US (60 * US_PER_S)
 
-/* A connection, for the time limits on requests that come in drop by drop and
- * replies that are taken so: the library's own limit is on silence only. */
-struct conn {
-    struct conn *prev, *next;
-    int fd;
-    /* When the request must be here, or the reply taken; 0: no such time. */
-    int64_t until_us;
-    /* The peer that was found good, and when; the HTTP thread's. */
-    int64_t peer_us;
-    char peer_cn[64], peer_fingerprint[HASH_HEX_SIZE];
-};
-
 struct http_server {
-    struct MHD_Daemon *d;
     unsigned port;
+    const struct http_config *cfg; /* while it starts */
     const struct http_ops *ops;
     void *arg;
     char *cert, *key, *ca;
     int64_t request_us; /* longest time for a request to come in */
     struct http_limit *limit;
     struct http_accept *accept;
-    pthread_t reaper;
-    bool has_reaper;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct conn *conns; /* lock, as are the members of each */
-    bool stop;          /* lock */
+    struct http_loops *loops;
 };
 
 struct request {
     struct http_req rq; /* first: http_req * is request * */
     struct http_server *s;
     struct MHD_Connection *c;
-    struct request *held_next;
     char remote[INET6_ADDRSTRLEN];
     char *path;
     const char *version;
@@ -134,22 +115,13 @@ http_each_query(struct http_req *rq,
     MHD_get_connection_values(of(rq)->c, MHD_GET_ARGUMENT_KIND, each_one, &e);
 }
 
-static struct conn *
-conn_of(struct MHD_Connection *c)
-{
-    const union MHD_ConnectionInfo *i =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return i ? i->socket_context : NULL;
-}
-
 int
 http_peer(struct http_req *rq, char cn[64], char fingerprint[HASH_HEX_SIZE],
           struct err *reterr)
 {
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(of(rq)->c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    struct conn *k = conn_of(of(rq)->c);
+    struct http_conn *k = http_conn_of(of(rq)->c);
     int64_t now = clock_mono_us();
 
     if (!i || !i->tls_session || !k)
@@ -173,43 +145,22 @@ http_suspend(struct http_req *rq)
     MHD_suspend_connection(of(rq)->c);
 }
 
-static _Thread_local struct {
-    bool on;
-    struct request *first;
-} held;
-
 void
 http_resume(struct http_req *rq)
 {
-    struct request *r = of(rq);
-
-    if (!held.on) {
-        MHD_resume_connection(r->c);
-        return;
-    }
-    r->held_next = held.first;
-    held.first = r;
+    http_loop_resume(of(rq)->c);
 }
 
 void
 http_resume_hold(void)
 {
-    held.on = true;
+    http_loop_hold();
 }
 
 void
 http_resume_held(void)
 {
-    struct request *r = held.first;
-
-    held.first = NULL;
-    held.on = false;
-    while (r) {
-        struct request *next = r->held_next; /* r may end at once */
-
-        MHD_resume_connection(r->c);
-        r = next;
-    }
+    http_loop_held();
 }
 
 void
@@ -250,115 +201,16 @@ tires(struct request *r)
     return true;
 }
 
-static void
-on_connection(void *cls, struct MHD_Connection *c, void **context,
-              enum MHD_ConnectionNotificationCode code)
-{
-    struct http_server *s = cls;
-    struct conn *k = *context;
-
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *i =
-            MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-        k = xnew(struct conn);
-        k->fd = i ? i->connect_fd : -1;
-        k->until_us = clock_mono_us() + s->request_us;
-        pthread_mutex_lock(&s->lock);
-        k->next = s->conns;
-        if (k->next)
-            k->next->prev = k;
-        s->conns = k;
-        pthread_mutex_unlock(&s->lock);
-        *context = k;
-        return;
-    }
-    /* The library closes the socket after this. */
-    pthread_mutex_lock(&s->lock);
-    if (k->prev)
-        k->prev->next = k->next;
-    else
-        s->conns = k->next;
-    if (k->next)
-        k->next->prev = k->prev;
-    pthread_mutex_unlock(&s->lock);
-    free(k);
-    *context = NULL;
-}
-
 /* What is under way must be over by then; 0: it may take its time. */
 static void
-set_until(struct http_server *s, struct MHD_Connection *c, int64_t us)
+set_until(struct MHD_Connection *c, int64_t us)
 {
-    struct conn *k = conn_of(c);
-
-    if (!k)
-        return;
-    pthread_mutex_lock(&s->lock);
-    k->until_us = us;
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void *
-reaper_main(void *arg)
-{
-    struct http_server *s = arg;
-    struct timespec ts;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->stop) {
-        int64_t now = clock_mono_us();
-
-        for (struct conn *k = s->conns; k; k = k->next) {
-            if (!k->until_us || now < k->until_us)
-                continue;
-            /* The library finds it closed, and closes it. */
-            k->until_us = 0;
-            COUNT(http_request_too_slow);
-            if (shutdown(k->fd, SHUT_RDWR) < 0)
-                COUNT(http_shutdown_failed);
-        }
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        ts.tv_nsec += REAP_MS * 1000000L;
-        if (ts.tv_nsec >= 1000000000L) {
-            ts.tv_nsec -= 1000000000L;
-            ts.tv_sec++;
-        }
-        pthread_cond_timedwait(&s->wake, &s->lock, &ts);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
-}
-
-static int
-reaper_start(struct http_server *s)
-{
-    pthread_condattr_t attr;
-
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    int r = pthread_create(&s->reaper, NULL, reaper_main, s);
-    if (r == 0) {
-        s->has_reaper = true;
-        pthread_setname_np(s->reaper, "http-reaper");
-    }
-    return -r;
+    http_conn_of(c)->until_us = us;
 }
 
 static void
 server_free(struct http_server *s)
 {
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    if (s->has_reaper)
-        pthread_join(s->reaper, NULL);
-    pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->lock);
     http_limit_free(s->limit);
     free(s->cert);
     free(s->key);
@@ -493,11 +345,10 @@ queue_reply(struct request *r)
     /* A stream has no end; whether its client takes it is its owner's to see
      * (http_stream_stalled()). */
     if (rq->status != MHD_HTTP_SWITCHING_PROTOCOLS)
-        set_until(r->s, r->c,
-                  r->stream
-                      ? 0
-                      : clock_mono_us() + r->s->request_us +
-                            (int64_t)(size / REPLY_BYTES_PER_S) * US_PER_S);
+        set_until(r->c, r->stream ? 0
+                                  : clock_mono_us() + r->s->request_us +
+                                        (int64_t)(size / REPLY_BYTES_PER_S) *
+                                            US_PER_S);
     enum MHD_Result q = MHD_queue_response(r->c, (unsigned)rq->status, resp);
     MHD_destroy_response(resp);
     return q;
@@ -556,7 +407,7 @@ first_call(struct request *r)
 
     r->s->ops->begin(&r->rq, r->s->arg);
     if (r->rq.stream)
-        set_until(r->s, r->c, 0); /* takes its time, from a known sender */
+        set_until(r->c, 0); /* takes its time, from a known sender */
     r->refused = r->rq.status != 0;
     if (r->refused) {
         /* Refused before its body came: with a body under way the connection
@@ -620,7 +471,7 @@ on_access(void *cls, struct MHD_Connection *c, const char *url,
     }
     if (*upload_data_size)
         return body_part(r, upload_data, upload_data_size);
-    set_until(s, c, 0);
+    set_until(c, 0);
     if (r->refused)
         return queue_reply(r); /* its body is drained */
     if (r->too_big) {
@@ -649,7 +500,7 @@ on_completed(void *cls, struct MHD_Connection *c, void **con_cls,
     buf_release(&r->rq.reply);
     buf_release(&r->rq.headers);
     if (!r->upgrade)
-        set_until(s, c, clock_mono_us() + s->request_us);
+        set_until(c, clock_mono_us() + s->request_us);
     free(r->path);
     free(r);
     *con_cls = NULL;
@@ -698,6 +549,35 @@ on_log(void *cls, const char *fmt, va_list ap)
 
 /* ---- start and stop ---- */
 
+static struct MHD_Daemon *
+new_daemon(struct http_loops *loops, void *arg)
+{
+    struct http_server *s = arg;
+    const struct http_config *cfg = s->cfg;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
+        {MHD_OPTION_HTTPS_MEM_TRUST, 0, s->ca},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0,
+         (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    if (!s->cert)
+        tls[0].option = MHD_OPTION_END;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | (s->cert ? MHD_USE_TLS : 0) | MHD_ALLOW_SUSPEND_RESUME |
+            MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
+        0, NULL, NULL, on_access, s, /* options: */
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_CONNECTION_LIMIT, cfg->max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, http_loop_notify, loops,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
+}
+
 int
 http_start(const struct http_config *cfg, struct http_server **ret,
            struct err *reterr)
@@ -718,46 +598,27 @@ http_start(const struct http_config *cfg, struct http_server **ret,
     /* A kept-alive connection may be idle for the one half before. */
     s->request_us = 2 * (int64_t)cfg->idle_timeout_s * US_PER_S;
     s->limit = http_limit_new(cfg->per_second);
-    r = reaper_start(s);
-    if (r < 0) {
-        server_free(s);
-        return err_errno(reterr, r, "cannot start the HTTP server's thread");
-    }
-    struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, s->cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, s->key},
-        {MHD_OPTION_HTTPS_MEM_TRUST, 0, s->ca},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0,
-         (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
-        {MHD_OPTION_END, 0, NULL},
+    s->cfg = cfg;
+    struct http_loops_config lc = {
+        .threads = cfg->threads,
+        .max_connections = cfg->max_connections,
+        .max_per_address = cfg->max_per_address
+                               ? cfg->max_per_address
+                               : MAX(cfg->max_connections / 2, 1u),
+        .request_us = s->request_us,
+        .tls = s->cert != NULL,
+        .daemon = new_daemon,
+        .arg = s,
     };
-    if (!s->cert)
-        tls[0].option = MHD_OPTION_END;
-    s->d = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | (s->cert ? MHD_USE_TLS : 0) |
-            MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE |
-            MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
-        0, NULL, NULL, on_access, s, /* options: */
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_THREAD_POOL_SIZE,
-        cfg->threads, MHD_OPTION_ARRAY, tls, MHD_OPTION_CONNECTION_LIMIT,
-        cfg->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        cfg->max_per_address ? cfg->max_per_address
-                             : MAX(cfg->max_connections / 2, 1u),
-        MHD_OPTION_CONNECTION_TIMEOUT, cfg->idle_timeout_s,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_END);
-    if (!s->d) {
-        server_free(s);
-        return err_set(reterr, -EIO, "http_start",
-                       "the HTTP server cannot start on %s", cfg->listen);
-    }
-    r = http_accept_start(TAKE_FD(fd), s->d, s->limit, &s->accept);
+    r = http_loops_start(&lc, &s->loops);
+    s->cfg = NULL;
+    if (r == 0)
+        r = http_accept_start(TAKE_FD(fd), s->loops, s->limit, &s->accept);
     if (r < 0) {
-        MHD_stop_daemon(s->d);
+        http_loops_stop(s->loops);
         server_free(s);
-        return err_errno(reterr, r, "cannot start the HTTP server's thread");
+        return err_errno(reterr, r, "the HTTP server cannot start on %s",
+                         cfg->listen);
     }
     *ret = s;
     return 0;
@@ -782,6 +643,6 @@ http_stop(struct http_server *s)
     if (!s)
         return;
     http_quiesce(s);
-    MHD_stop_daemon(s->d);
+    http_loops_stop(s->loops);
     server_free(s);
 }

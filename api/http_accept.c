@@ -87,7 +87,7 @@ http_listen(const char *where, int *ret_fd, unsigned *ret_port,
 
 struct http_accept {
     int fd, stop;
-    struct MHD_Daemon *d;
+    struct http_loops *loops;
     struct http_limit *limit;
     pthread_t thread;
 };
@@ -125,8 +125,7 @@ accept_one(struct http_accept *a, int *wait_ms)
      * acknowledge the first one, which it does not hurry to do. */
     if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
         COUNT(http_nodelay_failed);
-    if (MHD_add_connection(a->d, TAKE_FD(fd), addr, len) == MHD_NO)
-        COUNT(http_connection_refused);
+    http_loops_add(a->loops, TAKE_FD(fd), addr, len);
     return true;
 }
 
@@ -150,12 +149,12 @@ accept_main(void *arg)
 }
 
 int
-http_accept_start(int fd, struct MHD_Daemon *d, struct http_limit *limit,
+http_accept_start(int fd, struct http_loops *loops, struct http_limit *limit,
                   struct http_accept **ret)
 {
     struct http_accept *a = xnew(struct http_accept);
 
-    a->d = d;
+    a->loops = loops;
     a->limit = limit;
     a->fd = fd;
     a->stop = eventfd(0, EFD_CLOEXEC);

@@ -48,10 +48,10 @@ http_limit_free(struct http_limit *l)
     free(l);
 }
 
-/* The address as a number; IPv4 ones keep clear of IPv6 prefixes, which are
- * never zero in their upper half. */
-static uint64_t
-number_of(const struct sockaddr *addr)
+/* IPv4 addresses keep clear of IPv6 prefixes, which are never zero in their
+ * upper half. */
+uint64_t
+http_limit_who(const struct sockaddr *addr)
 {
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
     uint32_t v4;
@@ -102,7 +102,7 @@ bool
 http_limit_take(struct http_limit *l, const struct sockaddr *addr,
                 enum http_cost cost, int64_t now_us)
 {
-    uint64_t who = number_of(addr);
+    uint64_t who = http_limit_who(addr);
 
     if (!l->per_second || !who)
         return true;

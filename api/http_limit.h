@@ -24,10 +24,12 @@ enum http_cost { HTTP_COST_CONNECTION, HTTP_COST_REFUSAL, HTTP_COSTS };
 
 /* per_second: 0 is no limit. A bucket holds HTTP_LIMIT_SECONDS of it. */
 #define HTTP_LIMIT_SECONDS 10
+/* The address as a number: IPv6 addresses by their /64, of which whoever has
+ * one has all; 0: of another family. */
+uint64_t http_limit_who(const struct sockaddr *addr);
 struct http_limit *http_limit_new(int64_t per_second);
 void http_limit_free(struct http_limit *l);
-/* Takes a token; false: there was none. IPv6 addresses count by their /64, of
- * which whoever has one has all. */
+/* Takes a token; false: there was none. */
 bool http_limit_take(struct http_limit *l, const struct sockaddr *addr,
                      enum http_cost cost, int64_t now_us);
 

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "api/http_loop.h"
 #include "common/clock.h"
 #include "common/count.h"
 #include "common/mem.h"
@@ -132,7 +133,7 @@ resume(struct http_stream *s)
     if (!s->c || !s->suspended)
         return;
     s->suspended = false;
-    MHD_resume_connection(s->c);
+    http_loop_resume(s->c);
 }
 
 int

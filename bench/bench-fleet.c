@@ -2,7 +2,8 @@
  * Plays N nodes and the tenants against a real controller (bench/fleet.sh
  * makes one) and prints a JSON object for each phase:
  *   joined   every node has joined, is up, and holds its long poll
- *   fill     instances made as fast as they are answered, up to -i
+ *   fill     instances made as fast as they are answered, up to -i; with -b in
+ *            batches of that many
  *   idle     nothing but long polls: what the nodes cost
  *   create   open loop at -r per second
  *   peak     closed loop
@@ -31,14 +32,16 @@ struct bench {
     int64_t instances;
     double rate, seconds;
     int connections;
-    int64_t made; /* names used so far */
-    bool keys;    /* with an Idempotency-Key */
+    int64_t made;  /* names used so far */
+    int64_t batch; /* of the fill; 0: one by one */
+    bool keys;     /* with an Idempotency-Key */
     char page[64];
 };
 
 /* ---- the controller's figures ---- */
 
 #define THREADS_MAX 256
+#define FILLERS 4 /* connections that make batches */
 
 struct usage {
     double wall_s, self_s;
@@ -176,6 +179,26 @@ make_create(struct buf *out, int64_t i, void *arg)
 }
 
 static void
+make_batch(struct buf *out, int64_t i, void *arg)
+{
+    struct bench *b = arg;
+    char body[256];
+    long long number = (long long)b->made;
+    int n =
+        snprintf(body, sizeof(body),
+                 "{\"count\":%lld,\"instance\":{\"name\":\"%08x-%lld\","
+                 "\"flavor\":\"small\",\"image\":\"img\"}}",
+                 (long long)b->batch, (unsigned)number * 2654435761u, number);
+
+    b->made += b->batch;
+    buf_addf(out,
+             "POST /v1/instance-batches HTTP/1.1\r\nHost: virga\r\n"
+             "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+             "Content-Length: %d\r\n\r\n%s",
+             b->token, n, body);
+}
+
+static void
 make_list(struct buf *out, int64_t i, void *arg)
 {
     struct bench *b = arg;
@@ -224,13 +247,14 @@ static void
 phase_creates(struct bench *b, const char *name, double rate, int64_t total,
               double seconds)
 {
-    struct load l = load_of(b, b->connections);
+    bool fill = total && b->batch;
+    struct load l = load_of(b, fill ? FILLERS : b->connections);
     struct usage u;
 
     l.rate = rate;
-    l.total = total;
+    l.total = fill ? (total + b->batch - 1) / b->batch : total;
     l.seconds = seconds;
-    l.make = make_create;
+    l.make = fill ? make_batch : make_create;
     l.good_status = 201;
     int64_t seen = atomic_load(&b->fleet.observed);
     usage_take(b, &u);
@@ -366,6 +390,8 @@ phases(struct bench *b, const char *which)
         phase_creates(b, "api.create_peak", 0, 0, b->seconds);
     if (strchr(which, 'l'))
         phase_lists(b);
+    if (strchr(which, 'h'))
+        phase_abuse(b, "handshakes", ABUSE_HANDSHAKES, 64);
     if (!strchr(which, 'a'))
         return;
     phase_abuse(b, "idle", ABUSE_IDLE, 5000);
@@ -381,8 +407,9 @@ static void
 usage_text(void)
 {
     fputs("usage: bench-fleet -p PID [-n NODES] [-i INSTANCES] [-r RATE] "
-          "[-s SECONDS] [-c CONNECTIONS] [-w PHASES] [-k]\n"
-          "PHASES: f fill, i idle, c create at RATE, p peak, l list, a abuse; "
+          "[-s SECONDS] [-c CONNECTIONS] [-b BATCH] [-w PHASES] [-k]\n"
+          "PHASES: f fill, i idle, c create at RATE, p peak, l list, a abuse, "
+          "h abuse by handshakes alone; "
           "-k: with Idempotency-Key\n"
           "with VIRGA_URL (https://ADDRESS:PORT) and VIRGA_TOKEN set\n",
           stderr);
@@ -402,7 +429,7 @@ main(int argc, char **argv)
     pthread_t nodes;
     int opt;
 
-    while ((opt = getopt(argc, argv, "p:n:i:r:s:c:w:k")) != -1) {
+    while ((opt = getopt(argc, argv, "p:n:i:r:s:c:b:w:k")) != -1) {
         if (opt == 'p')
             b.pid = (int)strtol(optarg, NULL, 10);
         else if (opt == 'n')
@@ -415,6 +442,8 @@ main(int argc, char **argv)
             b.seconds = strtod(optarg, NULL);
         else if (opt == 'c')
             b.connections = (int)strtol(optarg, NULL, 10);
+        else if (opt == 'b')
+            b.batch = strtoll(optarg, NULL, 10);
         else if (opt == 'w')
             which = optarg;
         else if (opt == 'k')

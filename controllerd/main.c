@@ -27,6 +27,8 @@
 #define RENEW_US (90 * 86400 * US_PER_S)
 #define NAMES_MAX 32
 #define DRAIN_US (3 * US_PER_S)
+#define THREADS_MIN 4
+#define THREADS_MAX 32
 
 /* ---- certificates ---- */
 
@@ -219,6 +221,18 @@ open_state(struct ctl *ctl, struct db **ret_db, int *ret_lock,
     return r;
 }
 
+/* They do not wait for anything but now and then a disk. */
+static unsigned
+http_threads(const struct ctl_config *cfg)
+{
+    long n = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (cfg->threads)
+        return (unsigned)cfg->threads;
+    n = MAX(n, (long)THREADS_MIN);
+    return (unsigned)MIN(n, (long)THREADS_MAX);
+}
+
 static int
 start_http(struct ctl *ctl, struct err *reterr)
 {
@@ -234,7 +248,7 @@ start_http(struct ctl *ctl, struct err *reterr)
         .cert_pem = cert,
         .key_pem = key,
         .client_ca_pem = pki_ca_pem(ctl->ca),
-        .threads = (unsigned)ctl->cfg.threads,
+        .threads = http_threads(&ctl->cfg),
         .max_connections = (unsigned)ctl->cfg.max_connections,
         .max_per_address = (unsigned)ctl->cfg.connections_per_address,
         .per_second = (unsigned)ctl->cfg.connections_per_second,

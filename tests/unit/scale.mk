@@ -6,6 +6,9 @@ tests_unit_test_common_db_checkpoint_LDADD = $(COMMON_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-api-http-limit
 tests_unit_test_api_http_limit_SOURCES = tests/unit/test-api-http-limit.c
 tests_unit_test_api_http_limit_LDADD = $(API_LIBS) $(UNIT_LIBS)
+unit_tests += tests/unit/test-api-http-loop
+tests_unit_test_api_http_loop_SOURCES = tests/unit/test-api-http-loop.c
+tests_unit_test_api_http_loop_LDADD = $(API_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-controllerd-waiters
 tests_unit_test_controllerd_waiters_SOURCES = \
 	tests/unit/test-controllerd-waiters.c
