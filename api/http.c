@@ -606,7 +606,6 @@ http_start(const struct http_config *cfg, struct http_server **ret,
                                ? cfg->max_per_address
                                : MAX(cfg->max_connections / 2, 1u),
         .request_us = s->request_us,
-        .tls = s->cert != NULL,
         .daemon = new_daemon,
         .arg = s,
     };

@@ -7,7 +7,10 @@
  * A daemon that asks to be run again at once may have connections that it can
  * read from without being told again, or one in the midst of a handshake, which
  * it keeps asking for (seen in 0.9.75) until the client goes on, be that never.
- * Only what moved bytes is run again; the sockets' own functions tell. */
+ * So where there is such a handshake a daemon is run again only while it moves
+ * bytes (the sockets' own functions tell), a few times more for the steps
+ * between two reads, and as long as bytes are there that were decrypted
+ * already. */
 #include <config.h>
 
 #include "api/http_loop.h"
@@ -31,6 +34,8 @@
 #define SLICE_CONNECTIONS 80
 #define SLICES_MAX 128
 #define LOOPS_MAX 64 /* bits of `held` */
+/* A run hands on what the one before read, and may then see another request. */
+#define STILL_MAX 4
 /* A handshake costs as much as many requests. So many of a loop may be in one
  * at a time; a client that lets us wait counts for no longer than this. */
 #define SHAKING_MAX 4
@@ -47,9 +52,11 @@ struct newcomer {
 struct http_slice {
     struct http_loop *loop;
     struct MHD_Daemon *d;
+    struct http_conn *conns; /* the loop's */
     struct http_slice *next; /* on the loop's list; its lock */
     bool listed;             /* its lock */
     bool busy;               /* has more to do at once; the loop's */
+    unsigned still;          /* runs in a row that moved no byte; the loop's */
 };
 
 struct http_loop {
@@ -64,7 +71,6 @@ struct http_loop {
     /* The loop's own. */
     struct http_slice *slices;
     unsigned n, next_slice;
-    struct http_conn *conns;
     struct http_conn *adding;               /* while the library is given it */
     bool moved;                             /* bytes, in this run of a slice */
     struct http_conn *shaking[SHAKING_MAX]; /* NULL: a free place */
@@ -223,17 +229,16 @@ http_loop_notify(void *loops, struct MHD_Connection *c, void **context,
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *i =
             MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        struct http_loop *l = mine;
 
-        k = TAKE_PTR(l->adding);
+        k = TAKE_PTR(mine->adding);
         k->tls = i ? i->tls_session : NULL;
         if (k->tls)
             use_our_socket(k);
-        k->next = l->conns;
-        k->pprev = &l->conns;
+        k->next = k->slice->conns;
+        k->pprev = &k->slice->conns;
         if (k->next)
             k->next->pprev = &k->next;
-        l->conns = k;
+        k->slice->conns = k;
         *context = k;
         return;
     }
@@ -318,9 +323,9 @@ admit_one(struct http_loop *l, struct newcomer *n, struct http_conn **place,
 }
 
 static bool
-is_shaking(const struct http_conn *k, int64_t now)
+is_shaking(const struct http_conn *k)
 {
-    return k && now - k->admitted_us < SHAKING_US &&
+    return k->tls &&
            gnutls_handshake_get_last_in(k->tls) != GNUTLS_HANDSHAKE_FINISHED;
 }
 
@@ -331,7 +336,8 @@ admit(struct http_loop *l, int64_t now)
     for (int i = 0; i < SHAKING_MAX; i++) {
         struct newcomer *n;
 
-        if (is_shaking(l->shaking[i], now))
+        if (l->shaking[i] && now - l->shaking[i]->admitted_us < SHAKING_US &&
+            is_shaking(l->shaking[i]))
             continue;
         l->shaking[i] = NULL;
         if (!(n = take_newcomer(l)))
@@ -344,9 +350,9 @@ admit(struct http_loop *l, int64_t now)
 /* ---- a loop ---- */
 
 static void
-sweep(struct http_loop *l, int64_t now)
+sweep(struct http_slice *s, int64_t now)
 {
-    for (struct http_conn *k = l->conns; k; k = k->next) {
+    for (struct http_conn *k = s->conns; k; k = k->next) {
         if (!k->until_us || now < k->until_us)
             continue;
         /* The library finds it closed, and closes it. */
@@ -355,8 +361,26 @@ sweep(struct http_loop *l, int64_t now)
         if (shutdown(k->fd, SHUT_RDWR) < 0)
             COUNT(http_shutdown_failed);
     }
-    for (unsigned i = 0; i < l->n; i++)
-        l->slices[i].busy = true;
+    s->busy = true;
+}
+
+/* The library asks for s to be run again at once: whether a run can do more
+ * than ask a handshake that waits for its client. */
+static bool
+is_ready(struct http_slice *s)
+{
+    bool shaking = false;
+
+    s->still = s->loop->moved ? 0 : s->still + 1;
+    if (s->still < STILL_MAX)
+        return true;
+    for (const struct http_conn *k = s->conns; k; k = k->next) {
+        if (is_shaking(k))
+            shaking = true;
+        else if (k->tls && gnutls_record_check_pending(k->tls) > 0)
+            return true;
+    }
+    return !shaking;
 }
 
 /* Runs those with something to do; whether one has more to do at once. */
@@ -371,10 +395,11 @@ run_busy(struct http_loop *l)
 
         if (!s->busy)
             continue;
-        l->moved = !l->all->cfg.tls;
+        l->moved = false;
         if (MHD_run(s->d) == MHD_NO)
             COUNT(http_run_failed);
-        s->busy = l->moved && MHD_get_timeout(s->d, &ms) == MHD_YES && ms == 0;
+        s->busy =
+            MHD_get_timeout(s->d, &ms) == MHD_YES && ms == 0 && is_ready(s);
         more |= s->busy;
     }
     return more;
@@ -425,7 +450,8 @@ loop_main(void *arg)
         int64_t now = clock_mono_us();
 
         if (now >= l->sweep_us) {
-            sweep(l, now);
+            for (unsigned i = 0; i < l->n; i++)
+                sweep(&l->slices[i], now);
             l->sweep_us = now + SWEEP_US;
             more = true;
         }

@@ -30,7 +30,7 @@ struct http_slice;
 
 /* A connection, as long as the library has it. */
 struct http_conn {
-    struct http_conn *next, **pprev; /* of its loop */
+    struct http_conn *next, **pprev; /* of its slice */
     struct http_slice *slice;
     uint64_t who; /* http_limit_who() of its address */
     int fd;
@@ -46,7 +46,6 @@ struct http_conn {
 struct http_loops_config {
     unsigned threads;
     unsigned max_connections, max_per_address;
-    bool tls;
     int64_t request_us; /* until_us of a new connection, from its beginning */
     /* A daemon without threads and listening socket, with EPOLL, that calls
      * http_loop_notify() with `loops`. */

@@ -335,6 +335,21 @@ shake(gnutls_session_t s, gnutls_certificate_credentials_t none, int fd)
     return gnutls_handshake(s);
 }
 
+/* Connects; the server has answered, and waits for the rest of the handshake.
+ */
+static int
+shake_half(struct fixture *f, gnutls_session_t *s,
+           gnutls_certificate_credentials_t none)
+{
+    struct pollfd p = {.fd = dial(f, "127.0.0.1"), .events = POLLIN};
+
+    fcntl(p.fd, F_SETFL, O_NONBLOCK);
+    gnutls_init(s, GNUTLS_CLIENT | GNUTLS_NONBLOCK);
+    assert_int_equal(shake(*s, none, p.fd), GNUTLS_E_AGAIN);
+    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    return p.fd;
+}
+
 static void
 handshake__left_in_the_middle_costs_nothing(void **state)
 {
@@ -345,15 +360,8 @@ handshake__left_in_the_middle_costs_nothing(void **state)
     struct timespec second = {.tv_sec = 1};
 
     gnutls_certificate_allocate_credentials(&none);
-    for (size_t i = 0; i < ARRAY_SIZE(s); i++) {
-        fd[i] = dial(f, "127.0.0.1");
-        fcntl(fd[i], F_SETFL, O_NONBLOCK);
-        gnutls_init(&s[i], GNUTLS_CLIENT | GNUTLS_NONBLOCK);
-        assert_int_equal(shake(s[i], none, fd[i]), GNUTLS_E_AGAIN);
-        /* The server has answered, and waits. */
-        struct pollfd p = {.fd = fd[i], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, WAIT_MS), 1);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(s); i++)
+        fd[i] = shake_half(f, &s[i], none);
     int64_t before = cpu_us();
     nanosleep(&second, NULL);
     assert_true(cpu_us() - before < US_PER_S / 5);
@@ -370,6 +378,72 @@ handshake__left_in_the_middle_costs_nothing(void **state)
         assert_int_equal(r, 0);
         gnutls_deinit(s[i]);
         close(fd[i]);
+    }
+    gnutls_certificate_free_credentials(none);
+    finish(f);
+}
+
+/* Sends n bytes as the body of one request; whether the reply is 200. */
+static bool
+upload(gnutls_session_t s, const char *bytes, size_t n)
+{
+    char text[512];
+    int len = snprintf(text, sizeof(text),
+                       "PUT /now HTTP/1.1\r\nHost: v\r\nContent-Length: "
+                       "%zu\r\n\r\n",
+                       n);
+
+    if (gnutls_record_send(s, text, (size_t)len) != len)
+        return false;
+    for (ssize_t r; n; bytes += r, n -= (size_t)r)
+        if ((r = gnutls_record_send(s, bytes, n)) <= 0)
+            return false;
+    len = 0;
+    text[0] = '\0';
+    while (!strstr(text, "\r\n\r\n{}")) {
+        ssize_t r =
+            gnutls_record_recv(s, text + len, sizeof(text) - 1 - (size_t)len);
+
+        if (r <= 0)
+            return false;
+        len += (int)r;
+        text[len] = '\0';
+    }
+    return strncmp(text, "HTTP/1.1 200", 12) == 0;
+}
+
+/* What was decrypted is read on, whoever else is in a handshake. At a record
+ * for each sweep this would take minutes. */
+static void
+body__is_read_without_pause(void **state)
+{
+    enum { BODY = 1000000, BODIES = 32 };
+    struct fixture *f = start_tls();
+    gnutls_certificate_credentials_t none;
+    gnutls_session_t s[4], good;
+    int fd[ARRAY_SIZE(s)];
+    char *body _cleanup_(freep) = xcalloc(1, BODY);
+
+    gnutls_certificate_allocate_credentials(&none);
+    for (int others = 0; others < 2; others++) {
+        for (size_t i = 0; others && i < ARRAY_SIZE(s); i++)
+            fd[i] = shake_half(f, &s[i], none);
+        int mine = dial(f, "127.0.0.1");
+        int64_t start_us = clock_mono_us();
+        gnutls_init(&good, GNUTLS_CLIENT);
+        gnutls_set_default_priority(good);
+        gnutls_credentials_set(good, GNUTLS_CRD_CERTIFICATE, none);
+        gnutls_transport_set_int(good, mine);
+        assert_int_equal(gnutls_handshake(good), 0);
+        for (int i = 0; i < BODIES; i++)
+            assert_true(upload(good, body, BODY));
+        assert_true(clock_mono_us() - start_us < 40 * US_PER_S);
+        gnutls_deinit(good);
+        close(mine);
+        for (size_t i = 0; others && i < ARRAY_SIZE(s); i++) {
+            gnutls_deinit(s[i]);
+            close(fd[i]);
+        }
     }
     gnutls_certificate_free_credentials(none);
     finish(f);
@@ -428,6 +502,7 @@ main(void)
         cmocka_unit_test(connections__over_the_limits_are_refused),
         cmocka_unit_test(request__that_does_not_come_is_ended),
         cmocka_unit_test(handshake__left_in_the_middle_costs_nothing),
+        cmocka_unit_test(body__is_read_without_pause),
         cmocka_unit_test(stop__closes_what_is_open),
         cmocka_unit_test(share__is_what_was_taken),
     };
