@@ -29,9 +29,12 @@ static const struct codec_field fields_token[] = {
     F(token, scopes, STRINGS, I | C | O, "What it is good for, such as "
       "instances:read or images:write (write includes read); none: all that "
       "its role may do", .max = 32),
+    F(token, user_id, ID, O, "The user who made it, themselves or by a token; "
+      "it ends with what they may do in the project"),
     F(token, generation, INT, 0, "Number of changes"),
     F(token, created_at, TIME, C, "When it was created"),
-    F(token, expires_at, TIME, I | C | O, "When it stops working; absent: never"),
+    F(token, expires_at, TIME, I | C | O, "When it stops working; absent: "
+      "with the token that made it, or never"),
     F(token, token, STRING, O, "The secret, only in the reply to its creation"),
 };
 TABLE(token, token, "Token", "A bearer token of the API.");

@@ -19,6 +19,7 @@
 struct work {
     struct store_user u;
     bool end_sessions, gone;
+    struct codec_list tokens; /* that ended with what the user may */
 };
 
 static void
@@ -27,6 +28,7 @@ work_free(void *p)
     struct work *w = p;
 
     store_user_release(&w->u);
+    codec_list_clear(&table_token, &w->tokens);
     free(w);
 }
 
@@ -47,6 +49,7 @@ h_user_committed(struct call *c)
     struct work *w = c->work;
     struct auth_cache *ac = c->ctl->auth;
 
+    tokens_trimmed(c->ctl, &w->tokens);
     if (w->gone) {
         auth_cache_drop_user(ac, w->u.a.id);
         return;
@@ -349,6 +352,7 @@ h_user_change_write(struct call *c, struct db *db)
     struct api_user_change *in = c->in;
     struct store_user u = {0};
     struct password_job *job = NULL;
+    struct codec_list ended = {0};
     struct work *w;
     int r = get_own_user(c, db, c->m.params[0], &u);
 
@@ -370,14 +374,20 @@ h_user_change_write(struct call *c, struct db *db)
     r = store_user_update(db, &u, true);
     if (r == 0 && end)
         r = store_session_delete_others(db, u.a.id, NULL);
+    if (r == 0)
+        r = tokens_trim(c, db, &u, &ended);
     if (r < 0)
         store_error(c, db, r);
     else if (u.a.is_operator && u.a.disabled)
         r = call_check_operators(c, db);
     if (r == 0)
         r = reply_user(c, db, u.a.id, &w);
-    if (r == 0)
+    if (r == 0) {
         w->end_sessions = end;
+        w->tokens = ended; /* moved */
+    } else {
+        codec_list_clear(&table_token, &ended);
+    }
     store_user_release(&u);
     return r;
 }
@@ -386,6 +396,7 @@ int
 h_user_delete(struct call *c, struct db *db)
 {
     struct store_user u = {0};
+    struct codec_list ended = {0};
     int r = get_own_user(c, db, c->m.params[0], &u);
 
     if (r < 0)
@@ -394,7 +405,10 @@ h_user_delete(struct call *c, struct db *db)
     if (r == 0)
         r = not_oneself(c, &u, "deletes");
     if (r == 0) {
-        r = store_user_delete(db, u.a.id);
+        u.a.disabled = true; /* stands for nothing any more */
+        r = tokens_trim(c, db, &u, &ended);
+        if (r == 0)
+            r = store_user_delete(db, u.a.id);
         if (r < 0)
             store_error(c, db, r);
     }
@@ -402,8 +416,12 @@ h_user_delete(struct call *c, struct db *db)
         r = call_check_operators(c, db);
     if (r == 0) {
         call_touched(c, "user.deleted", u.a.id, u.a.name, u.a.project);
-        work_begin(c, &u)->gone = true;
+        struct work *w = work_begin(c, &u);
+        w->gone = true;
+        w->tokens = ended; /* moved */
         reply_empty(c);
+    } else {
+        codec_list_clear(&table_token, &ended);
     }
     store_user_release(&u);
     return r;
@@ -447,8 +465,11 @@ set_role(struct call *c, struct db *db, const struct api_project *p,
         struct store_user now = {0};
 
         r = store_user_get(db, u->a.id, &now);
-        if (r == 0)
-            work_begin(c, &now);
+        if (r == 0) {
+            struct work *w = work_begin(c, &now);
+
+            r = tokens_trim(c, db, &w->u, &w->tokens);
+        }
     }
     return r < 0 ? store_error(c, db, r) : 0;
 }

@@ -25,15 +25,26 @@ int h_project_list(struct call *c, struct db *db);
 int h_project_show(struct call *c, struct db *db);
 int h_project_delete(struct call *c, struct db *db);
 void h_project_deleted(struct call *c);
+int h_flavor_create(struct call *c, struct db *db);
+int h_flavor_list(struct call *c, struct db *db);
+int h_flavor_show(struct call *c, struct db *db);
+int h_flavor_delete(struct call *c, struct db *db);
+
+/* 409 for what has the name of another (h_tenants.c). */
+int call_name_taken(struct call *c, const char *what, const char *name);
+
+/* h_tokens.c */
 int h_token_create(struct call *c, struct db *db);
 void h_token_created(struct call *c);
 int h_token_list(struct call *c, struct db *db);
 int h_token_delete(struct call *c, struct db *db);
 void h_token_deleted(struct call *c);
-int h_flavor_create(struct call *c, struct db *db);
-int h_flavor_list(struct call *c, struct db *db);
-int h_flavor_show(struct call *c, struct db *db);
-int h_flavor_delete(struct call *c, struct db *db);
+/* Ends those tokens of a user for which he, as he is now, no longer stands;
+ * appends struct api_token. Inside write(). */
+int tokens_trim(struct call *c, struct db *db, const struct store_user *u,
+                struct codec_list *ret_ended) _must_check_;
+/* After the commit of that. */
+void tokens_trimmed(struct ctl *ctl, const struct codec_list *ended);
 
 /* h_users.c; h_user_committed() is for all that change one */
 int h_user_create(struct call *c);

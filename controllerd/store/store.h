@@ -52,6 +52,9 @@ int store_token_get(struct db *db, const char *project, const char *ref,
 int store_token_delete(struct db *db, const char *id) _must_check_;
 int store_token_list(struct db *db, const char *project, const char *after,
                      int limit, struct codec_list *ret) _must_check_;
+/* struct api_token: those behind which that user stands. */
+int store_token_list_user(struct db *db, const char *user_id,
+                          struct codec_list *ret) _must_check_;
 /* Calls fn for every token there is. */
 int store_token_each(struct db *db,
                      void (*fn)(const struct store_token *t, void *arg),

@@ -241,7 +241,7 @@ CREATE TABLE tokens (
     hash BLOB NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     expires_at INTEGER
-, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1, user_id TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE usage_intervals (
     instance_id TEXT NOT NULL REFERENCES instances (id),
     run INTEGER NOT NULL,
@@ -304,6 +304,7 @@ CREATE INDEX sessions_expiry ON sessions (expires_at);
 CREATE INDEX sessions_project ON sessions (project_id);
 CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
+CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
 CREATE INDEX users_home ON users (home_id);
 CREATE UNIQUE INDEX webhooks_name ON webhooks (coalesce(project_id, ''), name);

@@ -540,6 +540,89 @@ def scopes():
     expect(whoami(own["token"])["role"], "admin")
 
 
+def no_longer_than_its_maker():
+    """A token with an end makes none without, nor a later one."""
+    soon, later = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
+        time.time() + s)) for s in (3600, 7200))
+    t = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "soon", "role": "admin", "project": "alpha",
+        "expires_at": soon})["token"]
+    r = cloud.call("POST", "/v1/tokens", {"name": "later", "expires_at":
+                                          later}, token=t)
+    expect((r.status, pointers(r)), (400, ["/expires_at"]), repr(r))
+    expect(r.json["errors"][0]["code"], "too_late")
+    made = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "same", "role": "admin"}, token=t)
+    expect(parse_time(made["expires_at"]), parse_time(soon))
+    made = cloud.must(201, "POST", "/v1/tokens", {"name": "grandchild"},
+                      token=made["token"])
+    expect(parse_time(made["expires_at"]), parse_time(soon))
+
+
+def parse_time(text):
+    return time.strptime(text.split(".")[0].rstrip("Z"), "%Y-%m-%dT%H:%M:%S")
+
+
+def end_with_their_user():
+    """Tokens of a user, and those that they made, go with his rights."""
+    def two(user, role="member"):
+        own = cloud.must(201, "POST", "/v1/tokens", {
+            "name": user + "-1", "role": "admin"},
+            token=login(user)["token"])
+        more = cloud.must(201, "POST", "/v1/tokens", {
+            "name": user + "-2", "role": role}, token=own["token"])
+        expect({own["user_id"], more["user_id"]},
+               {cloud.must(200, "GET", "/v1/users/" + user)["id"]})
+        return [own["token"], more["token"]]
+
+    def used():
+        return cloud.must(200, "GET", "/v1/projects/alpha/quota",
+                          )["used"]["tokens"]
+
+    before = used()
+    other = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "nobodys", "role": "admin", "project": "alpha"})["token"]
+    for how in (
+            ("PATCH", "/v1/users/una", {"disabled": True}, (401, 401)),
+            ("DELETE", "/v1/users/una", None, (401, 401)),
+            ("DELETE", "/v1/projects/alpha/members/una", None, (401, 401)),
+            ("PUT", "/v1/projects/alpha/members/una", {"role": "member"},
+             (401, 200))):
+        make("una", project="alpha", role="admin")
+        tokens = two("una")
+        for t in tokens:
+            whoami(t)
+        expect(used(), before + 3)
+        r = cloud.call(*how[:3])
+        expect(r.status // 100, 2, repr(r))
+        for t, want in zip(tokens, how[3]):
+            whoami(t, want)
+        expect(used(), before + 1 + how[3].count(200), how[0])
+        whoami(other)
+        cloud.call("DELETE", "/v1/users/una")
+    expect(used(), before + 1)
+    deleted = [e for e in cloud.must(
+        200, "GET", "/v1/events?kinds=token.deleted&limit=1000")["items"]
+               if e.get("resource_name", "").startswith("una-")]
+    expect(len(deleted), 8)
+    # What they may elsewhere stays; so it is after a restart.
+    make("una", project="alpha", role="admin")
+    cloud.must(200, "PUT", "/v1/projects/beta/members/una", {"role": "admin"})
+    here = two("una")
+    there = cloud.must(201, "POST", "/v1/tokens", {"name": "una-there"},
+                       token=login("una", project="beta")["token"])["token"]
+    cloud.must(204, "DELETE", "/v1/projects/beta/members/una")
+    cloud.daemon.p.kill()
+    cloud.daemon.p.wait()
+    cloud.start()
+    whoami(there, 401)
+    for t in here:
+        whoami(t)
+    cloud.must(204, "DELETE", "/v1/users/una")
+    for t in here:
+        whoami(t, 401)
+
+
 def survive_restart():
     make("rob", project="alpha", role="member")
     t, ended = login("rob")["token"], login("rob")["token"]
@@ -578,6 +661,8 @@ def sessions_end():
 
 case("repeated requests of users, without their passwords", repeats)
 case("scopes of tokens", scopes)
+case("a token makes none that outlives it", no_longer_than_its_maker)
+case("tokens end with the rights of the user behind them", end_with_their_user)
 case("sessions and scopes survive the controller's death", survive_restart)
 case("a session ends at its time", sessions_end)
 

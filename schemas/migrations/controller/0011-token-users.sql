@@ -1,0 +1,4 @@
+-- The user behind a token: of the session that made it, or of the token that
+-- did. NULL: nobody, as before; such a token ends by its expiry or its delete.
+ALTER TABLE tokens ADD COLUMN user_id TEXT;
+CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
