@@ -131,6 +131,36 @@ join_again(struct call *c, struct db *db, const struct api_join *in,
     return r;
 }
 
+/* Each join takes an attempt of its address, and gets it back unless its token
+ * was refused: nodes may join in crowds, and nobody tries tokens in crowds. */
+int
+h_join_begin(struct call *c)
+{
+    int64_t wait = guess_join(c->ctl->guess, c->rq->remote, clock_mono_us());
+
+    if (!wait)
+        return CALL_WRITE;
+    COUNT(join_too_many_attempts);
+    c->retry_after_s = (wait + US_PER_S - 1) / US_PER_S;
+    return err_set(&c->err, -EAGAIN, "too_many_attempts",
+                   "too many joins with a bad token from this address: wait "
+                   "%lld s",
+                   (long long)c->retry_after_s);
+}
+
+void
+h_join_undo(struct call *c)
+{
+    guess_join_back(c->ctl->guess, c->rq->remote, clock_mono_us());
+}
+
+void
+h_joined(struct call *c)
+{
+    h_join_undo(c);
+    h_node_changed(c);
+}
+
 int
 h_join(struct call *c, struct db *db)
 {
@@ -162,6 +192,8 @@ h_join(struct call *c, struct db *db)
         call_touched(c, t.node_id ? "node" : "node.joined", n->a.id, n->a.name,
                      NULL);
         reply_object(c, &table_joined, &out);
+    } else if (!streq(c->err.code, "bad_join_token")) {
+        h_join_undo(c);
     }
     codec_clear(&table_joined, &out);
     store_join_token_release(&t);

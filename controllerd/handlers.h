@@ -199,7 +199,10 @@ void h_node_deleted(struct call *c);
 int h_join_token_create(struct call *c, struct db *db);
 
 /* h_agent.c */
+int h_join_begin(struct call *c);
 int h_join(struct call *c, struct db *db);
+void h_join_undo(struct call *c);
+void h_joined(struct call *c);
 int h_agent_certificate(struct call *c, struct db *db);
 int h_agent_desired(struct call *c, struct db *db);
 int h_agent_heartbeat(struct call *c);
