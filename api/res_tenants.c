@@ -157,6 +157,7 @@ static const struct codec_field fields_quota_values[] = {
     QUOTA(addresses, "Floating IP addresses"),
     QUOTA(networks, "Networks"),
     QUOTA(images, "Images"),
+    QUOTA(image_bytes, "Files of images"),
     QUOTA(tokens, "Tokens"),
 };
 TABLE(quota_values, quota_values, "QuotaValues", "One number per resource.");

@@ -99,7 +99,7 @@ struct api_whoami {
 struct api_quota_values {
     int64_t instances, vcpus, memory_bytes, disk_bytes;
     int64_t volumes, addresses, networks; /* none of these exist yet */
-    int64_t images, tokens;
+    int64_t images, image_bytes, tokens;
 };
 
 struct api_quota {

@@ -77,6 +77,7 @@ static const struct cli_opt opts_quota[] = {
     QUOTA("addresses", "N", "floating IP addresses at most"),
     QUOTA("networks", "N", "networks at most"),
     QUOTA("images", "N", "images at most"),
+    QUOTA("image-bytes", "SIZE", "files of all of them, such as 100G"),
     QUOTA("tokens", "N", "tokens at most"),
     {.name = NULL}};
 static const struct cli_opt opts_wait[] = {WAIT, {.name = NULL}};

@@ -39,6 +39,7 @@ struct ctl_config {
         address_rate_limit_burst;
     int64_t webhook_allow_private, webhook_retry_us, webhook_retry_max_us,
         webhook_attempts;
+    int64_t project_objects;
     int64_t print_openapi, print_reference;
     struct api_quota_values quota; /* project_quota, parsed */
 };

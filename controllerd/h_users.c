@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 
 /* What is to be done to the cache once the change is committed. */
 struct work {
@@ -239,6 +240,10 @@ h_user_create_write(struct call *c, struct db *db)
 
     if (r == 0)
         r = home_of(c, db, &home);
+    if (r == 0 && home)
+        r = quota_cap_rows(c, db, STORE_USERS, home);
+    if (r == 0 && home)
+        r = quota_cap_rows(c, db, STORE_MEMBERS, home);
     if (r < 0)
         return r;
     id_new(id);
@@ -488,6 +493,8 @@ h_member_set(struct call *c, struct db *db)
         r = call_get_project(c, db, c->m.params[0], &p);
     if (r == 0)
         r = get_user(c, db, c->m.params[1], &u);
+    if (r == 0 && !membership_in(&u.a, p.id))
+        r = quota_cap_rows(c, db, STORE_MEMBERS, p.id);
     if (r == 0)
         r = set_role(c, db, &p, &u, in->role);
     if (r == 0) {

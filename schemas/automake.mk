@@ -11,7 +11,7 @@ controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0008-restore.sql \
 	$(srcdir)/schemas/migrations/controller/0009-size.sql \
 	$(srcdir)/schemas/migrations/controller/0010-figures.sql \
-	$(srcdir)/schemas/migrations/controller/0011-token-users.sql
+	$(srcdir)/schemas/migrations/controller/0011-tenant-bounds.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
 	schemas/migrations/controller/0002-restart.sql \
@@ -23,7 +23,7 @@ EXTRA_DIST += \
 	schemas/migrations/controller/0008-restore.sql \
 	schemas/migrations/controller/0009-size.sql \
 	schemas/migrations/controller/0010-figures.sql \
-	schemas/migrations/controller/0011-token-users.sql
+	schemas/migrations/controller/0011-tenant-bounds.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

@@ -264,6 +264,11 @@ int store_quota_each_use(struct db *db,
                                     void *arg),
                          void *arg) _must_check_;
 
+/* How many rows of a kind a project has; users: those whose home it is. */
+enum store_counted { STORE_KEYPAIRS, STORE_USERS, STORE_MEMBERS };
+int store_count(struct db *db, enum store_counted what, const char *project,
+                int64_t *ret) _must_check_;
+
 /* ---- keypairs ---- */
 int store_keypair_insert(struct db *db,
                          const struct api_keypair *k) _must_check_;

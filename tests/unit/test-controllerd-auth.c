@@ -39,6 +39,7 @@ setup(void **state)
     store_fixture_open(&w->f);
     add_project(w->f.db, P1, "acme");
     add_project(w->f.db, P2, "bolt");
+    w->ctl.cfg.project_objects = 1000;
     w->ctl.cfg.session_ttl_us = 3600 * US_PER_S;
     snprintf(w->ctl.default_project, ID_SIZE, "%s", P1);
     if (quota_start(&w->ctl, w->f.db, NULL) < 0)

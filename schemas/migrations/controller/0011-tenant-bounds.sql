@@ -2,3 +2,7 @@
 -- did. NULL: nobody, as before; such a token ends by its expiry or its delete.
 ALTER TABLE tokens ADD COLUMN user_id TEXT;
 CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
+
+-- What the files of a project's images may add up to; -1 is unlimited, as for
+-- all projects of before.
+ALTER TABLE quotas ADD COLUMN image_bytes INTEGER NOT NULL DEFAULT -1;
