@@ -445,6 +445,38 @@ backoff__doubles_to_its_end_with_jitter(void **state)
     }
 }
 
+static void
+posts__are_counted_by_project(void **state)
+{
+    struct project_posts *t = NULL;
+    char id[ID_SIZE];
+
+    assert_int_equal(posts_of(&t, P1), 0);
+    for (int i = 0; i < 3; i++)
+        posts_begin(&t, P1);
+    posts_begin(&t, NULL);
+    assert_int_equal(posts_of(&t, P1), 3);
+    assert_int_equal(posts_of(&t, P2), 0);
+    assert_int_equal(posts_of(&t, NULL), 1);
+    posts_end(&t, P1);
+    assert_int_equal(posts_of(&t, P1), 2);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-00000000%04x",
+                 i + 4096);
+        posts_begin(&t, id);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-00000000%04x",
+                 i + 4096);
+        assert_int_equal(posts_of(&t, id), 1);
+        posts_end(&t, id);
+    }
+    posts_end(&t, P1);
+    posts_end(&t, P1);
+    posts_end(&t, NULL);
+    assert_null(t); /* what counts nothing is gone */
+}
+
 int
 main(void)
 {
@@ -462,6 +494,7 @@ main(void)
         TEST(hook__gives_up_after_as_many_attempts),
         TEST(hook__what_expired_is_told_once),
         TEST(hook__letters_are_bounded),
+        TEST(posts__are_counted_by_project),
         TEST(backoff__doubles_to_its_end_with_jitter),
     };
 
