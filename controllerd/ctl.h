@@ -160,6 +160,10 @@ struct call {
     /* The handler's own between its functions; freed with the call. */
     void *work;
     void (*work_free)(void *work);
+    /* What stands for the passwords of the body once they are forgotten; see
+     * call_password(). */
+    bool has_print;
+    unsigned char print[PASSWORD_PRINT_SIZE];
     struct touched touched;
     struct rate_state rate;
     int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
@@ -297,7 +301,10 @@ int auth_whoami_csrf(struct call *c, char out[HASH_HEX_SIZE]) _must_check_;
 
 /* ---- passwords of a call (call_password.c) ---- */
 
-/* Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
+/* Where the request may be repeated (Idempotency-Key), c->print becomes a slow
+ * hash of its passwords, salted by the key, for the row of that key: no better
+ * to guess them from than the hash that is stored in any case.
+ * Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
  * the handler runs again, call_password_done() gives 0 or an error. Takes the
  * texts. hash: to check against; may be NULL without check. */
 int call_password(struct call *c, char **check, const char *hash, char **make);

@@ -473,6 +473,24 @@ def repeats():
     expect(again.headers["Idempotency-Replayed"], "true")
     refused((422, "idempotency_key_reused"), "POST", "/v1/users",
             dict(body, name="other"), headers=key)
+    refused((422, "idempotency_key_reused"), "POST", "/v1/users",
+            dict(body, password="another password"), headers=key)
+    cloud.daemon.end()
+    cloud.start()
+    again = cloud.call("POST", "/v1/users", body, headers=key)
+    expect((again.status, again.body == first.body), (201, True), "restart")
+    refused((422, "idempotency_key_reused"), "POST", "/v1/users",
+            dict(body, password="another password"), headers=key)
+    # One's own password, whose reply was lost.
+    pair = {"old_password": GOOD, "new_password": OTHER}
+    make("ivo", project="alpha")
+    t = login("ivo")["token"]
+    for _ in range(2):
+        cloud.must(204, "POST", "/v1/password", pair, token=t, headers=key)
+    refused((422, "idempotency_key_reused"), "POST", "/v1/password",
+            {"old_password": OTHER, "new_password": GOOD}, token=t,
+            headers=key)
+    login("ivo", OTHER)
     for text in json.dumps(body), json.dumps(body, separators=(",", ":")):
         h = hashlib.sha256(b"/v1/users\0" + text.encode()).digest()
         with open(cloud.dir + "/controller.db-wal", "rb") as f:
