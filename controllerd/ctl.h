@@ -339,6 +339,8 @@ bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
                        uint64_t version);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
+/* Once a minute, on the writer: when nodes were heard of. */
+int nodes_keep(struct ctl *ctl, struct db *db) _must_check_;
 /* Marks silent nodes down; from the timer, every second. */
 void nodes_tick(struct ctl *ctl);
 struct nodes_count {

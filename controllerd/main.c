@@ -143,6 +143,8 @@ expire_run(struct db *db, struct db_job *job)
     struct expiry *e = (struct expiry *)job; /* its first member */
     int r = auth_keep(e->ctl, db);
 
+    if (r == 0)
+        r = nodes_keep(e->ctl, db);
     return r < 0 ? r : store_expire(db, clock_now_us(), 5000);
 }
 

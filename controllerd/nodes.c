@@ -32,6 +32,11 @@ struct node {
     int64_t seen_us;    /* monotonic; 0 never */
     int64_t told_seq;   /* it has all wishes up to here */
     bool up;
+    /* It was up for all who listen to events when the controller started, and
+     * had been silent for too long: since when it may say that it lives; 0:
+     * nothing is owed. */
+    int64_t owed_us;
+    bool unsaved; /* seen_us is not in its row yet */
     /* nodes_settled(); seq 0: nothing was noted yet */
     int64_t settled_seq;
     uint64_t settled_version;
@@ -146,12 +151,15 @@ nodes_seen(struct ctl *ctl, const char *node_id)
     HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
     if (n) {
         n->seen_us = clock_mono_us();
+        n->unsaved = true;
         /* Nothing fits on a node of unknown size: "up" would promise room. */
         if (!n->up && n->sched.capacity.vcpus > 0) {
             n->up = true;
             apply(ctl, n);
             log_info("node is up", "node=%s", node_id);
-            events_node(ctl, node_id, "node.up");
+            if (!n->owed_us) /* else nobody heard that it was down */
+                events_node(ctl, node_id, "node.up", clock_now_us());
+            n->owed_us = 0;
         }
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
@@ -252,6 +260,43 @@ nodes_fill(struct ctl *ctl, struct api_node *a)
     a->disk_limit_bytes = limit.disk_bytes;
 }
 
+/* A moment of the monotonic clock by the wall's. */
+static int64_t
+wall_of(int64_t mono_us)
+{
+    return clock_now_us() - (clock_mono_us() - mono_us);
+}
+
+struct seen_node {
+    char id[ID_SIZE];
+    int64_t at_us;
+};
+
+int
+nodes_keep(struct ctl *ctl, struct db *db)
+{
+    struct seen_node *seen _cleanup_(freep) = NULL;
+    size_t k = 0;
+    int r = 0;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    seen = xcalloc(HASH_COUNT(ctl->nodes->by_id) + 1, sizeof(*seen));
+    for (struct node *n = ctl->nodes->by_id; n; n = n->hh.next) {
+        if (!n->unsaved)
+            continue;
+        memcpy(seen[k].id, n->id, ID_SIZE);
+        seen[k++].at_us = wall_of(n->seen_us);
+        n->unsaved = false;
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    for (size_t i = 0; i < k && r == 0; i++) {
+        r = store_node_seen(db, seen[i].id, seen[i].at_us);
+        if (r == -ENOENT)
+            r = 0; /* deleted meanwhile */
+    }
+    return r;
+}
+
 void
 nodes_tick(struct ctl *ctl)
 {
@@ -261,14 +306,17 @@ nodes_tick(struct ctl *ctl)
     pthread_mutex_lock(&ctl->nodes->lock);
     HASH_ITER(hh, ctl->nodes->by_id, n, next)
     {
-        if (!n->up || now - n->seen_us <= ctl->cfg.node_lapse_us)
+        bool owed = n->owed_us && now - n->owed_us > ctl->cfg.node_lapse_us;
+
+        if (!owed && (!n->up || now - n->seen_us <= ctl->cfg.node_lapse_us))
             continue;
+        n->owed_us = 0;
         n->up = false;
         apply(ctl, n);
         log_warn("node is silent: no further instance is placed there",
                  "node=%s silent_s=%lld", n->id,
                  (long long)((now - n->seen_us) / US_PER_S));
-        events_node(ctl, n->id, "node.down");
+        events_node(ctl, n->id, "node.down", wall_of(n->seen_us));
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
 }
@@ -468,22 +516,25 @@ rebuild_claim(const char *node_id, int64_t vcpus, int64_t memory_bytes,
 }
 
 /* Its agent cannot know that the controller was away, and may come back to it
- * late; tenants must not be refused for that. */
+ * late; tenants must not be refused for that. One that was silent for too long
+ * is down, but nobody was told: it has yet a lapse in which to come back. */
 static void
 resume(struct ctl *ctl, const struct store_node *row)
 {
     int64_t silent = MAX(clock_now_us() - row->a.last_seen_at, INT64_C(0));
     struct node *n;
 
-    if (!row->a.last_seen_at || !row->a.vcpus ||
-        silent > ctl->cfg.node_lapse_us)
+    if (!row->a.last_seen_at || !row->a.vcpus)
         return;
     pthread_mutex_lock(&ctl->nodes->lock);
     HASH_FIND_STR(ctl->nodes->by_id, row->a.id, n);
     if (n) {
         n->seen_us = clock_mono_us() - silent;
-        n->up = true;
-        apply(ctl, n);
+        n->up = silent <= ctl->cfg.node_lapse_us;
+        if (n->up)
+            apply(ctl, n);
+        else if (row->told_up)
+            n->owed_us = clock_mono_us();
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
 }

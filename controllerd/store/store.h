@@ -316,6 +316,7 @@ struct store_node {
     struct api_node a; /* claims, limits and state are not stored */
     char *fingerprint;
     int64_t observed_seq;
+    bool told_up; /* the latest event of it was node.up, not node.down */
 };
 void store_node_release(struct store_node *n);
 int store_node_insert(struct db *db, const struct store_node *n) _must_check_;
@@ -325,6 +326,13 @@ int store_node_list(struct db *db, const char *after, int limit,
                     struct codec_list *ret) _must_check_; /* store_node */
 extern const struct codec_table store_node_table;
 int store_node_update(struct db *db, const struct store_node *n) _must_check_;
+/* With the event that says so. seen_at: when it was heard of last; never
+ * earlier than is stored. */
+int store_node_tell(struct db *db, const char *id, bool up,
+                    int64_t seen_at) _must_check_;
+/* The same time alone. */
+int store_node_seen(struct db *db, const char *id,
+                    int64_t seen_at) _must_check_;
 /* The number up to which its observations are applied; all that most reports
  * change of the row. */
 int store_node_observed(struct db *db, const char *id,

@@ -14,6 +14,8 @@ enum {
     UPDATE,
     GET_OBSERVED,
     SET_OBSERVED,
+    TELL,
+    SEEN,
     BUSY,
     COUNT_INSTANCES,
     USES_IMAGE,
@@ -31,10 +33,11 @@ enum {
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO nodes (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [GET] =
-        "SELECT " COLUMNS ", generation FROM nodes WHERE id = ?1 OR name = ?1",
+    [GET] = "SELECT " COLUMNS ", generation, told_up FROM nodes "
+            "WHERE id = ?1 OR name = ?1",
     [LIST] = "SELECT " COLUMNS
-             ", generation FROM nodes WHERE id > ? ORDER BY id LIMIT ?",
+             ", generation, told_up FROM nodes WHERE id > ? ORDER BY id "
+             "LIMIT ?",
     [UPDATE] =
         "UPDATE nodes SET fingerprint = ?2, schedulable = ?3, observed_seq = "
         "?4, driver = ?5, accel = ?6, agent_version = ?7, hypervisor = ?8, "
@@ -44,6 +47,10 @@ static const char *const sql[] = {
     [GET_OBSERVED] = "SELECT observed_seq FROM nodes WHERE id = ?",
     [SET_OBSERVED] = "UPDATE nodes SET observed_seq = ?2, last_seen_at = ?3 "
                      "WHERE id = ?1",
+    [TELL] = "UPDATE nodes SET told_up = ?2, last_seen_at = "
+             "max(last_seen_at, ?3) WHERE id = ?1",
+    [SEEN] = "UPDATE nodes SET last_seen_at = max(last_seen_at, ?2) "
+             "WHERE id = ?1",
     [BUSY] = "SELECT 1 FROM instances WHERE node_id = ? AND deleted_at IS "
              "NULL LIMIT 1",
     [COUNT_INSTANCES] = "SELECT count(*) FROM instances WHERE node_id = ? "
@@ -123,6 +130,7 @@ row(struct db *db, unsigned st, struct store_node *n)
     a->last_seen_at = db_int(db, st, 14);
     a->created_at = db_int(db, st, 15);
     a->generation = db_int(db, st, 16);
+    n->told_up = db_int(db, st, 17) != 0;
 }
 
 int
@@ -181,6 +189,18 @@ store_node_set_observed(struct db *db, const char *id, int64_t seq,
 {
     return store_changed(
         db_run(db, S(SET_OBSERVED), "sii", id, seq, last_seen_at));
+}
+
+int
+store_node_tell(struct db *db, const char *id, bool up, int64_t seen_at)
+{
+    return store_changed(db_run(db, S(TELL), "sii", id, (int64_t)up, seen_at));
+}
+
+int
+store_node_seen(struct db *db, const char *id, int64_t seen_at)
+{
+    return store_changed(db_run(db, S(SEEN), "si", id, seen_at));
 }
 
 int

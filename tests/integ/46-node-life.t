@@ -280,6 +280,38 @@ def node_down():
 
 
 Node.start()
+def node_events():
+    return [e["kind"] for e in cloud.must(
+        200, "GET", "/v1/events?kinds=node.up,node.down&limit=1000")["items"]]
+
+
+def died_unseen():
+    """A node that dies while the controller is away, and for how long the
+    controller stays away: it is told once that it is down."""
+    before = node_events()
+    cloud.daemon.end()
+    Node.agent.end(signal.SIGKILL)
+    time.sleep(LAPSE + 1)  # a lapse must pass by the clock of the wall
+    cloud.start()
+    expect(cloud.node_state("n1"), "down")
+    expect(wait_for(60, lambda: len(node_events()) > len(before)), True)
+    expect(node_events(), before + ["node.down"])
+    cloud.daemon.end()
+    cloud.start()
+    time.sleep(LAPSE + 2)  # long enough for a second one
+    expect(node_events(), before + ["node.down"])
+    Node.start()
+    wait_for(60, lambda: len(node_events()) > len(before) + 1)
+    expect(node_events(), before + ["node.down", "node.up"])
+    # One that comes back in time was never down for those who listen.
+    cloud.daemon.end()
+    time.sleep(LAPSE + 1)
+    cloud.start()
+    expect(wait_for(60, lambda: cloud.node_state("n1") == "up"), True)
+    time.sleep(LAPSE + 2)
+    expect(node_events(), before + ["node.down", "node.up"])
+
+
 case("pause halts the guest, resume lets it go on", pause_and_resume)
 case("an agent that died finds it paused and leaves it so", paused_over_death)
 case("what is paused is stopped, by its button and by force, and deleted",
@@ -295,6 +327,8 @@ case("rebuild: a new run from another image", rebuild)
 case("rebuild over two deaths of the agent", rebuild_over_death)
 case("an idle agent holds one connection and stays up", idle)
 case("a silent agent's node lapses and returns", node_down)
+case("a node that died while the controller was away is told down once",
+     died_unseen)
 same("the agent ends in good order", Node.agent.end(), 0)
 same("the controller ends in good order", cloud.daemon.end(), 0)
 done()

@@ -6,3 +6,8 @@ CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
 -- What the files of a project's images may add up to; -1 is unlimited, as for
 -- all projects of before.
 ALTER TABLE quotas ADD COLUMN image_bytes INTEGER NOT NULL DEFAULT -1;
+
+-- What was told of a node last: 1 after node.up, 0 after node.down and before
+-- either.
+ALTER TABLE nodes ADD COLUMN told_up INTEGER NOT NULL DEFAULT 0;
+UPDATE nodes SET told_up = 1 WHERE vcpus > 0;
