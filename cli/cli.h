@@ -218,6 +218,7 @@ int cmd_show(struct cli *c);
 int cmd_create(struct cli *c);
 int cmd_change(struct cli *c);
 int cmd_delete(struct cli *c);
+int cmd_node_delete(struct cli *c);
 int cmd_act(struct cli *c);
 int cmd_verb(struct cli *c);
 int cmd_flag(struct cli *c);

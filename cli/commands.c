@@ -86,6 +86,10 @@ static const struct cli_opt opts_stop[] = {
     {.name = "force", .type = ARG_FLAG, .field = "force",
      .doc = "end it at once, without asking the guest"},
     WAIT, {.name = NULL}};
+static const struct cli_opt opts_node_delete[] = {
+    {.name = "force", .type = ARG_FLAG,
+     .doc = "it is down and gone for good: what is on it is lost"},
+    {.name = NULL}};
 static const struct cli_opt opts_launch[] = {
     {.name = "flavor", .letter = 'f', .type = ARG_REF, .metavar = "FLAVOR",
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
@@ -504,7 +508,7 @@ const struct cli_cmd cli_cmds[] = {
     {"node", "uncordon", {REF("NODE", NODE)}, NULL, cmd_act,
      ROUTE_NODE_UNCORDON, false, "Take the cordon back (for operators)",
      "virga node uncordon node-1"},
-    {"node", "delete", {REF("NODE", NODE)}, NULL, cmd_delete,
+    {"node", "delete", {REF("NODE", NODE)}, opts_node_delete, cmd_node_delete,
      ROUTE_NODE_DELETE, false,
      "Remove a node without instances (for operators)",
      "virga node delete node-1"},

@@ -324,6 +324,15 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* When a node was heard of last that has been down for longer than a lapse, as
+ * far as this process has heard; -EBUSY while it is up, or may yet come back.
+ */
+int nodes_silent(struct ctl *ctl, const char *node_id,
+                 int64_t *ret_seen_at) _must_check_;
+/* After nodes_remove(): its certificate is void for good, which its agent is
+ * told; nodes_lost() says so. */
+void nodes_lose(struct ctl *ctl, const char *node_id);
+bool nodes_lost(struct ctl *ctl, const char *node_id);
 /* The node has all wishes up to seq; and whether it said so, as far as this
  * process has heard. */
 void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
@@ -424,6 +433,8 @@ struct released { /* room; may be none */
     struct api_quota_values quota;
 };
 void observed_free(void *p);
+/* One more thing that is given back; zeroed. */
+struct released *observed_release(struct observed *o);
 /* Applies a node's observations above node->observed_seq, in order: states,
  * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,

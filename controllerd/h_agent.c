@@ -389,25 +389,31 @@ h_agent_report(struct call *c, struct db *db)
 }
 
 void
+h_observed(struct ctl *ctl, const struct observed *seen)
+{
+    const struct released *rel = seen->released.items;
+
+    pthread_mutex_lock(&ctl->sched_lock);
+    for (size_t i = 0; i < seen->released.n; i++)
+        if (sched_release(ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
+            COUNT(sched_release_refused);
+    pthread_mutex_unlock(&ctl->sched_lock);
+    for (size_t i = 0; i < seen->released.n; i++)
+        quota_give(ctl, rel[i].project_id, &rel[i].quota);
+    for (size_t i = 0; i < seen->finished.n; i++)
+        waiters_notify(ctl, waiters_key(((char **)seen->finished.items)[i]));
+}
+
+void
 h_agent_reported(struct call *c)
 {
     struct report_work *w = c->work;
-    const struct released *rel = w->seen->released.items;
 
     if (w->host) {
         nodes_set(c->ctl, &w->node);
         nodes_seen(c->ctl, w->node.a.id);
     }
-    pthread_mutex_lock(&c->ctl->sched_lock);
-    for (size_t i = 0; i < w->seen->released.n; i++)
-        if (sched_release(c->ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
-            COUNT(sched_release_refused);
-    pthread_mutex_unlock(&c->ctl->sched_lock);
-    for (size_t i = 0; i < w->seen->released.n; i++)
-        quota_give(c->ctl, rel[i].project_id, &rel[i].quota);
-    for (size_t i = 0; i < w->seen->finished.n; i++)
-        waiters_notify(c->ctl,
-                       waiters_key(((char **)w->seen->finished.items)[i]));
+    h_observed(c->ctl, w->seen);
 }
 
 /* ---- answers to questions ---- */

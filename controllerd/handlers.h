@@ -208,6 +208,8 @@ int h_agent_desired(struct call *c, struct db *db);
 int h_agent_heartbeat(struct call *c);
 int h_agent_report(struct call *c, struct db *db);
 void h_agent_reported(struct call *c);
+/* After the commit of what was observed, or took its place. */
+void h_observed(struct ctl *ctl, const struct observed *seen);
 int h_agent_reply(struct call *c);
 int h_agent_console(struct call *c);
 

@@ -44,8 +44,14 @@ struct node {
     UT_hash_handle hh;
 };
 
+struct lost {
+    char id[ID_SIZE];
+    UT_hash_handle hh;
+};
+
 struct nodes {
     pthread_mutex_t lock;
+    struct lost *lost;          /* lock */
     struct node *by_id;         /* lock */
     struct question *questions; /* lock; by rq.id */
     size_t unsent;              /* lock; how many were not handed over yet */
@@ -109,6 +115,39 @@ nodes_remove(struct ctl *ctl, const char *node_id)
         free(n);
     }
     pthread_mutex_unlock(&ns->lock);
+}
+
+static void
+lose(const char *id, void *arg)
+{
+    struct nodes *ns = arg;
+    struct lost *l;
+
+    HASH_FIND_STR(ns->lost, id, l);
+    if (l)
+        return;
+    l = xnew(struct lost);
+    snprintf(l->id, sizeof(l->id), "%s", id);
+    HASH_ADD_STR(ns->lost, id, l);
+}
+
+void
+nodes_lose(struct ctl *ctl, const char *node_id)
+{
+    pthread_mutex_lock(&ctl->nodes->lock);
+    lose(node_id, ctl->nodes);
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+bool
+nodes_lost(struct ctl *ctl, const char *node_id)
+{
+    struct lost *l;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->lost, node_id, l);
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return l != NULL;
 }
 
 void
@@ -265,6 +304,24 @@ static int64_t
 wall_of(int64_t mono_us)
 {
     return clock_now_us() - (clock_mono_us() - mono_us);
+}
+
+int
+nodes_silent(struct ctl *ctl, const char *node_id, int64_t *ret_seen_at)
+{
+    int64_t now = clock_mono_us();
+    struct node *n;
+    int r = -EBUSY;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    if (n && !n->up && !n->owed_us && n->seen_us &&
+        now - n->seen_us > ctl->cfg.node_lapse_us) {
+        *ret_seen_at = wall_of(n->seen_us);
+        r = 0;
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return r;
 }
 
 struct seen_node {
@@ -567,6 +624,8 @@ nodes_start(struct ctl *ctl, struct db *db, struct err *reterr)
             break;
     }
     if (r == 0)
+        r = store_node_lost_each(db, lose, ctl->nodes);
+    if (r == 0)
         r = store_instance_each_claim(db, rebuild_claim, &rb);
     if (r < 0 && reterr && !reterr->number)
         db_err(db, r, reterr);
@@ -578,9 +637,15 @@ nodes_stop(struct ctl *ctl)
 {
     struct node *n, *next;
     struct question *q, *qn;
+    struct lost *l, *next_lost;
 
     if (!ctl->nodes)
         return;
+    HASH_ITER(hh, ctl->nodes->lost, l, next_lost)
+    {
+        HASH_DEL(ctl->nodes->lost, l);
+        free(l);
+    }
     HASH_ITER(hh, ctl->nodes->by_id, n, next)
     {
         HASH_DEL(ctl->nodes->by_id, n);

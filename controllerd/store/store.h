@@ -219,7 +219,7 @@ int store_size_max(struct db *db, const char *instance_id,
 int store_size_delete(struct db *db, const char *instance_id,
                       int64_t run) _must_check_;
 int store_instance_max_seq(struct db *db, int64_t *ret) _must_check_;
-/* Calls fn for each live instance: what it claims. */
+/* Calls fn for each live instance that is on a node: what it claims. */
 int store_instance_each_claim(struct db *db,
                               int (*fn)(const char *node_id, int64_t vcpus,
                                         int64_t memory_bytes,
@@ -339,6 +339,11 @@ int store_node_observed(struct db *db, const char *id,
                         int64_t *ret_seq) _must_check_;
 int store_node_set_observed(struct db *db, const char *id, int64_t seq,
                             int64_t last_seen_at) _must_check_;
+/* Also while instances are on it; its certificate is remembered as void. */
+int store_node_lose(struct db *db, const char *id, int64_t now_us) _must_check_;
+/* Calls fn for each that was lost. */
+int store_node_lost_each(struct db *db, void (*fn)(const char *id, void *arg),
+                         void *arg) _must_check_;
 /* -EBUSY while an instance is on it. */
 int store_node_delete(struct db *db, const char *id) _must_check_;
 

@@ -20,6 +20,8 @@ enum {
     COUNT_INSTANCES,
     USES_IMAGE,
     DELETE,
+    LOSE,
+    LOST_EACH,
     JOIN_INSERT,
     JOIN_GET,
     JOIN_USE,
@@ -59,6 +61,8 @@ static const char *const sql[] = {
                    "?1 AND deleted_at IS NULL LIMIT 1",
     /* Rows of instances that lived there keep its id without the row. */
     [DELETE] = "DELETE FROM nodes WHERE id = ?",
+    [LOSE] = "INSERT INTO lost_nodes (id, lost_at) VALUES (?, ?)",
+    [LOST_EACH] = "SELECT id FROM lost_nodes",
     [JOIN_INSERT] = "INSERT INTO join_tokens (id, hash, created_at, "
                     "expires_at) VALUES (?, ?, ?, ?)",
     [JOIN_GET] = "SELECT id, hash, created_at, expires_at, node_id, key_hash "
@@ -212,6 +216,26 @@ store_node_delete(struct db *db, const char *id)
     if (r != -ENOENT)
         return r < 0 ? r : -EBUSY;
     return store_changed(db_run(db, S(DELETE), "s", id));
+}
+
+int
+store_node_lose(struct db *db, const char *id, int64_t now_us)
+{
+    int r = db_run(db, S(LOSE), "si", id, now_us);
+
+    return r < 0 ? r : store_changed(db_run(db, S(DELETE), "s", id));
+}
+
+int
+store_node_lost_each(struct db *db, void (*fn)(const char *id, void *arg),
+                     void *arg)
+{
+    unsigned st = S(LOST_EACH);
+    int r = db_query(db, st, "");
+
+    while (r >= 0 && (r = db_next(db, st)) == 1)
+        fn(db_text(db, st, 0), arg);
+    return r;
 }
 
 int

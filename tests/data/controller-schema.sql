@@ -161,6 +161,10 @@ CREATE TABLE keypairs (
     created_at INTEGER NOT NULL,
     UNIQUE (project_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE lost_nodes (
+    id TEXT PRIMARY KEY,
+    lost_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE memberships (
     project_id TEXT NOT NULL REFERENCES projects (id),
     user_id TEXT NOT NULL REFERENCES users (id),

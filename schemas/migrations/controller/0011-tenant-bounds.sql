@@ -11,3 +11,10 @@ ALTER TABLE quotas ADD COLUMN image_bytes INTEGER NOT NULL DEFAULT -1;
 -- either.
 ALTER TABLE nodes ADD COLUMN told_up INTEGER NOT NULL DEFAULT 0;
 UPDATE nodes SET told_up = 1 WHERE vcpus > 0;
+
+-- Nodes that an operator gave up with instances on them: their certificates
+-- are void, and their agents are told so.
+CREATE TABLE lost_nodes (
+    id TEXT PRIMARY KEY,
+    lost_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
