@@ -324,6 +324,8 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* Of traits.h; all of them for one that is not there. */
+uint64_t nodes_traits(struct ctl *ctl, const char *node_id);
 /* When a node was heard of last that has been down for longer than a lapse, as
  * far as this process has heard; -EBUSY while it is up, or may yet come back.
  */

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "common/count.h"
 #include "common/mem.h"
 #include "controllerd/ops/ops.h"
 #include "controllerd/quota.h"
@@ -28,6 +29,19 @@ h_locked(struct call *c, const struct store_instance *i)
                                   "the instance \"%s\" is locked; an admin of "
                                   "the project can unlock it",
                                   i->a.name);
+}
+
+int
+h_need(struct call *c, const struct store_instance *i, enum traits_need need)
+{
+    uint64_t lacks = traits_of_need(need) & ~nodes_traits(c->ctl, i->a.node_id);
+
+    if (!lacks)
+        return 0;
+    COUNT(verb_unsupported);
+    return err_set(&c->err, -EBUSY, "verb_unsupported",
+                   "the instance \"%s\" is on a node %s", i->a.name,
+                   traits_lacking(lacks));
 }
 
 int
@@ -70,6 +84,8 @@ verb(struct call *c, struct db *db, enum op_verb v)
     struct store_instance i _cleanup_(store_instance_release) = {0};
     int r = h_instance_get_free(c, db, &i);
 
+    if (r == 0 && v == VERB_PAUSE)
+        r = h_need(c, &i, NEED_PAUSE);
     if (r == 0)
         r = op_verb(&i, v, &c->err);
     return r < 0 ? r : h_begin(c, db, &i, op_kind(v), NULL);

@@ -5,6 +5,7 @@
 #define CONTROLLERD_HANDLERS_H
 
 #include "controllerd/ctl.h"
+#include "controllerd/traits.h"
 
 /* h_service.c */
 int h_healthz(struct call *c);
@@ -123,6 +124,9 @@ int h_instance_stats(struct call *c, struct db *db);
 
 /* h_verbs.c */
 /* -EBUSY: it cannot be "stopped" now. */
+/* 409 verb_unsupported where the instance's node cannot do that. */
+int h_need(struct call *c, const struct store_instance *i,
+           enum traits_need need);
 int h_wrong_state(struct call *c, const struct store_instance *i,
                   const char *verb);
 /* The instance that the path names, to be changed: 409 while it is locked,

@@ -240,6 +240,18 @@ nodes_up(struct ctl *ctl, const char *node_id)
     return up;
 }
 
+uint64_t
+nodes_traits(struct ctl *ctl, const char *node_id)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    uint64_t traits = n ? n->sched.traits : UINT64_MAX;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return traits;
+}
+
 void
 nodes_settled(struct ctl *ctl, const char *node_id, int64_t seq,
               uint64_t version)

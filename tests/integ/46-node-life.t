@@ -161,9 +161,24 @@ def pause_that_fails():
 
 
 def driver_without_pause():
+    """Refused up front where that is known; where the wish was there first,
+    the operation says what it waits for."""
     create("f2")
     Node.again("pause=0")
+    before = show("f2")
+    wait_for(60, lambda: "pause" not in cloud.must(
+        200, "GET", "/v1/nodes/n1")["traits"])
+    r = cloud.call("POST", "/v1/instances/f2/pause")
+    expect((r.status, r.code), (409, "verb_unsupported"), repr(r))
+    expect("halt a guest" in r.json["detail"], True, r.json["detail"])
+    expect(show("f2"), before)
+    # The driver lost it after the wish came.
+    Node.again()
+    wait_for(60, lambda: "pause" in cloud.must(
+        200, "GET", "/v1/nodes/n1")["traits"])
+    Node.agent.end()
     op = cloud.must(202, "POST", "/v1/instances/f2/pause")
+    Node.start("pause=0")
     if not waits(op, "pause", "this node's driver cannot pause"):
         raise AssertionError(cloud.must(200, "GET",
                                         "/v1/operations/" + op["id"]))
