@@ -285,7 +285,7 @@ fan_out(struct events *h)
     if (!any) {
         int64_t first;
 
-        if (store_event_bounds(h->db, &first, &h->last_seq) < 0)
+        if (store_event_bounds(h->db, NULL, &first, &h->last_seq) < 0)
             COUNT(event_read_failed);
         return false;
     }

@@ -39,6 +39,13 @@ get_filter(struct call *c, struct db *db, struct event_filter *f)
     return 0;
 }
 
+/* NULL: of all. */
+static const char *
+project_of(const struct event_filter *f)
+{
+    return f->project_id[0] ? f->project_id : NULL;
+}
+
 static int
 parse_seq(struct call *c, const char *pointer, const char *s, int64_t *ret)
 {
@@ -80,7 +87,7 @@ stream(struct call *c, struct db *db, const struct event_filter *f)
         r = parse_seq(c, "?since", since, &from);
     if (r < 0)
         return r;
-    r = store_event_bounds(db, &oldest, &newest);
+    r = store_event_bounds(db, project_of(f), &oldest, &newest);
     if (r < 0)
         return store_error(c, db, r);
     buf_addf(&first, "retry: %d\n\n", RETRY_MS);
@@ -106,7 +113,7 @@ struct page {
 static int
 scan(struct db *db, const struct event_filter *f, size_t limit, struct page *p)
 {
-    const char *project = f->project_id[0] ? f->project_id : NULL;
+    const char *project = project_of(f);
 
     for (int seen = 0; seen < SCAN_MAX; seen += SCAN_CHUNK) {
         struct codec_list l = {0};
@@ -154,7 +161,8 @@ reply(struct call *c, const struct page *p)
 }
 
 static int
-page_start(struct call *c, struct db *db, int64_t *ret)
+page_start(struct call *c, struct db *db, const struct event_filter *f,
+           int64_t *ret)
 {
     const char *since = http_query(c->rq, "since");
     const char *token = http_query(c->rq, "page_token");
@@ -165,7 +173,7 @@ page_start(struct call *c, struct db *db, int64_t *ret)
     if (since && streq(since, "latest") && !token) {
         /* The same place when it is asked again after a wait. */
         if (!c->phase) {
-            r = store_event_bounds(db, &oldest, &newest);
+            r = store_event_bounds(db, NULL, &oldest, &newest);
             c->since = newest;
             c->phase = 1;
         }
@@ -177,7 +185,7 @@ page_start(struct call *c, struct db *db, int64_t *ret)
     else if (since)
         r = parse_seq(c, "?since", since, ret);
     if (r == 0 && *ret) {
-        r = store_event_bounds(db, &oldest, &newest);
+        r = store_event_bounds(db, project_of(f), &oldest, &newest);
         if (r < 0)
             return store_error(c, db, r);
         if (*ret > newest || *ret + 1 < oldest)
@@ -198,7 +206,7 @@ page(struct call *c, struct db *db, const struct event_filter *f)
 
     if (query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
-    r = page_start(c, db, &p.cursor);
+    r = page_start(c, db, f, &p.cursor);
     if (r < 0)
         return r;
     r = scan(db, f, (size_t)limit, &p);

@@ -88,7 +88,7 @@ h_webhook_create(struct call *c, struct db *db)
     w->project_id = xstrdup(project);
     w->created_at = clock_now_us();
     w->generation = 1;
-    r = store_event_bounds(db, &first, &w->delivered_seq);
+    r = store_event_bounds(db, NULL, &first, &w->delivered_seq);
     if (r == 0)
         r = store_webhook_insert(db, w);
     if (r == -EEXIST) {

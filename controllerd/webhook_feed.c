@@ -187,7 +187,7 @@ hook_find(struct hook *h, struct db *db, int64_t last_seq)
 
     if (h->state != HOOK_IDLE || h->scanned >= last_seq)
         return false;
-    int r = store_event_bounds(db, &first, &last);
+    int r = store_event_bounds(db, h->w.project_id, &first, &last);
     if (r == 0 && h->scanned + 1 < first) {
         tell_gap(h, first);
         return false;

@@ -531,7 +531,7 @@ webhooks_start(struct ctl *ctl, struct err *reterr)
         r = store_open(ctl->db_path, false, &ws->db, reterr);
     if (r < 0)
         return r;
-    r = store_event_bounds(ws->db, &first, &ws->last_seq);
+    r = store_event_bounds(ws->db, NULL, &first, &ws->last_seq);
     if (r < 0)
         return db_err(ws->db, r, reterr);
     ws->changed = true;

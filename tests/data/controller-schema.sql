@@ -161,6 +161,12 @@ CREATE TABLE keypairs (
     created_at INTEGER NOT NULL,
     UNIQUE (project_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE log_floors (
+    log INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (log, project)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE lost_nodes (
     id TEXT PRIMARY KEY,
     lost_at INTEGER NOT NULL

@@ -18,3 +18,13 @@ CREATE TABLE lost_nodes (
     id TEXT PRIMARY KEY,
     lost_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Up to which number rows of a project (or of none: '') were taken out of a
+-- log to make room, while later ones of others may still be there.
+-- log: 0 events, 1 audit.
+CREATE TABLE log_floors (
+    log INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (log, project)
+) STRICT, WITHOUT ROWID;
