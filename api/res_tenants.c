@@ -46,6 +46,8 @@ static const struct codec_field fields_membership[] = {
     F(membership, user, NAME, C | O, "Their name"),
     F(membership, role, ENUM, C, "What the user may do there",
       .names = api_role_names),
+    F(membership, generation, INT, 0, "Grows with each change, also when the "
+      "user leaves and comes back"),
 };
 TABLE(membership, membership, "Membership", "A user's role in a project.");
 

@@ -40,6 +40,7 @@ struct api_token {
 struct api_membership {
     char *project_id, *project, *user_id, *user; /* ids and names */
     int role;
+    int64_t generation;
 };
 
 struct api_user {

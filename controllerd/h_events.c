@@ -9,11 +9,11 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/log_page.h"
 #include "controllerd/store/store_event.h"
 
 #define RETRY_MS 2000
 /* Rows that one page looks at: few may match. */
-#define SCAN_CHUNK 500
 #define SCAN_MAX 5000
 
 static int
@@ -104,60 +104,21 @@ stream(struct call *c, struct db *db, const struct event_filter *f)
 
 /* ---- pages ---- */
 
-struct page {
-    struct codec_list items;
-    int64_t cursor; /* every row up to here was looked at */
-    bool more;
-};
-
-static int
-scan(struct db *db, const struct event_filter *f, size_t limit, struct page *p)
+static bool
+wanted(const void *row, void *arg)
 {
-    const char *project = project_of(f);
-
-    for (int seen = 0; seen < SCAN_MAX; seen += SCAN_CHUNK) {
-        struct codec_list l = {0};
-        int r = store_event_list(db, project, p->cursor, SCAN_CHUNK, &l);
-        struct api_event *e = l.items;
-        size_t i = 0;
-
-        for (; r == 0 && i < l.n && p->items.n < limit; i++) {
-            p->cursor = e[i].seq;
-            if (!event_wanted(f, &e[i]))
-                continue;
-            struct api_event *to = codec_list_add(&table_event, &p->items);
-            *to = e[i]; /* moved */
-            e[i] = (struct api_event){0};
-        }
-        bool end = i == l.n && l.n < SCAN_CHUNK;
-        codec_list_clear(&table_event, &l);
-        if (r < 0)
-            return r;
-        if (end)
-            return 0;
-        if (p->items.n == limit)
-            break;
-    }
-    p->more = true;
-    return 0;
+    return event_wanted(arg, row);
 }
 
 static void
-reply(struct call *c, const struct page *p)
+reply(struct call *c, const struct log_page *p)
 {
-    struct buf *out = &c->rq->reply;
+    char next[24] = "";
 
-    buf_adds(out, "{\"items\":[");
-    for (size_t i = 0; i < p->items.n; i++) {
-        buf_adds(out, i ? ",\n" : "");
-        codec_encode(&table_event, (struct api_event *)p->items.items + i, out);
-    }
-    buf_addc(out, ']');
     if (p->more)
-        buf_addf(out, ",\"next_page_token\":\"%lld\"", (long long)p->cursor);
-    buf_adds(out, "}\n");
+        snprintf(next, sizeof(next), "%lld", (long long)p->cursor);
     http_add_header(c->rq, "Virga-Event-Seq", "%lld", (long long)p->cursor);
-    c->rq->status = 200;
+    reply_items(c, &table_event, &p->items, next);
 }
 
 static int
@@ -198,9 +159,9 @@ page_start(struct call *c, struct db *db, const struct event_filter *f,
 }
 
 static int
-page(struct call *c, struct db *db, const struct event_filter *f)
+page(struct call *c, struct db *db, struct event_filter *f)
 {
-    struct page p = {0};
+    struct log_page p = {0};
     int64_t limit, wait_us;
     int r = query_int(c, "limit", 1, 1000, 100, &limit);
 
@@ -209,7 +170,14 @@ page(struct call *c, struct db *db, const struct event_filter *f)
     r = page_start(c, db, f, &p.cursor);
     if (r < 0)
         return r;
-    r = scan(db, f, (size_t)limit, &p);
+    struct log_scan s = {.table = &table_event,
+                         .list = store_event_list,
+                         .wanted = wanted,
+                         .arg = f,
+                         .project = project_of(f),
+                         .limit = (size_t)limit,
+                         .rows = SCAN_MAX};
+    r = log_page_scan(db, &s, &p);
     if (r < 0) {
         codec_list_clear(&table_event, &p.items);
         return store_error(c, db, r);

@@ -133,6 +133,7 @@ show_own_only(struct call *c, struct api_user *u)
         copy->project_id = xstrdup(m->project_id);
         copy->project = xstrdup(m->project);
         copy->role = m->role;
+        copy->generation = m->generation;
     }
     codec_list_clear(&table_membership, &u->memberships);
     u->memberships = own;
@@ -456,6 +457,18 @@ h_member_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
+/* If-Match names a membership that is there. */
+static int
+check_member(struct call *c, const struct api_membership *m)
+{
+    if (m)
+        return call_if_match(c, m->generation);
+    if (!http_header(c->rq, "If-Match"))
+        return 0;
+    return err_set(&c->err, -ECANCELED, "precondition_failed",
+                   "the user is not a member now");
+}
+
 /* Changes u's role in p; ROLE_NONE takes them out. */
 static int
 set_role(struct call *c, struct db *db, const struct api_project *p,
@@ -493,16 +506,21 @@ h_member_set(struct call *c, struct db *db)
         r = call_get_project(c, db, c->m.params[0], &p);
     if (r == 0)
         r = get_user(c, db, c->m.params[1], &u);
+    if (r == 0)
+        r = check_member(c, membership_in(&u.a, p.id));
     if (r == 0 && !membership_in(&u.a, p.id))
         r = quota_cap_rows(c, db, STORE_MEMBERS, p.id);
     if (r == 0)
         r = set_role(c, db, &p, &u, in->role);
     if (r == 0) {
+        const struct work *w = c->work; /* with the user as it is now */
+        const struct api_membership *now = membership_in(&w->u.a, p.id);
         struct api_membership m = {.project_id = p.id,
                                    .project = p.name,
                                    .user_id = u.a.id,
                                    .user = u.a.name,
-                                   .role = in->role};
+                                   .role = in->role,
+                                   .generation = now->generation};
 
         reply_object(c, &table_membership, &m);
     }
@@ -522,6 +540,8 @@ h_member_delete(struct call *c, struct db *db)
         r = get_user(c, db, c->m.params[1], &u);
     if (r == 0 && !membership_in(&u.a, p.id))
         r = not_found(c, "user", c->m.params[1]);
+    if (r == 0)
+        r = check_member(c, membership_in(&u.a, p.id));
     if (r == 0)
         r = set_role(c, db, &p, &u, ROLE_NONE);
     if (r == 0) {

@@ -174,7 +174,7 @@ CREATE TABLE lost_nodes (
 CREATE TABLE memberships (
     project_id TEXT NOT NULL REFERENCES projects (id),
     user_id TEXT NOT NULL REFERENCES users (id),
-    role INTEGER NOT NULL,
+    role INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (project_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (

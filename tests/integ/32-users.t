@@ -170,6 +170,30 @@ def members():
                token=admin["beta"])
     refused((404, "not_found"), "DELETE", "/v1/projects/beta/members/kim",
             token=admin["beta"])
+    # Each has a generation of its own, and honours If-Match.
+    path = "/v1/projects/beta/members/kim"
+    refused((412, "precondition_failed"), "PUT", path, {"role": "reader"},
+            token=admin["beta"], headers={"If-Match": "*"})
+    seen = set()
+    for _ in range(2):
+        r = cloud.call("PUT", path, {"role": "reader"}, token=admin["beta"])
+        expect((r.status, r.headers["ETag"]),
+               (200, '"%d"' % r.json["generation"]))
+        first = r.headers["ETag"]
+        listed = [m for m in cloud.must(
+            200, "GET", "/v1/projects/beta/members",
+            token=admin["beta"])["items"] if m["user"] == "kim"]
+        expect(listed[0]["generation"], r.json["generation"])
+        r = cloud.call("PUT", path, {"role": "member"}, token=admin["beta"],
+                       headers={"If-Match": first})
+        expect(r.status, 200, repr(r))
+        expect(first in seen or r.headers["ETag"] in seen, False)
+        seen |= {first, r.headers["ETag"]}
+        for method, body in (("PUT", {"role": "admin"}), ("DELETE", None)):
+            refused((412, "precondition_failed"), method, path, body,
+                    token=admin["beta"], headers={"If-Match": first})
+        cloud.must(204, "DELETE", path, token=admin["beta"],
+                   headers={"If-Match": r.headers["ETag"]})
     # Its home can still take it back, and rid itself of it.
     cloud.must(200, "PUT", "/v1/projects/beta/members/kim",
                {"role": "reader"}, token=admin["beta"])

@@ -28,3 +28,5 @@ CREATE TABLE log_floors (
     seq INTEGER NOT NULL,
     PRIMARY KEY (log, project)
 ) STRICT, WITHOUT ROWID;
+
+ALTER TABLE memberships ADD COLUMN generation INTEGER NOT NULL DEFAULT 1;
