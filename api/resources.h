@@ -31,7 +31,7 @@ struct api_token {
     int role;
     char *project;            /* in: reference; out: id */
     struct codec_list scopes; /* strings "TAG:read", "TAG:write"; none: all */
-    char *user_id; /* who stands behind it, if anybody */
+    char *user_id;            /* who stands behind it, if anybody */
     int64_t generation, created_at, expires_at;
     char *token; /* the secret; only in the reply to its creation */
 };

@@ -35,8 +35,9 @@ static const struct api_query q_filtered[] = {
     {NULL, NULL},
 };
 static const struct api_query q_force[] = {
-    {"force", "true: a node that is down and gone for good, with what is on it: "
-              "its instances are lost"},
+    {"force",
+     "true: a node that is down and gone for good, with what is on it: "
+     "its instances are lost"},
     {NULL, NULL},
 };
 static const struct api_query q_acting[] = {
