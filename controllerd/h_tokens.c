@@ -125,7 +125,8 @@ token_maker(struct call *c, struct db *db, struct api_token *t)
     bool ok = stands_for(&u, t);
     store_user_release(&u);
     if (!ok)
-        return revoked(c);
+        return err_set(&c->err, -EPERM, "forbidden",
+                       "the user behind it may not have such a token now");
     xstrset(&t->user_id, c->who.maker_id);
     return 0;
 }
