@@ -210,9 +210,22 @@ on_pull_timeout(gnutls_transport_ptr_t p, unsigned ms)
     return 1;
 }
 
+/* The client's last word of the handshake has come (RFC 8446 section 2). */
+static int
+on_finished(gnutls_session_t tls, unsigned type, unsigned when,
+            unsigned incoming, const gnutls_datum_t *msg)
+{
+    struct http_conn *k = gnutls_transport_get_ptr(tls);
+
+    k->shaken |= incoming != 0;
+    return 0;
+}
+
 static void
 use_our_socket(struct http_conn *k)
 {
+    gnutls_handshake_set_hook_function(k->tls, GNUTLS_HANDSHAKE_FINISHED,
+                                       GNUTLS_HOOK_POST, on_finished);
     gnutls_transport_set_ptr(k->tls, k);
     gnutls_transport_set_pull_function(k->tls, on_pull);
     gnutls_transport_set_vec_push_function(k->tls, on_push);
@@ -325,8 +338,7 @@ admit_one(struct http_loop *l, struct newcomer *n, struct http_conn **place,
 static bool
 is_shaking(const struct http_conn *k)
 {
-    return k->tls &&
-           gnutls_handshake_get_last_in(k->tls) != GNUTLS_HANDSHAKE_FINISHED;
+    return k->tls && !k->shaken;
 }
 
 /* Whether some have to wait for others. */
@@ -375,10 +387,9 @@ is_ready(struct http_slice *s)
     if (s->still < STILL_MAX)
         return true;
     for (const struct http_conn *k = s->conns; k; k = k->next) {
-        if (is_shaking(k))
-            shaking = true;
-        else if (k->tls && gnutls_record_check_pending(k->tls) > 0)
+        if (k->tls && gnutls_record_check_pending(k->tls) > 0)
             return true;
+        shaking |= is_shaking(k);
     }
     return !shaking;
 }

@@ -38,6 +38,7 @@ struct http_conn {
     int64_t until_us;
     int64_t admitted_us;
     gnutls_session_t tls; /* NULL: plain */
+    bool shaken;          /* the handshake is over */
     /* The peer that was found good, and when. */
     int64_t peer_us;
     char peer_cn[64], peer_fingerprint[HASH_HEX_SIZE];
