@@ -19,11 +19,14 @@
 #define GIB (INT64_C(1) << 30)
 #define SAMPLES_MAX 2000000
 
+#define FLAVOR(v, m, d)                                                        \
+    {                                                                          \
+        .vcpus = (v), .memory_bytes = (m)*GIB, .disk_bytes = (d)*GIB           \
+    }
 static const struct sched_resources flavors[] = {
-    {1, 1 * GIB, 10 * GIB},   {1, 2 * GIB, 20 * GIB},
-    {2, 4 * GIB, 40 * GIB},   {2, 16 * GIB, 40 * GIB},
-    {4, 8 * GIB, 80 * GIB},   {8, 16 * GIB, 160 * GIB},
-    {8, 64 * GIB, 320 * GIB}, {16, 32 * GIB, 320 * GIB},
+    FLAVOR(1, 1, 10),   FLAVOR(1, 2, 20),    FLAVOR(2, 4, 40),
+    FLAVOR(2, 16, 40),  FLAVOR(4, 8, 80),    FLAVOR(8, 16, 160),
+    FLAVOR(8, 64, 320), FLAVOR(16, 32, 320),
 };
 /* Few flavors dominate, the small ones. */
 static const unsigned flavor_share[] = {30, 25, 20, 8, 8, 5, 2, 2};
@@ -109,7 +112,9 @@ cluster_fill(struct cluster *c, size_t nodes, unsigned percent)
         /* Three generations of machines. */
         int64_t size = 1 + (int64_t)(i % 3);
         struct sched_node n = {
-            .capacity = {32 * size, 256 * GIB * size, 4096 * GIB * size},
+            .capacity = {.vcpus = 32 * size,
+                         .memory_bytes = 256 * GIB * size,
+                         .disk_bytes = 4096 * GIB * size},
             .vcpu_ratio_permille = 2000,
             .memory_ratio_permille = 1000,
             .disk_ratio_permille = 1000,

@@ -3,7 +3,7 @@ noinst_LIBRARIES += libsched.a
 libsched_a_SOURCES = \
 	scheduler/copy.c \
 	scheduler/best.c scheduler/best.h \
-	scheduler/place.c \
+	scheduler/place.c scheduler/place.h scheduler/plan.h scheduler/view.h \
 	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h
 SCHED_LIBS = libsched.a $(COMMON_LIBS)
 

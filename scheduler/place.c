@@ -31,11 +31,27 @@ static const struct {
 } rules[SCHED_RULES] = {
     [SCHED_FITS] = {"fits", "fits"},
     [SCHED_DOWN] = {"down", "down"},
+    [SCHED_QUARANTINED] = {"quarantined", "quarantined"},
+    [SCHED_DRAINING] = {"draining", "draining"},
     [SCHED_UNSCHEDULABLE] = {"unschedulable", "closed to new instances"},
+    [SCHED_ZONE] = {"zone", "in another zone"},
+    [SCHED_AGGREGATE] = {"aggregate", "outside the wanted aggregates"},
+    [SCHED_DEDICATED] = {"dedicated", "dedicated otherwise"},
     [SCHED_TRAITS] = {"traits", "without a required trait"},
+    [SCHED_TRAITS_FORBIDDEN] = {"traits_forbidden", "with a forbidden trait"},
     [SCHED_VCPUS] = {"vcpus", "too few vCPUs"},
     [SCHED_MEMORY] = {"memory", "too little memory"},
     [SCHED_DISK] = {"disk", "too little disk"},
+    [SCHED_IOPS] = {"iops", "too few IOPS"},
+    [SCHED_NET] = {"net", "too little bandwidth"},
+    [SCHED_ADDRESSES] = {"addresses", "too few addresses"},
+    [SCHED_HUGEPAGES] = {"hugepages", "too few hugepages"},
+    [SCHED_DEVICES] = {"devices", "too few devices"},
+    [SCHED_CELL] = {"cell", "room in no one NUMA cell"},
+    [SCHED_RESERVED] = {"reserved", "room held for others"},
+    [SCHED_AFFINITY] = {"affinity", "away from the group"},
+    [SCHED_ANTI_AFFINITY] = {"anti_affinity", "with too many of the group"},
+    [SCHED_UNEVEN] = {"uneven", "in a zone ahead of others"},
 };
 
 int

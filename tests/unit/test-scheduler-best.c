@@ -49,7 +49,9 @@ set(struct model *m, size_t i)
 {
     struct sched_node n = {
         .id = id_of(i),
-        .capacity = {8 + (int64_t)below(m, 3) * 8, 64, 64},
+        .capacity = {.vcpus = 8 + (int64_t)below(m, 3) * 8,
+                     .memory_bytes = 64,
+                     .disk_bytes = 64},
         .vcpu_ratio_permille = 1000 + (int64_t)below(m, 2) * 500,
         .memory_ratio_permille = 1000,
         .disk_ratio_permille = 1000,
@@ -115,7 +117,9 @@ step(struct model *m, uint64_t kinds)
 {
     uint64_t kind = below(m, kinds);
     struct sched_request rq = {
-        .need = {1 + (int64_t)kind % 4, (int64_t)kind % 9, (int64_t)kind % 5},
+        .need = {.vcpus = 1 + (int64_t)kind % 4,
+                 .memory_bytes = (int64_t)kind % 9,
+                 .disk_bytes = (int64_t)kind % 5},
         .traits_required = kind % 3 == 0 ? kind % 2 + 1 : 0,
         .policy = kind % 2 ? SCHED_PACK : SCHED_SPREAD,
     };
@@ -142,7 +146,10 @@ step(struct model *m, uint64_t kinds)
         /* More changes than the journal holds. */
         for (int k = 0; k < 1500 && below(m, 400); k++)
             if (m->node[i = below(m, NODES)].there)
-                claim(m, i, &(struct sched_resources){0, 0, 1}, true);
+                claim(m, i,
+                      &(struct sched_resources){
+                          .vcpus = 0, .memory_bytes = 0, .disk_bytes = 1},
+                      true);
         break;
     default:
         place(m, &rq);

@@ -49,7 +49,9 @@ plain_node(const char *id)
 {
     return (struct sched_node){
         .id = id,
-        .capacity = {8, 32 * GIB, 200 * GIB},
+        .capacity = {.vcpus = 8,
+                     .memory_bytes = 32 * GIB,
+                     .disk_bytes = 200 * GIB},
         .vcpu_ratio_permille = 1000,
         .memory_ratio_permille = 1000,
         .disk_ratio_permille = 1000,
@@ -74,7 +76,8 @@ place__empty_cluster_says_so(void **state)
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct sched_explain x _cleanup_(sched_explain_release) = {0};
     struct err e _cleanup_(err_release) = {0};
-    struct sched_request rq = {.need = {1, GIB, GIB}};
+    struct sched_request rq = {
+        .need = {.vcpus = 1, .memory_bytes = GIB, .disk_bytes = GIB}};
     char chosen[ID_SIZE] = "untouched";
 
     assert_int_equal(sched_place(s, &rq, chosen, &x, &e), -ENOSPC);
@@ -88,8 +91,9 @@ place__bad_request_is_refused_by_name(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct err e _cleanup_(err_release) = {0};
-    struct sched_request rq = {.need = {-1, INT64_MIN, 0},
-                               .policy = (enum sched_policy)7};
+    struct sched_request rq = {
+        .need = {.vcpus = -1, .memory_bytes = INT64_MIN, .disk_bytes = 0},
+        .policy = (enum sched_policy)7};
     char chosen[ID_SIZE] = "untouched";
 
     add_plain(s, 1);
@@ -105,7 +109,9 @@ static void
 place__huge_request_fits_nowhere(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_request rq = {.need = {INT64_MAX, INT64_MAX, INT64_MAX}};
+    struct sched_request rq = {.need = {.vcpus = INT64_MAX,
+                                        .memory_bytes = INT64_MAX,
+                                        .disk_bytes = INT64_MAX}};
     struct err e _cleanup_(err_release) = {0};
     char chosen[ID_SIZE];
 
@@ -120,8 +126,11 @@ place__refusal_sums_up_every_reason(void **state)
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct sched_explain x _cleanup_(sched_explain_release) = {0};
     struct err e _cleanup_(err_release) = {0};
-    struct sched_resources most = {4, 30 * GIB, 0};
-    struct sched_request rq = {.need = {2, 4 * GIB, GIB}, .traits_required = 6};
+    struct sched_resources most = {
+        .vcpus = 4, .memory_bytes = 30 * GIB, .disk_bytes = 0};
+    struct sched_request rq = {
+        .need = {.vcpus = 2, .memory_bytes = 4 * GIB, .disk_bytes = GIB},
+        .traits_required = 6};
     char id[ID_SIZE], chosen[ID_SIZE], text[SCHED_VERDICT_TEXT_MAX];
 
     for (unsigned i = 1; i <= 6; i++) {
@@ -157,7 +166,8 @@ place__refusal_sums_up_every_reason(void **state)
 static void
 place__spread_evens_out_pack_fills_up(void **state)
 {
-    const struct sched_resources one = {1, 4 * GIB, 25 * GIB};
+    const struct sched_resources one = {
+        .vcpus = 1, .memory_bytes = 4 * GIB, .disk_bytes = 25 * GIB};
 
     for (int pack = 0; pack < 2; pack++) {
         struct sched *s _cleanup_(sched_freep) = sched_new();
@@ -191,8 +201,14 @@ place__looks_at_every_resource(void **state)
      * is heavy on memory must not be squeezed onto node 1. */
     for (int pack = 0; pack < 2; pack++) {
         struct sched *s _cleanup_(sched_freep) = sched_new();
-        struct sched_resources on1 = {2, 24 * GIB, 0}, on2 = {6, 8 * GIB, 0};
-        struct sched_request rq = {.need = {1, 8 * GIB, 0}};
+        struct sched_resources on1 = {.vcpus = 2,
+                                      .memory_bytes = 24 * GIB,
+                                      .disk_bytes = 0},
+                               on2 = {.vcpus = 6,
+                                      .memory_bytes = 8 * GIB,
+                                      .disk_bytes = 0};
+        struct sched_request rq = {
+            .need = {.vcpus = 1, .memory_bytes = 8 * GIB, .disk_bytes = 0}};
         char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
 
         node_id(1, one);
@@ -213,8 +229,10 @@ static void
 place__what_is_not_needed_is_not_looked_at(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources over = {0, 0, 500 * GIB};
-    struct sched_request rq = {.need = {1, GIB, 0}};
+    struct sched_resources over = {
+        .vcpus = 0, .memory_bytes = 0, .disk_bytes = 500 * GIB};
+    struct sched_request rq = {
+        .need = {.vcpus = 1, .memory_bytes = GIB, .disk_bytes = 0}};
     char id[ID_SIZE], chosen[ID_SIZE];
 
     add_plain(s, 1);
@@ -317,8 +335,9 @@ oracle_node_make(struct oracle_node *n, unsigned number, uint64_t *rnd)
     n->in = plain_node(n->id);
     if (huge || below(rnd, 3) == 0)
         n->in.capacity = (struct sched_resources){
-            random_amount(rnd, 64), random_amount(rnd, 512 * GIB),
-            random_amount(rnd, 8192 * GIB)};
+            .vcpus = random_amount(rnd, 64),
+            .memory_bytes = random_amount(rnd, 512 * GIB),
+            .disk_bytes = random_amount(rnd, 8192 * GIB)};
     n->in.vcpu_ratio_permille = 1000 * (1 + below(rnd, 4));
     n->in.memory_ratio_permille = 900 + below(rnd, 200);
     n->in.disk_ratio_permille = 1000;
@@ -396,8 +415,9 @@ place__random_clusters_agree_with_the_oracle(void **state)
             assert_int_equal(sched_node_set(reversed, &nodes[i].in, NULL), 0);
         for (int k = 0; k < 60; k++) {
             struct sched_request rq = {
-                .need = {random_amount(&rnd, 6), random_amount(&rnd, 12 * GIB),
-                         random_amount(&rnd, 60 * GIB)},
+                .need = {.vcpus = random_amount(&rnd, 6),
+                         .memory_bytes = random_amount(&rnd, 12 * GIB),
+                         .disk_bytes = random_amount(&rnd, 60 * GIB)},
                 .policy = below(&rnd, 2) ? SCHED_PACK : SCHED_SPREAD,
             };
             struct oracle_node *on = &nodes[below(&rnd, (int64_t)n)];
