@@ -1,9 +1,17 @@
 # scheduler/ - placement, pure
 noinst_LIBRARIES += libsched.a
 libsched_a_SOURCES = \
-	scheduler/copy.c \
 	scheduler/best.c scheduler/best.h \
+	scheduler/check.c \
+	scheduler/claim.c \
+	scheduler/copy.c \
+	scheduler/explain.c scheduler/explain.h \
+	scheduler/fit.c scheduler/fit.h \
+	scheduler/group.c \
+	scheduler/instance.c \
 	scheduler/place.c scheduler/place.h scheduler/plan.h scheduler/view.h \
+	scheduler/project.c \
+	scheduler/reserve.c \
 	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h
 SCHED_LIBS = libsched.a $(COMMON_LIBS)
 
@@ -18,6 +26,11 @@ tests_unit_test_scheduler_place_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
 unit_tests += tests/unit/test-scheduler-best
 tests_unit_test_scheduler_best_SOURCES = tests/unit/test-scheduler-best.c
 tests_unit_test_scheduler_best_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
+
+unit_tests += tests/unit/test-scheduler-model
+tests_unit_test_scheduler_model_SOURCES = tests/unit/test-scheduler-model.c \
+	tests/unit/sched-model.c tests/unit/sched-model.h
+tests_unit_test_scheduler_model_LDADD = $(SCHED_LIBS) $(UNIT_LIBS)
 
 EXTRA_PROGRAMS += bench/bench-scheduler
 bench_programs += bench/bench-scheduler

@@ -69,8 +69,8 @@ enum sched_affinity {
     /* Where the group is; anywhere while it is nowhere. Soft: +weight. */
     SCHED_TOGETHER,
     /* Zones only. No zone gets more than max_count (1 at least) ahead of the
-     * one with the fewest among those of the request that have nodes. Soft:
-     * -weight for each that it is ahead, up to SCHED_COUNT_MAX. */
+     * one with the fewest, among those of the request that have an open node.
+     * Soft: -weight for each that it is ahead, up to SCHED_COUNT_MAX. */
     SCHED_EVEN,
 };
 #define SCHED_COUNT_MAX 64
@@ -121,7 +121,7 @@ enum sched_rule {
     SCHED_AGGREGATE,
     SCHED_DEDICATED,
     SCHED_TRAITS,
-    SCHED_TRAITS_FORBIDDEN,
+    SCHED_TRAITS_FORBIDDEN, /* the next seven are of resources, in order */
     SCHED_VCPUS,
     SCHED_MEMORY,
     SCHED_DISK,

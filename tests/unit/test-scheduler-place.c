@@ -11,6 +11,7 @@
 
 #define GIB (INT64_C(1) << 30)
 #define DIMS 3
+#define WEIGHT 10 /* of each, sched_weights_default */
 
 static uint64_t
 next_random(uint64_t *state)
@@ -293,11 +294,12 @@ oracle_score(const struct oracle_node *n, const struct sched_request *rq)
             part = 1.0L - part;
         sum += part * part;
     }
-    return (DIMS - sum) * one * one;
+    /* Nobody has any IOPS or net. */
+    return WEIGHT * (DIMS + 2 - sum) * one * one;
 }
 
 /* Four steps of a fraction of at most 1, squared, in each resource. */
-#define TOLERANCE (DIMS * (2.0L * SCHED_ONE * 4 + 16))
+#define TOLERANCE (WEIGHT * DIMS * (2.0L * SCHED_ONE * 4 + 16))
 
 static const struct oracle_node *
 oracle_find(const struct oracle_node *nodes, size_t n, const char *id)
