@@ -322,6 +322,12 @@ sched_best_next(struct sched_best *b, struct sched_tree *t, int64_t *ret_score)
     return &t->pool->slot[best];
 }
 
+size_t
+sched_best_bytes(const struct sched_best *b)
+{
+    return sizeof(*b) + b->bytes + b->cap * sizeof(*b->heap);
+}
+
 bool
 sched_best_consistent(const struct sched_best *b)
 {

@@ -42,6 +42,7 @@ const struct sched_slot *sched_best_first(struct sched_best *b,
                                           int64_t *ret_score);
 const struct sched_slot *
 sched_best_next(struct sched_best *b, struct sched_tree *t, int64_t *ret_score);
+size_t sched_best_bytes(const struct sched_best *b);
 /* Whether what the trees say of nodes that stand in no journal is so. */
 bool sched_best_consistent(const struct sched_best *b);
 

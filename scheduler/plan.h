@@ -17,19 +17,20 @@ struct sched_batch_item {
     const struct sched_request *request;
     size_t count;
     bool gang; /* all or none; else as many as fit */
-    /* Of the instance that each becomes; id is taken from ids, need and
-     * one_cell from the request. NULL: an ordinary one of no project that is
-     * in the groups of the request's rules. */
+    /* Of the instance that each becomes: keys, preemptible and started_us; the
+     * rest is the request's, the id comes from ids. NULL: it is in the groups
+     * of the request's rules. */
     const struct sched_instance *like;
     const char *const *ids; /* count UUIDs; NULL: only as a trial */
-    /* Out: room for count of the caller's; the first `placed` are filled. */
+    /* Out. nodes: room for count of the caller's, the first `placed` are
+     * filled; NULL: not wanted. */
     char (*nodes)[ID_SIZE];
     size_t placed;
     int error; /* 0, or why fewer than count: -ENOSPC, -EINVAL … */
 };
 
 /* Places them together, each where those before leave room: the largest first
- * (by dominant share of the cluster), as in best fit decreasing; what is alike
+ * (by dominant share of the cluster), as in best fit decreasing; of equal ones
  * in the order given. keep: the instances stay added, under their ids; else
  * nothing has changed afterwards. A gang that does not fit leaves its room to
  * those behind it. 0 also when some did not fit: see each item's error. */
@@ -37,16 +38,18 @@ int sched_batch(struct sched *s, struct sched_batch_item *items, size_t n,
                 bool keep, struct err *reterr) _must_check_;
 
 /* Which preemptible instances to end, all on one node, so that a request which
- * fits nowhere fits there. Harm is least by: fewest evicted, then least of
- * their dominant shares of the node. On a node they are taken in a fair order:
- * from the project that has the largest dominant share of the cluster in
- * preemptible instances (as it would be after those chosen already), of it the
- * latest started, then the smallest id; those that turn out not to be needed
- * are spared, the first started first. Instances of the request's own groups
- * count as still there until they are gone. */
+ * fits nowhere fits there. Harm is least by: fewest evicted, then least sum of
+ * their dominant shares of the node, then the node's id. On a node they are
+ * taken in a fair order, of those that have what is lacking: from the project
+ * that has the largest dominant share of the cluster in preemptible instances
+ * (as it would be after those chosen already; who has no project comes last),
+ * of it the latest started, then the smallest id. Those that turn out not to
+ * be needed are spared, the first started first. Rules about groups are judged
+ * as if all were still there. Looks at every node: it is asked for when
+ * nothing else helps. */
 struct sched_eviction {
     char node_id[ID_SIZE];
-    char (*instances)[ID_SIZE]; /* in the order in which they were chosen */
+    char (*instances)[ID_SIZE]; /* in the order in which they go */
     size_t n;
     int64_t harm; /* sum of dominant shares of the node, 1/SCHED_ONE */
 };

@@ -312,6 +312,10 @@ struct sched_vector sched_hold_left(const struct sched_hold *h);
 struct sched_vector sched_room_for(const struct sched_entry *e,
                                    const struct sched_project *p);
 
+/* sched.c: the largest share of what the cluster has of any one resource, in
+ * steps of 2^-40; more than there is of it: INT64_MAX. */
+int64_t sched_share(const struct sched *s, const __int128 amount[SCHED_DIMS]);
+
 /* check.c: whether the invariants above hold, all recounted; slow, for tests
  * and debugging. */
 bool sched_consistent(const struct sched *s);

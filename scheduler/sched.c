@@ -302,6 +302,22 @@ sched_life(int64_t seconds)
     return c;
 }
 
+int64_t
+sched_share(const struct sched *s, const __int128 amount[SCHED_DIMS])
+{
+    int64_t most = 0;
+
+    for (int d = 0; d < SCHED_DIMS; d++) {
+        if (amount[d] == 0)
+            continue;
+        if (amount[d] > s->total[d])
+            return INT64_MAX;
+        int64_t share = (int64_t)((amount[d] << 40) / s->total[d]);
+        most = MAX(most, share);
+    }
+    return most;
+}
+
 /* Checks every member, and gives the limits. */
 static int
 node_check(const struct sched_node *n, struct sched_vector *ret,

@@ -13,7 +13,8 @@
  * not looked at. Out: the rest. */
 struct sched_fit {
     const struct sched_request *request;
-    int64_t count; /* how many more, were they all that comes */
+    /* How many more, were they all that comes; INT64_MAX: it needs nothing. */
+    int64_t count;
     /* 1000 x (1 - count / what the sum of all free room would hold): what is
      * lost because room lies in pieces. */
     int64_t fragmented_permille;
@@ -23,11 +24,12 @@ struct sched_capacity {
     size_t nodes, nodes_open, nodes_empty; /* open: up and not closed */
     /* Of the open nodes. free is what is neither claimed nor held. */
     struct sched_resources limit, claimed, held, free;
-    /* Free on open nodes where none of the requests fits any more. */
+    /* Free on open nodes where none of the requests fits any more; 0 when there
+     * are no requests. */
     struct sched_resources stranded;
     /* Index of the one with the largest dominant share of the cluster that
      * still fits somewhere; -1: none. */
-    int64_t largest;
+    ptrdiff_t largest;
 };
 
 /* Sums that cannot be counted stand at INT64_MAX. */

@@ -28,8 +28,9 @@ void model_step(struct model *m);
 /* Counts everything anew on both sides; slow. */
 void model_compare(struct model *m);
 /* Adds how many verdicts came of each rule, and how many requests were placed
- * and refused. */
+ * and refused, and how many plans found whom to evict. */
 void model_counts(const struct model *m, size_t met[SCHED_RULES],
-                  size_t *ret_placed, size_t *ret_refused);
+                  size_t *ret_placed, size_t *ret_refused,
+                  size_t *ret_evictions);
 
 #endif

@@ -32,7 +32,7 @@ number(const char *name, uint64_t otherwise)
 }
 
 struct counts {
-    size_t met[SCHED_RULES], placed, refused;
+    size_t met[SCHED_RULES], placed, refused, evictions;
 };
 
 /* Small clusters, where rules meet; large ones, where trees are deep. */
@@ -49,7 +49,7 @@ run(uint64_t seed, uint64_t steps, size_t nodes, size_t instances, bool hostile,
             model_compare(m);
     }
     model_compare(m);
-    model_counts(m, c->met, &c->placed, &c->refused);
+    model_counts(m, c->met, &c->placed, &c->refused, &c->evictions);
     model_free(m);
 }
 
@@ -65,9 +65,11 @@ cluster__agrees_with_the_model_at_every_step(void **state)
     run(seed + 20, steps / 10, 60, 150, false, &c);
     for (uint64_t i = 0; i < 10; i++)
         run(seed + 21 + i, steps / 40, 8, 25, true, &c);
-    print_message("%zu placed, %zu refused\n", c.placed, c.refused);
+    print_message("%zu placed, %zu refused, %zu evictions\n", c.placed,
+                  c.refused, c.evictions);
     /* All ways were really tried. */
     assert_true(c.placed > steps / 20 && c.refused > steps / 20);
+    assert_true(c.evictions > steps / 2000);
     for (int rule = 0; rule < SCHED_RULES; rule++) {
         print_message("%zu %s\n", c.met[rule],
                       sched_rule_name((enum sched_rule)rule));
