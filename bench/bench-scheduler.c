@@ -1,5 +1,6 @@
 /* bench-scheduler.c - how fast a decision is made.
  * Usage:  bench-scheduler [-n NODES] [-f FILL_PERCENT] [-s SECONDS] [-S SEED]
+ * [-u] -u: every request is a kind of its own, which none is remembered of.
  *         Without -n and -f: 1,000, 10,000 and 100,000 nodes, 60 and 95 %.
  * Output: one JSON line per policy, size and fill. A decision is
  *         sched_place() alone; between decisions the instance is added and
@@ -260,7 +261,7 @@ cmp_ns(const void *a, const void *b)
 
 static void
 run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
-    uint64_t seed)
+    uint64_t seed, bool unique)
 {
     struct cluster c = {.rnd = seed};
     uint32_t *ns = xcalloc(SAMPLES_MAX, sizeof(*ns));
@@ -279,6 +280,7 @@ run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
         uint32_t group = random_group(&c);
         struct sched_group_rule rule = group_rule(group, key);
 
+        rq.need.disk_bytes += unique ? (int64_t)n : 0;
         if (group != NO_GROUP) {
             group_key(group, key);
             rq.rules = &rule;
@@ -300,14 +302,16 @@ run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
     }
     size_t best = sched_best_bytes(c.s->best);
     qsort(ns, n, sizeof(*ns), cmp_ns);
-    printf("{\"bench\":\"scheduler\",\"policy\":\"%s\",\"nodes\":%zu,"
+    printf("{\"bench\":\"scheduler\",\"policy\":\"%s\",\"unique\":%s,\"nodes\":"
+           "%zu,"
            "\"fill_percent\":%u,\"instances\":%zu,\"decisions\":%zu,"
            "\"refused\":%zu,\"decisions_per_s\":%" PRId64 ",\"p50_ns\":%" PRIu32
            ",\"p99_ns\":%" PRIu32 ",\"max_ns\":%" PRIu32
            ",\"change_ns\":%" PRId64
            ",\"sched_bytes\":%zu,\"best_bytes\":%zu}\n",
-           policy == SCHED_PACK ? "pack" : "spread", nodes, percent, c.n, n,
-           refused, (int64_t)n * INT64_C(1000000000) / MAX(busy, 1), ns[n / 2],
+           policy == SCHED_PACK ? "pack" : "spread", unique ? "true" : "false",
+           nodes, percent, c.n, n, refused,
+           (int64_t)n * INT64_C(1000000000) / MAX(busy, 1), ns[n / 2],
            ns[n - 1 - n / 100], ns[n - 1],
            c.change_ns / MAX(c.changes, INT64_C(1)), memory, best);
     fflush(stdout);
@@ -337,9 +341,10 @@ main(int argc, char **argv)
     size_t n_fills = ARRAY_SIZE(fills);
     int64_t run_ns = INT64_C(1000000000);
     uint64_t seed = 1;
+    bool unique = false;
     int c;
 
-    while ((c = getopt(argc, argv, "n:f:s:S:")) != -1) {
+    while ((c = getopt(argc, argv, "n:f:s:S:u")) != -1) {
         switch (c) {
         case 'n':
             sizes[0] = (size_t)number(optarg, 1, SCHED_NODES_MAX);
@@ -355,16 +360,19 @@ main(int argc, char **argv)
         case 'S':
             seed = (uint64_t)number(optarg, 0, LONG_MAX);
             break;
+        case 'u':
+            unique = true;
+            break;
         default:
             fprintf(stderr, "usage: bench-scheduler [-n NODES] "
-                            "[-f FILL_PERCENT] [-s SECONDS] [-S SEED]\n");
+                            "[-f FILL_PERCENT] [-s SECONDS] [-S SEED] [-u]\n");
             return 2;
         }
     }
     for (size_t i = 0; i < n_sizes; i++) {
         for (size_t j = 0; j < n_fills; j++) {
-            run(sizes[i], fills[j], SCHED_SPREAD, run_ns, seed);
-            run(sizes[i], fills[j], SCHED_PACK, run_ns, seed);
+            run(sizes[i], fills[j], SCHED_SPREAD, run_ns, seed, unique);
+            run(sizes[i], fills[j], SCHED_PACK, run_ns, seed, unique);
         }
     }
     return 0;

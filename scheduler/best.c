@@ -346,10 +346,11 @@ sched_best_consistent(const struct sched_best *b)
                 if (t->score[k] != judge(t, k))
                     return false;
             for (size_t k = t->leaves - 1; k > 0; k--) {
-                uint32_t out = t->won[k];
+                uint32_t x = out_of(t, 2 * k), y = out_of(t, 2 * k + 1);
+                uint32_t loser = t->won[k] == x ? y : x;
 
-                if (t->score[out] < t->score[out_of(t, 2 * k)] ||
-                    t->score[out] < t->score[out_of(t, 2 * k + 1)])
+                if ((t->won[k] != x && t->won[k] != y) ||
+                    (t->score[loser] >= 0 && beats(t, loser, t->won[k])))
                     return false;
             }
         }

@@ -89,8 +89,7 @@ pool_new(struct sched *s, unsigned zone, struct sched_project *project)
     if (p) {
         s->spare = p->next_spare;
         p->next_spare = NULL;
-        /* What tournaments know is of another pool. */
-        p->changes += p->journal_size + 1;
+        /* What tournaments know of it stays true: they go by its slots. */
     } else {
         p = xnew(struct sched_pool);
         p->index = s->n_pools;

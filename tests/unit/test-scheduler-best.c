@@ -177,10 +177,42 @@ best__equals_a_look_at_every_node(void **state)
     assert_true(fits > 5000 && refused > 50);
 }
 
+/* Equal scores are decided by id, also where a node fills another's gap. */
+static void
+best__node_that_moves_keeps_its_name(void **state)
+{
+    static const char digits[] = "5391";
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct sched_request rq = {.need = {.vcpus = 1}};
+    char id[ID_SIZE] = "00000000-0000-7000-8000-000000000000", got[ID_SIZE];
+    struct sched_node n = {
+        .id = id,
+        .capacity = {.vcpus = 8},
+        .vcpu_ratio_permille = 1000,
+        .memory_ratio_permille = 1000,
+        .disk_ratio_permille = 1000,
+        .up = true,
+        .schedulable = true,
+    };
+
+    for (size_t i = 0; i < 4; i++) {
+        id[ID_LEN - 1] = digits[i];
+        assert_int_equal(sched_node_set(s, &n, NULL), 0);
+    }
+    assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+    assert_int_equal(got[ID_LEN - 1], '1');
+    id[ID_LEN - 1] = '5';
+    assert_int_equal(sched_node_remove(s, id, NULL), 0);
+    assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+    assert_int_equal(got[ID_LEN - 1], '1');
+    assert_true(sched_consistent(s));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(best__node_that_moves_keeps_its_name),
         cmocka_unit_test(best__equals_a_look_at_every_node),
     };
 
