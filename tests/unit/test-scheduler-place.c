@@ -107,6 +107,141 @@ place__bad_request_is_refused_by_name(void **state)
 }
 
 static void
+place__bad_rules_are_refused_by_name(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    static char too_long[SCHED_KEY_MAX + 1];
+    const struct sched_weights weights = {.disk = SCHED_WEIGHT_MAX + 1,
+                                          .lifetime = -1};
+    const struct sched_group_rule bad[] = {
+        {.key = NULL},
+        {.key = ""},
+        {.key = too_long},
+        {.key = "a", .affinity = (enum sched_affinity)3},
+        {.key = "a", .scope = (enum sched_scope) - 1},
+        {.key = "a", .affinity = SCHED_EVEN, .scope = SCHED_BY_NODE},
+        {.key = "a", .weight = SCHED_WEIGHT_MAX + 1},
+        {.key = "a", .max_count = -1},
+    };
+    struct sched_request rq = {.project_id = "me",
+                               .dedicated = true,
+                               .expected_end = -1,
+                               .weights = &weights,
+                               .rules = bad,
+                               .n_rules = ARRAY_SIZE(bad)};
+    struct err e _cleanup_(err_release) = {0};
+    char chosen[ID_SIZE] = "untouched", at[40];
+
+    memset(too_long, 'k', SCHED_KEY_MAX);
+    add_plain(s, 1);
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, &e), -EINVAL);
+    assert_int_equal(e.n_details, 4 + ARRAY_SIZE(bad));
+    assert_string_equal(e.details[0].pointer, "/project_id");
+    assert_string_equal(e.details[1].pointer, "/expected_end");
+    assert_string_equal(e.details[2].pointer, "/weights");
+    assert_string_equal(e.details[3].pointer, "/weights");
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        snprintf(at, sizeof(at), "/rules/%zu", i);
+        assert_string_equal(e.details[4 + i].pointer, at);
+    }
+    rq = (struct sched_request){.n_rules = SCHED_RULES_MAX + 1, .rules = bad};
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), -EINVAL);
+    rq = (struct sched_request){.dedicated = true};
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), -EINVAL);
+    assert_string_equal(chosen, "untouched");
+}
+
+static void
+place__explains_groups_and_what_is_held(void **state)
+{
+    static const char *const keys[] = {"web"};
+    const struct sched_group_rule apart = {.key = "web"},
+                                  together = {.key = "web",
+                                              .affinity = SCHED_TOGETHER};
+    const char *project = "90000000-0000-7000-8000-000000000001";
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct err e _cleanup_(err_release) = {0}, f _cleanup_(err_release) = {0};
+    struct sched_explain x _cleanup_(sched_explain_release) = {0};
+    struct sched_resources all = {.vcpus = 8};
+    char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
+    char text[SCHED_VERDICT_TEXT_MAX];
+    struct sched_instance web = {.id = "10000000-0000-7000-8000-000000000001",
+                                 .need = {.vcpus = 1},
+                                 .keys = keys,
+                                 .n_keys = 1};
+    struct sched_request rq = {
+        .need = {.vcpus = 1}, .rules = &apart, .n_rules = 1};
+
+    node_id(1, one);
+    node_id(2, two);
+    add_plain(s, 1);
+    add_plain(s, 2);
+    assert_int_equal(sched_instance_add(s, one, &web, false, NULL), 0);
+    assert_int_equal(sched_reserve(s, "20000000-0000-7000-8000-000000000001",
+                                   two, project, &all, false, NULL),
+                     0);
+    assert_int_equal(sched_place(s, &rq, chosen, &x, &e), -ENOSPC);
+    assert_string_equal(e.message, "no node fits: 1 room held for others, 1 "
+                                   "with too many of the group");
+    assert_string_equal(x.verdicts[0].node_id, one);
+    assert_string_equal(sched_verdict_text(&x.verdicts[0], text),
+                        "with too many of the group: 1 there, at most 0");
+    assert_string_equal(sched_verdict_text(&x.verdicts[1], text),
+                        "room held for others: vcpus: 1 asked, 0 free");
+    /* Its owner gets it; the group's own node is the other. */
+    rq.project_id = project;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    rq.rules = &together;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+    assert_int_equal(sched_claim(s, two, &web.need, NULL), -ENOSPC);
+    assert_int_equal(sched_node_remove(s, two, &f), -EBUSY);
+    assert_string_equal(f.code, "node_in_use");
+}
+
+static void
+place__short_lives_fill_nodes_that_stay_busy(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct sched_instance old = {.id = "10000000-0000-7000-8000-000000000001",
+                                 .need = {.vcpus = 1},
+                                 .expected_end = 1000000 + 30 * 86400},
+                          brief = {.id = "10000000-0000-7000-8000-000000000002",
+                                   .need = {.vcpus = 6},
+                                   .expected_end = 1000000 + 600};
+    const struct sched_weights lives = {.vcpus = 10, .lifetime = 100};
+    struct sched_request rq = {.need = {.vcpus = 1},
+                               .policy = SCHED_PACK,
+                               .weights = &lives,
+                               .expected_end = 1000000 + 86400};
+    char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
+
+    node_id(1, one);
+    node_id(2, two);
+    add_plain(s, 1);
+    add_plain(s, 2);
+    add_plain(s, 3);
+    assert_int_equal(sched_now(s, 1000000, NULL), 0);
+    assert_int_equal(sched_instance_add(s, one, &old, false, NULL), 0);
+    assert_int_equal(sched_instance_add(s, two, &brief, false, NULL), 0);
+    /* Node 2 is fuller, but it would be kept from falling empty. */
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+    rq.expected_end = 0;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    rq.expected_end = 1000000 + 600;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    /* Time goes on: what was brief is due, and the node as good as empty. */
+    assert_int_equal(sched_now(s, 1000000 + 600, NULL), 0);
+    rq.expected_end = 1000000 + 1200;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+}
+
+static void
 place__huge_request_fits_nowhere(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
@@ -452,6 +587,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(place__empty_cluster_says_so),
         cmocka_unit_test(place__bad_request_is_refused_by_name),
+        cmocka_unit_test(place__bad_rules_are_refused_by_name),
+        cmocka_unit_test(place__explains_groups_and_what_is_held),
+        cmocka_unit_test(place__short_lives_fill_nodes_that_stay_busy),
         cmocka_unit_test(place__huge_request_fits_nowhere),
         cmocka_unit_test(place__refusal_sums_up_every_reason),
         cmocka_unit_test(place__spread_evens_out_pack_fills_up),
