@@ -147,8 +147,9 @@ put_one(struct sched *s, const struct sched_batch_item *item, size_t i,
     char node[ID_SIZE];
 
     int r = sched_place(s, item->request, node, NULL, NULL);
-    if (r == 0)
-        r = sched_find(s, node, &e, NULL);
+    if (r < 0)
+        return r;
+    r = sched_find(s, node, &e, NULL);
     if (r < 0)
         return r;
     if (item->ids)

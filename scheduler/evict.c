@@ -65,7 +65,8 @@ sched_evict_plan(struct sched *s, const struct sched_request *rq,
     for (size_t i = 0; i < s->n_pools; i++)
         for (size_t k = 0; k < s->pools[i]->n; k++)
             most = MAX(most, s->pools[i]->slot[k].e->preemptible);
-    w.ids = ids = xcalloc(most + 1, sizeof(*ids));
+    ids = xcalloc(most + 1, sizeof(*ids));
+    w.ids = ids;
     v = xcalloc(most + 1, sizeof(*v));
     order = xcalloc(most + 1, sizeof(*order));
     for (size_t i = 0; i < s->n_pools; i++) {

@@ -143,7 +143,7 @@ sched_query_verdict(const struct sched *s, const struct sched_query *q,
 {
     const struct sched_entry *e = slot->e;
     int d = 0, index = 0;
-    int64_t ignored;
+    int64_t ignored = 0;
 
     memset(v, 0, sizeof(*v));
     memcpy(v->node_id, e->id, ID_SIZE);
@@ -216,7 +216,7 @@ sched_query_apart_from_room(const struct sched *s, const struct sched_query *q,
                             const struct sched_slot *slot)
 {
     enum sched_rule rule = rule_static(q, slot);
-    int64_t ignored;
+    int64_t ignored = 0;
 
     return rule == SCHED_FITS ? rule_groups(s, q, slot, &ignored, NULL) : rule;
 }

@@ -32,8 +32,9 @@ sched_instance_add(struct sched *s, const char *node_id,
     int r = sched_instance_check(in, reterr);
     if (!in->id || !id_valid(in->id))
         r = err_field(reterr, "/id", "format", "must be a UUID");
-    if (r == 0)
-        r = sched_find(s, node_id, &e, reterr);
+    if (r < 0)
+        return r;
+    r = sched_find(s, node_id, &e, reterr);
     if (r < 0)
         return r;
     return sched_instance_put(s, sched_uuid(in->id), e, in, force, NULL,
@@ -67,7 +68,7 @@ sched_instance_put(struct sched *s, struct sched_uuid id, struct sched_entry *e,
     c = xnew(struct sched_claimed);
     c->id = id;
     c->e = e;
-    c->cell = (int8_t)cell;
+    c->cell = (int16_t)cell;
     c->one_cell = in->one_cell;
     c->preemptible = in->preemptible;
     c->started_us = in->started_us;
@@ -135,7 +136,7 @@ sched_cell_move(struct sched_claimed *c, int cell)
         if (cell >= 0)
             c->e->cells->claimed[cell][d] += c->shape->need.v[d];
     }
-    c->cell = (int8_t)cell;
+    c->cell = (int16_t)cell;
     sched_touch(c->e);
 }
 

@@ -29,8 +29,9 @@ sched_reserve(struct sched *s, const char *id, const char *node_id,
     struct sched_entry *e;
 
     int error = check(id, project_id, res, reterr);
-    if (error == 0)
-        error = sched_find(s, node_id, &e, reterr);
+    if (error < 0)
+        return error;
+    error = sched_find(s, node_id, &e, reterr);
     if (error < 0)
         return error;
     struct sched_uuid uuid = sched_uuid(id);

@@ -142,7 +142,7 @@ struct sched_claimed { /* an instance */
     struct sched_shape *shape;
     struct sched_group **groups;
     uint8_t n_groups;
-    int8_t cell; /* -1: none */
+    int16_t cell; /* -1: none */
     bool one_cell, preemptible;
     int64_t started_us, end;
     UT_hash_handle hh;
