@@ -153,6 +153,7 @@ pool_grow(struct sched_pool *p)
     size_t size = MAX((size_t)JOURNAL_MIN, p->cap / 4);
     if (size != p->journal_size) {
         p->journal = xrealloc(p->journal, size * sizeof(*p->journal));
+        memset(p->journal, 0, size * sizeof(*p->journal));
         p->journal_size = size;
         p->changes += size + 1; /* of the old entries none has its place */
     }
