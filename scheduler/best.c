@@ -6,9 +6,7 @@
 #include "common/mem.h"
 
 #define KINDS 256 /* of requests; the one not asked for longest makes room */
-/* Bytes that tournaments may take together; the one asked for always may. */
-#define MEMORY_MAX ((size_t)128 << 20)
-#define AHEAD 6 /* changes whose nodes are fetched before they are played */
+#define AHEAD 8   /* changes whose nodes are fetched before they are played */
 
 struct sched_tree {
     const struct sched_kind *kind;
@@ -108,6 +106,15 @@ judge(const struct sched_tree *t, size_t i)
     return i < t->pool->n ? sched_kind_score(t->kind, &t->pool->slot[i]) : -1;
 }
 
+/* What judge() will read of the node: large clusters do not fit a cache, and
+ * the processor does not foresee records of which only half is read. */
+static void
+fetch(const struct sched_pool *p, size_t i)
+{
+    __builtin_prefetch(&p->slot[i]);
+    __builtin_prefetch((const char *)&p->slot[i] + 64);
+}
+
 static void
 build(struct sched_best *b, struct sched_tree *t)
 {
@@ -119,8 +126,10 @@ build(struct sched_best *b, struct sched_tree *t)
         t->score = xrealloc(t->score, leaves * sizeof(*t->score));
         t->won = xrealloc(t->won, leaves * sizeof(*t->won));
     }
-    for (size_t i = 0; i < leaves; i++)
+    for (size_t i = 0; i < leaves; i++) {
+        fetch(t->pool, MIN(i + AHEAD, t->pool->cap - 1));
         t->score[i] = judge(t, i);
+    }
     for (size_t k = leaves - 1; k > 0; k--)
         play(t, k);
 }
@@ -154,15 +163,29 @@ hash_of(const struct sched_kind *k)
     return h ^ h >> 32;
 }
 
+/* A place for another kind: a free one, or that of the oldest. */
 static struct kind *
-oldest_of(struct sched_best *b, const struct kind *but)
+place_for_kind(struct sched_best *b)
+{
+    struct kind *oldest = &b->kinds[0];
+
+    for (size_t i = 1; i < KINDS; i++) {
+        if (b->kinds[i].used < oldest->used)
+            oldest = &b->kinds[i];
+    }
+    return oldest;
+}
+
+/* The oldest of those that are remembered, but one; NULL: there is no other. */
+static struct kind *
+oldest_but(struct sched_best *b, const struct kind *but)
 {
     struct kind *oldest = NULL;
 
     for (size_t i = 0; i < KINDS; i++) {
         struct kind *k = &b->kinds[i];
 
-        if (k != but && (!oldest || k->used < oldest->used))
+        if (k != but && k->used && (!oldest || k->used < oldest->used))
             oldest = k;
     }
     return oldest;
@@ -183,7 +206,7 @@ kind_of(struct sched_best *b, const struct sched_kind *key)
         }
         k = &b->kinds[i % KINDS];
     }
-    k = oldest_of(b, NULL);
+    k = place_for_kind(b);
     forget(b, k);
     k->key = *key;
     k->hash = h;
@@ -217,13 +240,8 @@ catch_up(struct sched_tree *t)
     size_t mask = p->journal_size - 1;
 
     for (; t->at != p->changes; t->at++) {
-        const char *ahead =
-            (const char *)&p->slot[p->journal[(t->at + AHEAD) & mask]];
-
         /* It may be an old entry: harmless, and within the array's room. */
-        __builtin_prefetch(ahead);
-        __builtin_prefetch(ahead + 64);
-        __builtin_prefetch(ahead + 128);
+        fetch(p, p->journal[(t->at + AHEAD) & mask]);
         replay(t, p->journal[t->at & mask]);
     }
 }
@@ -239,11 +257,11 @@ sched_best_tree(struct sched_best *b, const struct sched_kind *key,
     k->used = ++b->uses;
     if (p->cap > t->leaves || missed > p->journal_size || missed > p->cap) {
         build(b, t);
-        while (b->bytes > MEMORY_MAX) {
-            struct kind *oldest = oldest_of(b, k);
+        while (b->bytes > SCHED_BEST_BYTES_MAX) {
+            struct kind *oldest = oldest_but(b, k);
 
-            if (!oldest->used)
-                break; /* nothing else is remembered */
+            if (!oldest)
+                break;
             forget(b, oldest);
         }
     } else {

@@ -26,6 +26,9 @@
 
 #include "scheduler/fit.h"
 
+/* What tournaments may take together; that of the kind asked for always may. */
+#define SCHED_BEST_BYTES_MAX ((size_t)128 << 20)
+
 struct sched_best;
 struct sched_tree;
 

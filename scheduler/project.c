@@ -148,8 +148,17 @@ pool_enter(struct sched_entry *e, struct sched_pool *p)
 static void
 pool_grow(struct sched_pool *p)
 {
-    p->cap = p->cap ? p->cap * 2 : 16;
-    p->slot = xrealloc(p->slot, p->cap * sizeof(*p->slot));
+    size_t cap = p->cap ? p->cap * 2 : 16;
+    struct sched_slot *slot =
+        aligned_alloc(_Alignof(struct sched_slot), cap * sizeof(*slot));
+
+    if (!slot)
+        abort(); /* as xmalloc(): it grows with our own nodes */
+    if (p->n)
+        memcpy(slot, p->slot, p->n * sizeof(*slot));
+    free(p->slot);
+    p->slot = slot;
+    p->cap = cap;
     size_t size = MAX((size_t)JOURNAL_MIN, p->cap / 4);
     if (size != p->journal_size) {
         p->journal = xrealloc(p->journal, size * sizeof(*p->journal));

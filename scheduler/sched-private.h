@@ -80,19 +80,24 @@ sched_uuid_cmp(struct sched_uuid a, struct sched_uuid b)
 
 #define SCHED_LIVES 8 /* classes of remaining life; 0: none */
 
+/* The first two cache lines hold what scores of ordinary requests read. */
 struct sched_slot {
-    uint8_t closed; /* NODE_…; 0: open */
-    uint8_t life;   /* class of the latest expected end */
+    _Alignas(64) uint8_t closed; /* NODE_…; 0: open */
+    uint8_t life;                /* class of the latest expected end */
     uint8_t shift[SCHED_SCALARS];
     uint64_t traits, aggregates;
-    int64_t room[SCHED_DIMS];
     /* A fraction free without a division: ((left >> shift) x weight) >> 42 is
      * left / limit in steps of 1/SCHED_ONE. limit >> shift is below 2^32 and
      * weight is 2^62 / (limit >> shift), rounded up; 0 when limit is 0. */
     uint64_t weight[SCHED_SCALARS];
+    int64_t room[SCHED_DIMS];
     struct sched_uuid id;
     struct sched_entry *e;
 };
+_Static_assert(offsetof(struct sched_slot, room) +
+                       (DIM_NET + 1) * sizeof(int64_t) <=
+                   128,
+               "a score reads more than two cache lines");
 
 struct sched_pool {
     size_t index;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "scheduler/sched-private.h"
+#include "scheduler/best.h"
 
 #define NODES 150
 
@@ -208,10 +208,48 @@ best__node_that_moves_keeps_its_name(void **state)
     assert_true(sched_consistent(s));
 }
 
+/* However many kinds there are, and whichever of them are forgotten. */
+static void
+best__many_kinds_stay_within_their_memory(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    size_t most = 0;
+
+    for (unsigned i = 0; i < 70000; i++) {
+        char id[ID_SIZE];
+        struct sched_node n = {
+            .id = id,
+            .capacity = {.vcpus = 1000 + i},
+            .vcpu_ratio_permille = 1000,
+            .memory_ratio_permille = 1000,
+            .disk_ratio_permille = 1000,
+            .up = true,
+            .schedulable = true,
+        };
+
+        snprintf(id, sizeof(id), "00000000-0000-7000-8000-%012x", i);
+        assert_int_equal(sched_node_set(s, &n, NULL), 0);
+    }
+    for (int64_t k = 0; k < 120; k++) {
+        /* The first comes again and again, and is not forgotten. */
+        struct sched_request rq = {.need = {.vcpus = k % 3 ? k : 1},
+                                   .policy = SCHED_PACK};
+        char got[ID_SIZE];
+
+        assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+        assert_string_equal(got, "00000000-0000-7000-8000-000000000000");
+        most = MAX(most, sched_best_bytes(s->best));
+    }
+    assert_true(most <= SCHED_BEST_BYTES_MAX + (1 << 20));
+    assert_true(most > SCHED_BEST_BYTES_MAX / 2);
+    assert_true(sched_consistent(s));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(best__many_kinds_stay_within_their_memory),
         cmocka_unit_test(best__node_that_moves_keeps_its_name),
         cmocka_unit_test(best__equals_a_look_at_every_node),
     };
