@@ -9,6 +9,7 @@
 struct victim {
     struct sched_claimed *c;
     bool taken;
+    int64_t share; /* its project's, without those taken */
 };
 
 struct plan { /* of one node, and one cell of it or none (-1) */
@@ -33,9 +34,8 @@ static bool fits_without(const struct plan *p, uint32_t *ret_lacking,
                          bool *ret_cell_lacking);
 static bool choose(const struct sched *s, struct plan *p, uint32_t lacking,
                    bool cell_lacking);
-static bool goes_before(const struct sched *s, const struct plan *p,
-                        const struct sched_claimed *a,
-                        const struct sched_claimed *b);
+static bool goes_before(const struct victim *a, const struct victim *b);
+static void shares(const struct sched *s, struct plan *p);
 static int64_t share_left(const struct sched *s, const struct plan *p,
                           const struct sched_project *project);
 static void spare(struct plan *p);
@@ -142,7 +142,7 @@ victims(struct plan *p, const struct sched_entry *e)
     p->n = p->taken = 0;
     for (struct sched_claimed *c = e->instances; c; c = c->next) {
         if (c->preemptible)
-            p->v[p->n++] = (struct victim){c, false};
+            p->v[p->n++] = (struct victim){.c = c};
     }
 }
 
@@ -199,6 +199,7 @@ choose(const struct sched *s, struct plan *p, uint32_t lacking,
 {
     size_t next = SIZE_MAX;
 
+    shares(s, p);
     for (size_t i = 0; i < p->n; i++) {
         const struct sched_claimed *c = p->v[i].c;
         bool helps = cell_lacking && c->cell == p->cell &&
@@ -207,7 +208,7 @@ choose(const struct sched *s, struct plan *p, uint32_t lacking,
         for (int d = 0; d < SCHED_DIMS; d++)
             helps |= (lacking >> d & 1) && c->shape->need.v[d] > 0;
         if (!p->v[i].taken && helps &&
-            (next == SIZE_MAX || goes_before(s, p, c, p->v[next].c)))
+            (next == SIZE_MAX || goes_before(&p->v[i], &p->v[next])))
             next = i;
     }
     if (next == SIZE_MAX)
@@ -218,19 +219,27 @@ choose(const struct sched *s, struct plan *p, uint32_t lacking,
 }
 
 static bool
-goes_before(const struct sched *s, const struct plan *p,
-            const struct sched_claimed *a, const struct sched_claimed *b)
+goes_before(const struct victim *a, const struct victim *b)
 {
-    if (a->project != b->project) {
-        int64_t of_a = share_left(s, p, a->project),
-                of_b = share_left(s, p, b->project);
+    if (a->share != b->share)
+        return a->share > b->share;
+    if (a->c->started_us != b->c->started_us)
+        return a->c->started_us > b->c->started_us;
+    return sched_uuid_cmp(a->c->id, b->c->id) < 0;
+}
 
-        if (of_a != of_b)
-            return of_a > of_b;
+/* A node has few projects, and a share costs as much as all else. */
+static void
+shares(const struct sched *s, struct plan *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        size_t same = 0;
+
+        while (p->v[same].c->project != p->v[i].c->project)
+            same++;
+        p->v[i].share =
+            same < i ? p->v[same].share : share_left(s, p, p->v[i].c->project);
     }
-    if (a->started_us != b->started_us)
-        return a->started_us > b->started_us;
-    return sched_uuid_cmp(a->id, b->id) < 0;
 }
 
 /* Of the cluster, in preemptible instances, without those taken. */
