@@ -14,6 +14,7 @@ libsched_a_SOURCES = \
 	scheduler/instance.c \
 	scheduler/place.c scheduler/place.h scheduler/plan.h scheduler/view.h \
 	scheduler/project.c \
+	scheduler/query.c \
 	scheduler/reserve.c \
 	scheduler/sched.c scheduler/sched.h scheduler/sched-private.h \
 	scheduler/view.c

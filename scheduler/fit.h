@@ -9,6 +9,7 @@
 #ifndef SCHEDULER_FIT_H
 #define SCHEDULER_FIT_H
 
+#include "common/cleanup.h"
 #include "scheduler/sched-private.h"
 
 /* Compared as bytes: no padding, unused members 0. */
@@ -41,8 +42,18 @@ struct sched_query {
     size_t fewest[SCHED_RULES_MAX];
 };
 
+/* query.c */
 int sched_query_init(const struct sched *s, const struct sched_request *rq,
                      struct sched_query *ret, struct err *reterr) _must_check_;
+
+/* How many there are beyond max_count, as far as it counts. */
+static inline int64_t
+sched_over(size_t count, int64_t max_count)
+{
+    int64_t over = (int64_t)count - max_count;
+
+    return over <= 0 ? 0 : MIN(over, (int64_t)SCHED_COUNT_MAX);
+}
 
 /* By the kind alone: -1 when it does not fit. */
 int64_t sched_kind_score(const struct sched_kind *k,
