@@ -1,9 +1,16 @@
 /* bench-scheduler.c - how fast a decision is made.
  * Usage:  bench-scheduler [-n NODES] [-f FILL_PERCENT] [-s SECONDS] [-S SEED]
+ * [-u] -u: every request is a kind of its own, which none is remembered of.
  *         Without -n and -f: 1,000, 10,000 and 100,000 nodes, 60 and 95 %.
  * Output: one JSON line per policy, size and fill. A decision is
- *         sched_place() alone; between decisions the instance is claimed and
- *         random older ones end, so that the fill stays, which is not timed. */
+ *         sched_place() alone; between decisions the instance is added and
+ *         random older ones end, so that the fill stays: change_ns is what one
+ *         of these takes on average.
+ * Load:   three generations of machines in three zones; eight flavors, few of
+ *         which dominate; of all requests 10 % need one of three traits, and
+ *         another 10 % have a rule about a group of about 30 instances: apart
+ *         by node hard (4 of 10) or soft (2), even over the zones hard or soft
+ *         (2), together on a node (soft) or in a zone (2). */
 #include <config.h>
 
 #include <inttypes.h>
@@ -14,32 +21,42 @@
 #include <time.h>
 
 #include "common/mem.h"
-#include "scheduler/sched.h"
+#include "scheduler/best.h"
 
 #define GIB (INT64_C(1) << 30)
 #define SAMPLES_MAX 2000000
 
+#define FLAVOR(v, m, d)                                                        \
+    {                                                                          \
+        .vcpus = (v), .memory_bytes = (m)*GIB, .disk_bytes = (d)*GIB           \
+    }
 static const struct sched_resources flavors[] = {
-    {1, 1 * GIB, 10 * GIB},   {1, 2 * GIB, 20 * GIB},
-    {2, 4 * GIB, 40 * GIB},   {2, 16 * GIB, 40 * GIB},
-    {4, 8 * GIB, 80 * GIB},   {8, 16 * GIB, 160 * GIB},
-    {8, 64 * GIB, 320 * GIB}, {16, 32 * GIB, 320 * GIB},
+    FLAVOR(1, 1, 10),   FLAVOR(1, 2, 20),    FLAVOR(2, 4, 40),
+    FLAVOR(2, 16, 40),  FLAVOR(4, 8, 80),    FLAVOR(8, 16, 160),
+    FLAVOR(8, 64, 320), FLAVOR(16, 32, 320),
 };
 /* Few flavors dominate, the small ones. */
 static const unsigned flavor_share[] = {30, 25, 20, 8, 8, 5, 2, 2};
 
+#define ZONES 3
+#define GROUP_SIZE 30
+#define NO_GROUP UINT32_MAX
+
 struct claim {
-    uint32_t node;
+    uint32_t number; /* of its id */
+    uint32_t group;
     uint8_t flavor;
 };
 
 struct cluster {
     struct sched *s;
     size_t nodes;
+    uint32_t groups, numbers;
     int64_t vcpus_limit, vcpus_claimed;
     struct claim *claims;
     size_t n, cap;
     uint64_t rnd;
+    int64_t change_ns, changes;
 };
 
 static uint64_t
@@ -88,14 +105,76 @@ random_flavor(uint64_t *rnd)
 }
 
 static void
-cluster_note(struct cluster *c, size_t node, uint8_t flavor)
+instance_id(uint32_t number, char out[ID_SIZE])
 {
+    snprintf(out, ID_SIZE, "10000000-0000-7000-8000-%012x", (unsigned)number);
+}
+
+/* 10 % of what comes is in a group. */
+static uint32_t
+random_group(struct cluster *c)
+{
+    return next_random(&c->rnd) % 10 == 0
+               ? (uint32_t)(next_random(&c->rnd) % c->groups)
+               : NO_GROUP;
+}
+
+static void
+group_key(uint32_t group, char out[16])
+{
+    snprintf(out, 16, "group:%x", (unsigned)group);
+}
+
+/* The rule of a group's members. */
+static struct sched_group_rule
+group_rule(uint32_t group, const char *key)
+{
+    static const struct sched_group_rule rules[10] = {
+        {.affinity = SCHED_APART},
+        {.affinity = SCHED_APART},
+        {.affinity = SCHED_APART},
+        {.affinity = SCHED_APART},
+        {.affinity = SCHED_APART, .weight = 20},
+        {.affinity = SCHED_APART, .weight = 5},
+        {.affinity = SCHED_EVEN, .scope = SCHED_BY_ZONE, .max_count = 2},
+        {.affinity = SCHED_EVEN, .scope = SCHED_BY_ZONE, .weight = 20},
+        {.affinity = SCHED_TOGETHER, .weight = 20},
+        {.affinity = SCHED_TOGETHER, .scope = SCHED_BY_ZONE},
+    };
+    struct sched_group_rule r = rules[group % ARRAY_SIZE(rules)];
+
+    r.key = key;
+    return r;
+}
+
+static int
+cluster_add(struct cluster *c, const char *node, uint8_t flavor, uint32_t group)
+{
+    char id[ID_SIZE], key[16];
+    const char *keys[] = {key};
+    struct sched_instance in = {
+        .id = id,
+        .project_id = "20000000-0000-7000-8000-000000000001",
+        .need = flavors[flavor],
+        .keys = keys,
+        .n_keys = group != NO_GROUP,
+    };
+
+    instance_id(c->numbers, id);
+    group_key(group, key);
+    int64_t t0 = now_ns();
+    int r = sched_instance_add(c->s, node, &in, false, NULL);
+    c->change_ns += now_ns() - t0;
+    c->changes++;
+    if (r < 0)
+        return r;
     if (c->n == c->cap) {
         c->cap = c->cap ? c->cap * 2 : 1024;
         c->claims = xrealloc(c->claims, c->cap * sizeof(*c->claims));
     }
-    c->claims[c->n++] = (struct claim){(uint32_t)node, flavor};
+    c->claims[c->n++] = (struct claim){c->numbers++, group, flavor};
     c->vcpus_claimed += flavors[flavor].vcpus;
+    return 0;
 }
 
 static void
@@ -105,17 +184,21 @@ cluster_fill(struct cluster *c, size_t nodes, unsigned percent)
 
     c->s = sched_new();
     c->nodes = nodes;
+    c->groups = (uint32_t)MAX(nodes * 30 / 10 / GROUP_SIZE, (size_t)10);
     for (size_t i = 0; i < nodes; i++) {
         /* Three generations of machines. */
         int64_t size = 1 + (int64_t)(i % 3);
         struct sched_node n = {
-            .capacity = {32 * size, 256 * GIB * size, 4096 * GIB * size},
+            .capacity = {.vcpus = 32 * size,
+                         .memory_bytes = 256 * GIB * size,
+                         .disk_bytes = 4096 * GIB * size},
             .vcpu_ratio_permille = 2000,
             .memory_ratio_permille = 1000,
             .disk_ratio_permille = 1000,
             .up = true,
             .schedulable = true,
             .traits = 1u << (i % 3),
+            .zone = (unsigned)(i / 3 % ZONES),
         };
         node_id(i, id);
         n.id = id;
@@ -125,9 +208,8 @@ cluster_fill(struct cluster *c, size_t nodes, unsigned percent)
         while (claimed * 100 < limit * percent) {
             uint8_t f = random_flavor(&c->rnd);
 
-            if (sched_claim(c->s, id, &flavors[f], NULL) < 0)
+            if (cluster_add(c, id, f, random_group(c)) < 0)
                 break;
-            cluster_note(c, i, f);
             claimed += flavors[f].vcpus;
         }
     }
@@ -151,8 +233,11 @@ cluster_drop(struct cluster *c, unsigned percent)
         char id[ID_SIZE];
 
         c->claims[i] = c->claims[--c->n];
-        node_id(gone.node, id);
-        die_if(sched_release(c->s, id, &flavors[gone.flavor], NULL), "release");
+        instance_id(gone.number, id);
+        int64_t t0 = now_ns();
+        die_if(sched_instance_remove(c->s, id, NULL), "remove");
+        c->change_ns += now_ns() - t0;
+        c->changes++;
         c->vcpus_claimed -= flavors[gone.flavor].vcpus;
     }
 }
@@ -176,7 +261,7 @@ cmp_ns(const void *a, const void *b)
 
 static void
 run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
-    uint64_t seed)
+    uint64_t seed, bool unique)
 {
     struct cluster c = {.rnd = seed};
     uint32_t *ns = xcalloc(SAMPLES_MAX, sizeof(*ns));
@@ -187,13 +272,22 @@ run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
     cluster_fill(&c, nodes, percent);
     size_t after = allocated(), noted = c.cap * sizeof(*c.claims);
     size_t memory = after > before + noted ? after - before - noted : 0;
+    c.change_ns = c.changes = 0;
     while (n < SAMPLES_MAX && busy < run_ns) {
         uint8_t f = random_flavor(&c.rnd);
         struct sched_request rq = {.need = flavors[f], .policy = policy};
-        char id[ID_SIZE];
+        char id[ID_SIZE], key[16];
+        uint32_t group = random_group(&c);
+        struct sched_group_rule rule = group_rule(group, key);
 
-        if (next_random(&c.rnd) % 10 == 0)
+        rq.need.disk_bytes += unique ? (int64_t)n : 0;
+        if (group != NO_GROUP) {
+            group_key(group, key);
+            rq.rules = &rule;
+            rq.n_rules = 1;
+        } else if (next_random(&c.rnd) % 9 == 0) {
             rq.traits_required = 1u << (next_random(&c.rnd) % 3);
+        }
         int64_t t0 = now_ns();
         int r = sched_place(c.s, &rq, id, NULL, NULL);
         int64_t took = now_ns() - t0;
@@ -203,18 +297,23 @@ run(size_t nodes, unsigned percent, enum sched_policy policy, int64_t run_ns,
             refused++;
             continue;
         }
-        die_if(sched_claim(c.s, id, &flavors[f], NULL), "claim");
-        cluster_note(&c, strtoul(id + 24, NULL, 16), f);
+        die_if(cluster_add(&c, id, f, group), "add");
         cluster_drop(&c, percent);
     }
+    size_t best = sched_best_bytes(c.s->best);
     qsort(ns, n, sizeof(*ns), cmp_ns);
-    printf("{\"bench\":\"scheduler\",\"policy\":\"%s\",\"nodes\":%zu,"
+    printf("{\"bench\":\"scheduler\",\"policy\":\"%s\",\"unique\":%s,\"nodes\":"
+           "%zu,"
            "\"fill_percent\":%u,\"instances\":%zu,\"decisions\":%zu,"
            "\"refused\":%zu,\"decisions_per_s\":%" PRId64 ",\"p50_ns\":%" PRIu32
-           ",\"p99_ns\":%" PRIu32 ",\"sched_bytes\":%zu}\n",
-           policy == SCHED_PACK ? "pack" : "spread", nodes, percent, c.n, n,
-           refused, (int64_t)n * INT64_C(1000000000) / MAX(busy, 1), ns[n / 2],
-           ns[n - 1 - n / 100], memory);
+           ",\"p99_ns\":%" PRIu32 ",\"max_ns\":%" PRIu32
+           ",\"change_ns\":%" PRId64
+           ",\"sched_bytes\":%zu,\"best_bytes\":%zu}\n",
+           policy == SCHED_PACK ? "pack" : "spread", unique ? "true" : "false",
+           nodes, percent, c.n, n, refused,
+           (int64_t)n * INT64_C(1000000000) / MAX(busy, 1), ns[n / 2],
+           ns[n - 1 - n / 100], ns[n - 1],
+           c.change_ns / MAX(c.changes, INT64_C(1)), memory, best);
     fflush(stdout);
     cluster_release(&c);
     free(ns);
@@ -242,9 +341,10 @@ main(int argc, char **argv)
     size_t n_fills = ARRAY_SIZE(fills);
     int64_t run_ns = INT64_C(1000000000);
     uint64_t seed = 1;
+    bool unique = false;
     int c;
 
-    while ((c = getopt(argc, argv, "n:f:s:S:")) != -1) {
+    while ((c = getopt(argc, argv, "n:f:s:S:u")) != -1) {
         switch (c) {
         case 'n':
             sizes[0] = (size_t)number(optarg, 1, SCHED_NODES_MAX);
@@ -260,16 +360,19 @@ main(int argc, char **argv)
         case 'S':
             seed = (uint64_t)number(optarg, 0, LONG_MAX);
             break;
+        case 'u':
+            unique = true;
+            break;
         default:
             fprintf(stderr, "usage: bench-scheduler [-n NODES] "
-                            "[-f FILL_PERCENT] [-s SECONDS] [-S SEED]\n");
+                            "[-f FILL_PERCENT] [-s SECONDS] [-S SEED] [-u]\n");
             return 2;
         }
     }
     for (size_t i = 0; i < n_sizes; i++) {
         for (size_t j = 0; j < n_fills; j++) {
-            run(sizes[i], fills[j], SCHED_SPREAD, run_ns, seed);
-            run(sizes[i], fills[j], SCHED_PACK, run_ns, seed);
+            run(sizes[i], fills[j], SCHED_SPREAD, run_ns, seed, unique);
+            run(sizes[i], fills[j], SCHED_PACK, run_ns, seed, unique);
         }
     }
     return 0;

@@ -123,8 +123,10 @@ size_up(struct call *c, struct create_plan *p)
                            "bytes)",
                            (long long)image_disk);
     uint64_t traits = traits_of_image(&p->image);
-    p->need = (struct sched_resources){p->flavor.vcpus, p->flavor.memory_bytes,
-                                       MAX(p->flavor.disk_bytes, image_disk)};
+    p->need = (struct sched_resources){
+        .vcpus = p->flavor.vcpus,
+        .memory_bytes = p->flavor.memory_bytes,
+        .disk_bytes = MAX(p->flavor.disk_bytes, image_disk)};
     p->request = (struct sched_request){
         .project_id = call_acting_project(c),
         .need = p->need,

@@ -23,9 +23,9 @@ static struct sched_resources
 above(const struct sched_resources *a, const struct sched_resources *b)
 {
     return (struct sched_resources){
-        MAX(a->vcpus - b->vcpus, INT64_C(0)),
-        MAX(a->memory_bytes - b->memory_bytes, INT64_C(0)),
-        MAX(a->disk_bytes - b->disk_bytes, INT64_C(0))};
+        .vcpus = MAX(a->vcpus - b->vcpus, INT64_C(0)),
+        .memory_bytes = MAX(a->memory_bytes - b->memory_bytes, INT64_C(0)),
+        .disk_bytes = MAX(a->disk_bytes - b->disk_bytes, INT64_C(0))};
 }
 
 static void
@@ -61,8 +61,9 @@ int
 h_room(struct call *c, struct db *db, const struct store_instance *i,
        struct h_room *ret)
 {
-    ret->own = (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
-                                        i->a.disk_bytes};
+    ret->own = (struct sched_resources){.vcpus = i->a.vcpus,
+                                        .memory_bytes = i->a.memory_bytes,
+                                        .disk_bytes = i->a.disk_bytes};
     int r = op_claim(db, i, &ret->claimed, NULL);
     return r < 0 ? store_error(c, db, r) : 0;
 }

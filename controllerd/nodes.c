@@ -86,8 +86,10 @@ nodes_set(struct ctl *ctl, const struct store_node *row)
         HASH_ADD_STR(ns->by_id, id, n);
     }
     xstrset(&n->fingerprints, row->fingerprint);
-    n->sched.capacity = (struct sched_resources){
-        row->a.vcpus, row->a.memory_bytes, row->a.disk_bytes};
+    n->sched.capacity =
+        (struct sched_resources){.vcpus = row->a.vcpus,
+                                 .memory_bytes = row->a.memory_bytes,
+                                 .disk_bytes = row->a.disk_bytes};
     n->sched.vcpu_ratio_permille = ctl->cfg.vcpu_overcommit_permille;
     n->sched.memory_ratio_permille = ctl->cfg.memory_overcommit_permille;
     n->sched.disk_ratio_permille = ctl->cfg.disk_overcommit_permille;
@@ -579,7 +581,8 @@ rebuild_claim(const char *node_id, int64_t vcpus, int64_t memory_bytes,
               int64_t disk_bytes, void *arg)
 {
     struct rebuild *rb = arg;
-    struct sched_resources r = {vcpus, memory_bytes, disk_bytes};
+    struct sched_resources r = {
+        .vcpus = vcpus, .memory_bytes = memory_bytes, .disk_bytes = disk_bytes};
 
     return sched_claim_force(rb->ctl->sched, node_id, &r, rb->reterr);
 }

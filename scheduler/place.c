@@ -1,234 +1,150 @@
-/* place.c - chooses a node and explains the choice; see sched.h. */
+/* place.c - chooses a node; see place.h. explain.c says why. */
 #include <config.h>
 
 #include "scheduler/sched.h"
 
-#include <inttypes.h>
-
-#include "common/buf.h"
-#include "common/mem.h"
 #include "scheduler/best.h"
-#include "scheduler/sched-private.h"
+#include "scheduler/explain.h"
+#include "scheduler/fit.h"
 
-static enum sched_rule rule_of(const struct sched *s, size_t i,
-                               const struct sched_vector *need,
-                               uint64_t traits);
-static int64_t score_of(const struct sched *s, size_t i,
-                        const struct sched_vector *need,
-                        enum sched_policy policy);
-static void explain(const struct sched *s, const struct sched_request *rq,
-                    struct sched_explain *ret);
-static void verdict_fill(const struct sched *s, size_t i,
-                         const struct sched_vector *need,
-                         const struct sched_request *rq,
-                         struct sched_verdict *v);
-static int no_fit(const struct sched *s, const struct sched_request *rq,
-                  struct err *reterr);
-
-/* name: for programs. text: for people, after a count ("2 down"). */
-static const struct {
-    const char *name, *text;
-} rules[SCHED_RULES] = {
-    [SCHED_FITS] = {"fits", "fits"},
-    [SCHED_DOWN] = {"down", "down"},
-    [SCHED_UNSCHEDULABLE] = {"unschedulable", "closed to new instances"},
-    [SCHED_TRAITS] = {"traits", "without a required trait"},
-    [SCHED_VCPUS] = {"vcpus", "too few vCPUs"},
-    [SCHED_MEMORY] = {"memory", "too little memory"},
-    [SCHED_DISK] = {"disk", "too little disk"},
+struct pick {
+    const struct sched_slot *slot; /* NULL: nobody yet */
+    int64_t score;
 };
+
+static const struct sched_slot *search(struct sched *s,
+                                       const struct sched_query *q);
+static const struct sched_group *tied_to(const struct sched_query *q);
+static void pick_known(struct sched *s, const struct sched_query *q,
+                       struct pick *pick);
+static void pick_in(struct sched *s, const struct sched_query *q,
+                    struct sched_pool *p, struct pick *pick);
+static void consider(const struct sched *s, const struct sched_query *q,
+                     const struct sched_entry *e, struct pick *pick);
+static bool better(const struct pick *pick, const struct sched_slot *slot,
+                   int64_t score);
 
 int
 sched_place(struct sched *s, const struct sched_request *rq,
             char ret_node_id[ID_SIZE], struct sched_explain *ret_explain,
             struct err *reterr)
 {
-    size_t best = 0;
+    struct sched_query q;
 
-    int r = sched_resources_check(&rq->need, "/need", reterr);
-    if (rq->policy != SCHED_SPREAD && rq->policy != SCHED_PACK)
-        r = err_field(reterr, "/policy", "enum", "must be spread or pack");
+    int r = sched_query_init(s, rq, &q, reterr);
     if (r < 0)
         return r;
-    r = sched_best_find(s, rq, &best);
+    const struct sched_slot *best = search(s, &q);
     if (ret_explain)
-        explain(s, rq, ret_explain);
-    if (r < 0)
-        return no_fit(s, rq, reterr);
-    memcpy(ret_node_id, s->entry[best]->id, ID_SIZE);
+        sched_explain_fill(s, &q, ret_explain);
+    if (!best)
+        return reterr ? sched_explain_no_fit(s, &q, reterr) : -ENOSPC;
+    memcpy(ret_node_id, best->e->id, ID_SIZE);
     return 0;
 }
 
-int64_t
-sched_score(const struct sched *s, size_t i, const struct sched_vector *need,
-            uint64_t traits, enum sched_policy policy)
+static const struct sched_slot *
+search(struct sched *s, const struct sched_query *q)
 {
-    return rule_of(s, i, need, traits) == SCHED_FITS
-               ? score_of(s, i, need, policy)
-               : -1;
-}
+    struct sched_pool *const *pools = s->shared;
+    size_t n = SCHED_ZONES;
+    struct pick pick = {0};
 
-void
-sched_explain_release(struct sched_explain *e)
-{
-    free(e->verdicts);
-    *e = (struct sched_explain){0};
-}
-
-const char *
-sched_rule_name(enum sched_rule rule)
-{
-    return (unsigned)rule < SCHED_RULES ? rules[rule].name : "unknown";
-}
-
-char *
-sched_verdict_text(const struct sched_verdict *v,
-                   char out[SCHED_VERDICT_TEXT_MAX])
-{
-    switch (v->rule) {
-    case SCHED_FITS:
-        snprintf(out, SCHED_VERDICT_TEXT_MAX, "fits: score %" PRId64, v->score);
-        break;
-    case SCHED_TRAITS:
-        snprintf(out, SCHED_VERDICT_TEXT_MAX, "%s: missing 0x%" PRIx64,
-                 rules[v->rule].text, v->traits_missing);
-        break;
-    case SCHED_VCPUS:
-    case SCHED_MEMORY:
-    case SCHED_DISK:
-        snprintf(out, SCHED_VERDICT_TEXT_MAX,
-                 "%s: %" PRId64 " asked, %" PRId64 " free", rules[v->rule].text,
-                 v->asked, v->free);
-        break;
-    case SCHED_DOWN:
-    case SCHED_UNSCHEDULABLE:
-        snprintf(out, SCHED_VERDICT_TEXT_MAX, "%s", rules[v->rule].text);
-        break;
-    default:
-        snprintf(out, SCHED_VERDICT_TEXT_MAX, "unknown rule %d", v->rule);
-        break;
+    if (q->nobody)
+        return NULL;
+    const struct sched_group *g = tied_to(q);
+    if (g) {
+        for (const struct sched_member *m = g->members; m; m = m->next)
+            consider(s, q, m->key.e, &pick);
+        return pick.slot;
     }
-    return out;
-}
-
-static inline enum sched_rule
-rule_of(const struct sched *s, size_t i, const struct sched_vector *need,
-        uint64_t traits)
-{
-    if (!(s->flags[i] & NODE_UP))
-        return SCHED_DOWN;
-    if (!(s->flags[i] & NODE_SCHEDULABLE))
-        return SCHED_UNSCHEDULABLE;
-    if (traits & ~s->traits[i])
-        return SCHED_TRAITS;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        if (need->v[d] > s->room[d][i])
-            return SCHED_VCPUS + (enum sched_rule)d;
+    pick_known(s, q, &pick);
+    if (q->rq->dedicated) {
+        pools = q->project->pools;
+        n = q->project->n_pools;
     }
-    return SCHED_FITS;
-}
+    for (size_t i = 0; i < n; i++) {
+        struct sched_pool *p = pools[i];
 
-/* For a node that fits. */
-static inline int64_t
-score_of(const struct sched *s, size_t i, const struct sched_vector *need,
-         enum sched_policy policy)
-{
-    int64_t sum = 0;
-
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        uint64_t left = (uint64_t)(s->room[d][i] - need->v[d]);
-        /* Below 2^32 x (2^62 / 2^32 + 1): no overflow, and at most
-         * SCHED_ONE. */
-        int64_t part =
-            (int64_t)(((left >> s->shift[d][i]) * s->weight[d][i]) >> 42);
-        if (policy == SCHED_SPREAD)
-            part = s->weight[d][i] ? SCHED_ONE - part : 0;
-        sum += part * part;
+        if (p && p->n && sched_pool_admits(q, p) &&
+            !(q->rq->n_rules && q->zone_refused[p->zone]))
+            pick_in(s, q, p, &pick);
     }
-    return SCHED_DIMS * SCHED_ONE * SCHED_ONE - sum;
+    return pick.slot;
 }
 
-static int
-verdict_cmp(const void *a, const void *b)
+/* The smallest of the groups whose nodes alone will do; NULL: there is none. */
+static const struct sched_group *
+tied_to(const struct sched_query *q)
 {
-    const struct sched_verdict *x = a, *y = b;
+    const struct sched_group *smallest = NULL;
 
-    if ((x->rule == SCHED_FITS) != (y->rule == SCHED_FITS))
-        return x->rule == SCHED_FITS ? -1 : 1;
-    if (x->score != y->score)
-        return x->score > y->score ? -1 : 1;
-    return strcmp(x->node_id, y->node_id);
+    for (size_t i = 0; q->node_rules && i < q->rq->n_rules; i++) {
+        const struct sched_group_rule *r = &q->rq->rules[i];
+
+        if (r->affinity == SCHED_TOGETHER && r->scope == SCHED_BY_NODE &&
+            r->weight == 0 && q->groups[i] &&
+            (!smallest || q->groups[i]->total < smallest->total))
+            smallest = q->groups[i];
+    }
+    return smallest;
 }
 
+/* Nodes that may be better for this request than for its kind. */
 static void
-explain(const struct sched *s, const struct sched_request *rq,
-        struct sched_explain *ret)
+pick_known(struct sched *s, const struct sched_query *q, struct pick *pick)
 {
-    struct sched_vector need = sched_vector(&rq->need);
+    for (size_t i = 0; q->node_rules && i < q->rq->n_rules; i++) {
+        const struct sched_group_rule *r = &q->rq->rules[i];
 
-    *ret = (struct sched_explain){.n = s->n};
-    if (s->n == 0)
+        if (r->affinity != SCHED_TOGETHER || r->scope != SCHED_BY_NODE ||
+            !q->groups[i])
+            continue;
+        for (struct sched_member *m = q->groups[i]->members; m; m = m->next)
+            consider(s, q, m->key.e, pick);
+    }
+    if (!q->project)
         return;
-    ret->verdicts = xcalloc(s->n, sizeof(*ret->verdicts));
-    for (size_t i = 0; i < s->n; i++) {
-        verdict_fill(s, i, &need, rq, &ret->verdicts[i]);
-        ret->count[ret->verdicts[i].rule]++;
+    for (struct sched_hold *h = q->project->holds; h; h = h->p_next)
+        consider(s, q, h->e, pick);
+}
+
+/* All others are as good as their kind says, or worse. */
+static void
+pick_in(struct sched *s, const struct sched_query *q, struct sched_pool *p,
+        struct pick *pick)
+{
+    int64_t of_zone = q->rq->n_rules ? q->zone_score[p->zone] : 0, score;
+    struct sched_tree *t = sched_best_tree(s->best, &q->kind, p);
+    bool plain = !q->node_rules && !(q->project && q->project->holds);
+
+    for (const struct sched_slot *slot = sched_best_first(s->best, t, &score);
+         slot && better(pick, slot, score + of_zone);
+         slot = sched_best_next(s->best, t, &score)) {
+        if (plain) {
+            *pick = (struct pick){slot, score + of_zone};
+            break;
+        }
+        consider(s, q, slot->e, pick);
     }
-    qsort(ret->verdicts, ret->n, sizeof(*ret->verdicts), verdict_cmp);
 }
 
 static void
-verdict_fill(const struct sched *s, size_t i, const struct sched_vector *need,
-             const struct sched_request *rq, struct sched_verdict *v)
+consider(const struct sched *s, const struct sched_query *q,
+         const struct sched_entry *e, struct pick *pick)
 {
-    memcpy(v->node_id, s->entry[i]->id, ID_SIZE);
-    v->rule = rule_of(s, i, need, rq->traits_required);
-    switch (v->rule) {
-    case SCHED_FITS:
-        v->score = score_of(s, i, need, rq->policy);
-        break;
-    case SCHED_TRAITS:
-        v->traits_missing = rq->traits_required & ~s->traits[i];
-        break;
-    case SCHED_VCPUS:
-    case SCHED_MEMORY:
-    case SCHED_DISK:
-        v->asked = need->v[v->rule - SCHED_VCPUS];
-        v->free = s->room[v->rule - SCHED_VCPUS][i];
-        break;
-    default:
-        break;
-    }
+    const struct sched_slot *slot = sched_slot_of(e);
+    int64_t score;
+
+    if (sched_query_rule(s, q, slot, &score) == SCHED_FITS &&
+        better(pick, slot, score))
+        *pick = (struct pick){slot, score};
 }
 
-/* "no node fits: 3 too little memory, 1 down": the commonest reason first. */
-static int
-no_fit(const struct sched *s, const struct sched_request *rq,
-       struct err *reterr)
+static bool
+better(const struct pick *pick, const struct sched_slot *slot, int64_t score)
 {
-    struct sched_vector need = sched_vector(&rq->need);
-    struct buf text _cleanup_(buf_release) = {0};
-    size_t count[SCHED_RULES] = {0};
-
-    if (s->n == 0)
-        return err_set(reterr, -ENOSPC, "no_capacity",
-                       "no node fits: the cluster has no nodes");
-    for (size_t i = 0; i < s->n; i++)
-        count[rule_of(s, i, &need, rq->traits_required)]++;
-    for (;;) {
-        int top = 0;
-
-        for (int rule = 1; rule < SCHED_RULES; rule++) {
-            if (count[rule] > count[top])
-                top = rule;
-        }
-        if (count[top] == 0)
-            break;
-        buf_addf(&text, "%s%zu %s", text.len ? ", " : "", count[top],
-                 top == SCHED_TRAITS && rq->traits_lacking ? rq->traits_lacking
-                                                           : rules[top].text);
-        count[top] = 0;
-    }
-    return err_set(reterr, -ENOSPC, "no_capacity", "no node fits: %s",
-                   buf_str(&text));
+    if (!pick->slot || pick->score != score)
+        return !pick->slot || score > pick->score;
+    return sched_uuid_cmp(slot->id, pick->slot->id) < 0;
 }

@@ -1,4 +1,4 @@
-/* sched.c - nodes and claims of the cluster; see sched.h. place.c decides. */
+/* sched.c - the nodes of the cluster; see sched.h. */
 #include <config.h>
 
 #include "scheduler/sched.h"
@@ -10,16 +10,22 @@
 #include "scheduler/sched-private.h"
 
 static int node_check(const struct sched_node *n, struct sched_vector *ret,
-                      struct err *reterr);
-static int find(const struct sched *s, const char *id, size_t *ret,
-                struct err *reterr);
-static size_t slot_add(struct sched *s, const char *id);
-static void slot_move(struct sched *s, size_t to, size_t from);
-static void slot_derive(struct sched *s, size_t i, int d);
-static void grow(struct sched *s);
+                      struct sched_cells *ret_cells, struct err *reterr);
+static int limits_check(const struct sched_node *n,
+                        const int64_t ratio[SCHED_DIMS],
+                        struct sched_vector *ret, struct err *reterr);
+static int cells_check(const struct sched_node *n, struct sched_cells *ret,
+                       struct err *reterr);
+static void cells_set(struct sched_entry *e, const struct sched_cells *cells);
+static void total_add(struct sched *s, const struct sched_vector *more,
+                      const struct sched_vector *less);
 
-static const char *const dim_names[SCHED_DIMS] = {"vcpus", "memory_bytes",
-                                                  "disk_bytes"};
+static const char *const dim_names[] = {
+    "vcpus",     "memory_bytes",   "disk_bytes", "disk_iops", "net_bits_per_s",
+    "addresses", "hugepage_bytes", "devices/0",  "devices/1", "devices/2",
+    "devices/3", "devices/4",      "devices/5",  "devices/6", "devices/7",
+};
+_Static_assert(ARRAY_SIZE(dim_names) == SCHED_DIMS, "a dimension has no name");
 
 struct sched *
 sched_new(void)
@@ -33,21 +39,35 @@ sched_new(void)
 void
 sched_free(struct sched *s)
 {
+    struct sched_entry *e, *e_next;
+    struct sched_reservation *r, *r_next;
+
     if (!s)
         return;
-    HASH_CLEAR(hh, s->by_id);
-    for (size_t i = 0; i < s->n; i++)
-        free(s->entry[i]);
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        free(s->room[d]);
-        free(s->weight[d]);
-        free(s->shift[d]);
-        free(s->limit[d]);
-        free(s->claimed[d]);
+    for (e = s->by_id; e; e = e->hh.next)
+        while (e->instances)
+            sched_instance_drop(s, e->instances);
+    HASH_ITER(hh, s->reservations, r, r_next)
+    {
+        char id[ID_SIZE];
+
+        sched_uuid_text(r->id, id);
+        if (sched_unreserve(s, id, NULL) < 0)
+            abort(); /* it is in the table */
     }
-    free(s->flags);
-    free(s->traits);
-    free(s->entry);
+    HASH_ITER(hh, s->by_id, e, e_next)
+    {
+        sched_pool_move(s, e, NULL);
+        HASH_DEL(s->by_id, e);
+        free(e->cells);
+        free(e);
+    }
+    for (size_t i = 0; i < s->n_pools; i++) {
+        free(s->pools[i]->slot);
+        free(s->pools[i]->journal);
+        free(s->pools[i]);
+    }
+    free(s->pools);
     sched_best_free(s->best);
     free(s);
 }
@@ -62,50 +82,68 @@ sched_freep(struct sched **s)
 int
 sched_node_set(struct sched *s, const struct sched_node *n, struct err *reterr)
 {
-    struct sched_vector limit;
-    size_t i;
+    struct sched_vector limit, none = {0};
+    struct sched_cells cells = {0};
+    struct sched_entry *e;
 
-    int r = node_check(n, &limit, reterr);
+    int r = node_check(n, &limit, &cells, reterr);
     if (r < 0)
         return r;
-    if (find(s, n->id, &i, NULL) < 0) {
+    if (sched_find(s, n->id, &e, NULL) < 0) {
         if (s->n >= SCHED_NODES_MAX)
             return err_set(reterr, -E2BIG, "too_many_nodes",
                            "a cluster has at most %d nodes", SCHED_NODES_MAX);
-        i = slot_add(s, n->id);
+        e = xnew(struct sched_entry);
+        memcpy(e->id, n->id, ID_SIZE);
+        HASH_ADD_STR(s->by_id, id, e);
+        s->n++;
     }
-    s->flags[i] = (uint8_t)((n->up ? NODE_UP : 0u) |
-                            (n->schedulable ? NODE_SCHEDULABLE : 0u));
-    s->traits[i] = n->traits;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        s->limit[d][i] = limit.v[d];
-        slot_derive(s, i, d);
-    }
-    sched_best_touch(s->best, i);
+    struct sched_pool *p = sched_pool_get(s, n->zone, n->dedicated_project);
+    if (e->pool && e->pool->zone != n->zone)
+        sched_group_rezone(s, e, e->pool->zone, n->zone);
+    sched_pool_move(s, e, p);
+
+    struct sched_slot *slot = sched_slot_of(e);
+    p->open -= slot->closed == 0;
+    slot->closed = (uint8_t)((n->up ? 0u : NODE_DOWN) |
+                             (n->quarantined ? NODE_QUARANTINED : 0u) |
+                             (n->draining ? NODE_DRAINING : 0u) |
+                             (n->schedulable ? 0u : NODE_CLOSED));
+    p->open += slot->closed == 0;
+    slot->traits = n->traits;
+    slot->aggregates = n->aggregates;
+    cells_set(e, &cells);
+    total_add(s, &none, &e->limit);
+    e->limit = limit;
+    total_add(s, &e->limit, &none);
+    sched_derive(s, e);
     return 0;
 }
 
 int
 sched_node_remove(struct sched *s, const char *id, struct err *reterr)
 {
-    size_t i;
+    struct sched_vector none = {0};
+    struct sched_entry *e;
 
-    int r = find(s, id, &i, reterr);
+    int r = sched_find(s, id, &e, reterr);
     if (r < 0)
         return r;
     for (int d = 0; d < SCHED_DIMS; d++) {
-        if (s->claimed[d][i] != 0)
+        if (e->claimed.v[d] != 0)
             return err_set(reterr, -EBUSY, "node_in_use",
                            "node %s still has claims: %s %" PRId64, id,
-                           dim_names[d], s->claimed[d][i]);
+                           dim_names[d], e->claimed.v[d]);
     }
-    struct sched_entry *gone = s->entry[i];
-    HASH_DEL(s->by_id, gone);
-    free(gone);
+    if (e->instances || e->holds)
+        return err_set(reterr, -EBUSY, "node_in_use", "node %s still has %s",
+                       id, e->instances ? "instances" : "reservations");
+    total_add(s, &none, &e->limit);
+    sched_pool_move(s, e, NULL);
+    HASH_DEL(s->by_id, e);
+    free(e->cells);
+    free(e);
     s->n--;
-    if (i != s->n)
-        slot_move(s, i, s->n);
-    sched_best_reset(s->best);
     return 0;
 }
 
@@ -116,92 +154,25 @@ sched_node_count(const struct sched *s)
 }
 
 int
-sched_claim(struct sched *s, const char *node_id,
-            const struct sched_resources *res, struct err *reterr)
+sched_now(struct sched *s, int64_t now, struct err *reterr)
 {
-    struct sched_vector want = sched_vector(res);
-    size_t i;
+    if (now < s->now) /* and so never negative */
+        return err_field(reterr, "/now", "range",
+                         "is %" PRId64 ", before the %" PRId64 " of before",
+                         now, s->now);
+    s->now = now;
+    for (size_t i = 0; i < s->n_pools; i++) {
+        struct sched_pool *p = s->pools[i];
 
-    int r = sched_resources_check(res, "", reterr);
-    if (r < 0)
-        return r;
-    r = find(s, node_id, &i, reterr);
-    if (r < 0)
-        return r;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        if (want.v[d] > s->room[d][i])
-            return err_set(reterr, -ENOSPC, "no_capacity",
-                           "node %s lacks %s: %" PRId64 " asked, %" PRId64
-                           " free",
-                           node_id, dim_names[d], want.v[d], s->room[d][i]);
-    }
-    /* Where something is wanted it is at most limit - claimed: no overflow. */
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        s->claimed[d][i] += want.v[d];
-        s->room[d][i] -= want.v[d];
-    }
-    sched_best_touch(s->best, i);
-    return 0;
-}
+        for (size_t k = 0; k < p->n; k++) {
+            int life = sched_life(p->slot[k].e->end - now);
 
-int
-sched_claim_force(struct sched *s, const char *node_id,
-                  const struct sched_resources *res, struct err *reterr)
-{
-    struct sched_vector want = sched_vector(res), sum;
-    size_t i;
-
-    int r = sched_resources_check(res, "", reterr);
-    if (r < 0)
-        return r;
-    r = find(s, node_id, &i, reterr);
-    if (r < 0)
-        return r;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        if (__builtin_add_overflow(s->claimed[d][i], want.v[d], &sum.v[d]))
-            return err_set(reterr, -EOVERFLOW, "too_large",
-                           "node %s: the claims on %s cannot be counted",
-                           node_id, dim_names[d]);
-    }
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        s->claimed[d][i] = sum.v[d];
-        slot_derive(s, i, d);
-    }
-    sched_best_touch(s->best, i);
-    return 0;
-}
-
-int
-sched_release(struct sched *s, const char *node_id,
-              const struct sched_resources *res, struct err *reterr)
-{
-    struct sched_vector back = sched_vector(res);
-    size_t i;
-
-    int r = sched_resources_check(res, "", reterr);
-    if (r < 0)
-        return r;
-    r = find(s, node_id, &i, reterr);
-    if (r < 0)
-        return r;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        if (back.v[d] > s->claimed[d][i]) {
-            char pointer[32];
-
-            snprintf(pointer, sizeof(pointer), "/%s", dim_names[d]);
-            r = err_field(reterr, pointer, "range",
-                          "is %" PRId64 ", more than the %" PRId64
-                          " claimed on node %s",
-                          back.v[d], s->claimed[d][i], node_id);
+            if (p->slot[k].life == life)
+                continue;
+            p->slot[k].life = (uint8_t)life;
+            sched_touch(p->slot[k].e);
         }
     }
-    if (r < 0)
-        return r;
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        s->claimed[d][i] -= back.v[d];
-        slot_derive(s, i, d);
-    }
-    sched_best_touch(s->best, i);
     return 0;
 }
 
@@ -210,28 +181,20 @@ sched_node_usage(const struct sched *s, const char *node_id,
                  struct sched_resources *ret_claimed,
                  struct sched_resources *ret_limit)
 {
-    size_t i;
+    struct sched_entry *e;
 
-    int r = find(s, node_id, &i, NULL);
+    int r = sched_find(s, node_id, &e, NULL);
     if (r < 0)
         return r;
     if (ret_claimed)
-        *ret_claimed = (struct sched_resources){
-            .vcpus = s->claimed[DIM_VCPUS][i],
-            .memory_bytes = s->claimed[DIM_MEMORY][i],
-            .disk_bytes = s->claimed[DIM_DISK][i],
-        };
+        sched_vector_out(&e->claimed, ret_claimed);
     if (ret_limit)
-        *ret_limit = (struct sched_resources){
-            .vcpus = s->limit[DIM_VCPUS][i],
-            .memory_bytes = s->limit[DIM_MEMORY][i],
-            .disk_bytes = s->limit[DIM_DISK][i],
-        };
+        sched_vector_out(&e->limit, ret_limit);
     return 0;
 }
 
 const char *
-sched_dim_name(enum sched_dim d)
+sched_dim_name(int d)
 {
     return dim_names[d];
 }
@@ -254,59 +217,160 @@ sched_resources_check(const struct sched_resources *r, const char *prefix,
     return result;
 }
 
-bool
-sched_consistent(const struct sched *s)
+int
+sched_find(const struct sched *s, const char *id, struct sched_entry **ret,
+           struct err *reterr)
 {
-    if (HASH_COUNT(s->by_id) != s->n || s->n > s->cap)
-        return false;
-    for (size_t i = 0; i < s->n; i++) {
-        size_t back;
+    struct sched_entry *e = NULL;
 
-        if (s->entry[i]->slot != i ||
-            find(s, s->entry[i]->id, &back, NULL) < 0 || back != i)
-            return false;
-        for (int d = 0; d < SCHED_DIMS; d++) {
-            int64_t limit = s->limit[d][i], claimed = s->claimed[d][i];
+    if (id)
+        HASH_FIND_STR(s->by_id, id, e);
+    if (!e)
+        return err_set(reterr, -ENOENT, "node_unknown",
+                       "no node has the id \"%.*s\"", ID_LEN, id ? id : "");
+    *ret = e;
+    return 0;
+}
 
-            if (limit < 0 || claimed < 0)
-                return false;
-            if (s->room[d][i] != MAX(INT64_C(0), limit - claimed))
-                return false;
-            if ((uint64_t)limit >> s->shift[d][i] > UINT32_MAX ||
-                (s->weight[d][i] == 0) != (limit == 0))
-                return false;
-        }
+struct sched_uuid
+sched_uuid(const char *id)
+{
+    uint64_t half[2] = {0, 0};
+    int digits = 0;
+
+    for (const char *c = id; *c; c++) {
+        if (*c == '-')
+            continue;
+        unsigned digit = (unsigned)(*c <= '9' ? *c - '0' : *c - 'a' + 10);
+        half[digits / 16] = half[digits / 16] << 4 | (digit & 15);
+        digits++;
     }
-    return true;
+    return (struct sched_uuid){half[0], half[1]};
+}
+
+void
+sched_uuid_text(struct sched_uuid u, char out[ID_SIZE])
+{
+    snprintf(out, ID_SIZE, "%08x-%04x-%04x-%04x-%012" PRIx64,
+             (unsigned)(u.hi >> 32), (unsigned)(u.hi >> 16 & 0xffff),
+             (unsigned)(u.hi & 0xffff), (unsigned)(u.lo >> 48),
+             u.lo & UINT64_C(0xffffffffffff));
+}
+
+void
+sched_derive(struct sched *s, struct sched_entry *e)
+{
+    struct sched_slot *slot = sched_slot_of(e);
+
+    for (int d = 0; d < SCHED_SCALARS; d++) {
+        int64_t limit = e->limit.v[d];
+        uint8_t shift = 0;
+
+        if (limit > UINT32_MAX)
+            shift = (uint8_t)(32 - __builtin_clzll((uint64_t)limit));
+        uint64_t scaled = (uint64_t)limit >> shift;
+        slot->shift[d] = shift;
+        slot->weight[d] =
+            scaled ? ((UINT64_C(1) << 62) + scaled - 1) / scaled : 0;
+    }
+    slot->life = (uint8_t)sched_life(e->end - s->now);
+    sched_reroom(e);
+}
+
+void
+sched_reroom(struct sched_entry *e)
+{
+    struct sched_vector room = sched_room_for(e, NULL);
+
+    memcpy(sched_slot_of(e)->room, room.v, sizeof(room.v));
+    sched_touch(e);
+}
+
+/* 0: none left; 1: up to 15 minutes; then each four times as long. */
+int
+sched_life(int64_t seconds)
+{
+    int64_t most = 15 * 60;
+    int c = 1;
+
+    if (seconds <= 0)
+        return 0;
+    while (c < SCHED_LIVES - 1 && seconds > most) {
+        most *= 4;
+        c++;
+    }
+    return c;
+}
+
+int64_t
+sched_share(const struct sched *s, const __int128 amount[SCHED_DIMS])
+{
+    int64_t most = 0;
+
+    for (int d = 0; d < SCHED_DIMS; d++) {
+        if (amount[d] == 0)
+            continue;
+        if (amount[d] > s->total[d])
+            return INT64_MAX;
+        int64_t share = (int64_t)((amount[d] << 40) / s->total[d]);
+        most = MAX(most, share);
+    }
+    return most;
 }
 
 /* Checks every member, and gives the limits. */
 static int
 node_check(const struct sched_node *n, struct sched_vector *ret,
-           struct err *reterr)
+           struct sched_cells *ret_cells, struct err *reterr)
 {
-    static const char *const ratio_names[SCHED_DIMS] = {
+    static const char *const ratio_names[] = {
         "/vcpu_ratio_permille", "/memory_ratio_permille",
-        "/disk_ratio_permille"};
-    const int64_t ratio[SCHED_DIMS] = {n->vcpu_ratio_permille,
-                                       n->memory_ratio_permille,
-                                       n->disk_ratio_permille};
-    struct sched_vector capacity = sched_vector(&n->capacity);
-    char pointer[64];
+        "/disk_ratio_permille", "/iops_ratio_permille", "/net_ratio_permille"};
+    int64_t ratio[SCHED_DIMS] = {
+        n->vcpu_ratio_permille,
+        n->memory_ratio_permille,
+        n->disk_ratio_permille,
+        n->iops_ratio_permille ? n->iops_ratio_permille : 1000,
+        n->net_ratio_permille ? n->net_ratio_permille : 1000,
+    };
 
     int r = sched_resources_check(&n->capacity, "/capacity", reterr);
+    int more = sched_resources_check(&n->reserved, "/reserved", reterr);
+    r = r < 0 ? r : more;
     if (!n->id || !id_valid(n->id))
         r = err_field(reterr, "/id", "format", "must be a UUID");
+    if (n->dedicated_project && !id_valid(n->dedicated_project))
+        r = err_field(reterr, "/dedicated_project", "format", "must be a UUID");
+    if (n->zone >= SCHED_ZONES)
+        r = err_field(reterr, "/zone", "range", "is %u, must be below %d",
+                      n->zone, SCHED_ZONES);
     for (int d = 0; d < SCHED_DIMS; d++) {
-        if (ratio[d] < 1 || ratio[d] > SCHED_RATIO_MAX)
+        if (d >= (int)ARRAY_SIZE(ratio_names))
+            ratio[d] = 1000;
+        else if (ratio[d] < 1 || ratio[d] > SCHED_RATIO_MAX)
             r = err_field(reterr, ratio_names[d], "range",
                           "is %" PRId64 ", must be 1..%d", ratio[d],
                           SCHED_RATIO_MAX);
     }
     if (r < 0)
         return r;
+    r = limits_check(n, ratio, ret, reterr);
+    more = cells_check(n, ret_cells, reterr);
+    return r < 0 ? r : more;
+}
+
+static int
+limits_check(const struct sched_node *n, const int64_t ratio[SCHED_DIMS],
+             struct sched_vector *ret, struct err *reterr)
+{
+    struct sched_vector capacity = sched_vector(&n->capacity),
+                        reserved = sched_vector(&n->reserved);
+    char pointer[64];
+    int r = 0;
+
     for (int d = 0; d < SCHED_DIMS; d++) {
-        __int128 limit = (__int128)capacity.v[d] * ratio[d] / 1000;
+        int64_t left = MAX(INT64_C(0), capacity.v[d] - reserved.v[d]);
+        __int128 limit = (__int128)left * ratio[d] / 1000;
 
         if (limit > INT64_MAX) {
             snprintf(pointer, sizeof(pointer), "/capacity/%s", dim_names[d]);
@@ -322,86 +386,45 @@ node_check(const struct sched_node *n, struct sched_vector *ret,
 }
 
 static int
-find(const struct sched *s, const char *id, size_t *ret, struct err *reterr)
+cells_check(const struct sched_node *n, struct sched_cells *ret,
+            struct err *reterr)
 {
-    const struct sched_entry *e = NULL;
+    if (n->n_cells > SCHED_CELLS_MAX)
+        return err_field(reterr, "/cells", "range", "are %zu, at most %d",
+                         n->n_cells, SCHED_CELLS_MAX);
+    ret->n = n->n_cells;
+    for (size_t i = 0; i < n->n_cells; i++) {
+        __int128 vcpus = n->cells[i].vcpus, memory = n->cells[i].memory_bytes;
 
-    if (id)
-        HASH_FIND_STR(s->by_id, id, e);
-    if (!e)
-        return err_set(reterr, -ENOENT, "node_unknown",
-                       "no node has the id \"%.*s\"", ID_LEN, id ? id : "");
-    *ret = e->slot;
+        if (vcpus < 0 || memory < 0)
+            return err_field(reterr, "/cells", "range", "must not be negative");
+        vcpus = vcpus * n->vcpu_ratio_permille / 1000;
+        memory = memory * n->memory_ratio_permille / 1000;
+        if (vcpus > INT64_MAX || memory > INT64_MAX)
+            return err_field(reterr, "/cells", "range",
+                             "too much to count at these ratios");
+        ret->limit[i][DIM_VCPUS] = (int64_t)vcpus;
+        ret->limit[i][DIM_MEMORY] = (int64_t)memory;
+    }
     return 0;
 }
 
-/* A slot at the end, all zero but for its identity. */
-static size_t
-slot_add(struct sched *s, const char *id)
+/* What is claimed stays, whatever becomes of its cell. */
+static void
+cells_set(struct sched_entry *e, const struct sched_cells *cells)
 {
-    size_t i = s->n;
+    if (!e->cells && cells->n == 0)
+        return;
+    if (!e->cells)
+        e->cells = xnew(struct sched_cells);
+    e->cells->n = cells->n;
+    memcpy(e->cells->limit, cells->limit, sizeof(cells->limit));
+}
 
-    if (i == s->cap)
-        grow(s);
-    struct sched_entry *e = xnew(struct sched_entry);
-    memcpy(e->id, id, ID_SIZE);
-    e->slot = i;
-    HASH_ADD_STR(s->by_id, id, e);
-    s->entry[i] = e;
+static void
+total_add(struct sched *s, const struct sched_vector *more,
+          const struct sched_vector *less)
+{
     for (int d = 0; d < SCHED_DIMS; d++)
-        s->claimed[d][i] = 0;
-    s->n++;
-    sched_best_reset(s->best);
-    return i;
-}
-
-static void
-slot_move(struct sched *s, size_t to, size_t from)
-{
-    s->entry[to] = s->entry[from];
-    s->entry[to]->slot = to;
-    s->flags[to] = s->flags[from];
-    s->traits[to] = s->traits[from];
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        s->limit[d][to] = s->limit[d][from];
-        s->claimed[d][to] = s->claimed[d][from];
-        s->room[d][to] = s->room[d][from];
-        s->weight[d][to] = s->weight[d][from];
-        s->shift[d][to] = s->shift[d][from];
-    }
-}
-
-/* Room, weight and shift from limit and claimed (private.h, invariants). */
-static void
-slot_derive(struct sched *s, size_t i, int d)
-{
-    int64_t limit = s->limit[d][i];
-    uint8_t shift = 0;
-
-    s->room[d][i] = MAX(INT64_C(0), limit - s->claimed[d][i]);
-    if (limit > UINT32_MAX)
-        shift = (uint8_t)(32 - __builtin_clzll((uint64_t)limit));
-    uint64_t scaled = (uint64_t)limit >> shift;
-    s->shift[d][i] = shift;
-    s->weight[d][i] = scaled ? ((UINT64_C(1) << 62) + scaled - 1) / scaled : 0;
-}
-
-static void
-grow(struct sched *s)
-{
-    size_t cap = s->cap ? s->cap * 2 : 64;
-
-#define GROW(a) ((a) = xrealloc((a), cap * sizeof(*(a))))
-    for (int d = 0; d < SCHED_DIMS; d++) {
-        GROW(s->room[d]);
-        GROW(s->weight[d]);
-        GROW(s->shift[d]);
-        GROW(s->limit[d]);
-        GROW(s->claimed[d]);
-    }
-    GROW(s->flags);
-    GROW(s->traits);
-    GROW(s->entry);
-#undef GROW
-    s->cap = cap;
+        s->total[d] += (__int128)more->v[d] - less->v[d];
 }

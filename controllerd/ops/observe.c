@@ -90,8 +90,9 @@ apply_usage(struct db *db, struct store_instance *i,
         r = store_interval_close(db, i->a.id, last.run, d.at_us);
     if (r == 0 &&
         (d.action == METER_OPEN || d.action == METER_CLOSE_AND_OPEN)) {
-        struct sched_resources size = {o->vcpus, o->memory_bytes,
-                                       o->disk_bytes};
+        struct sched_resources size = {.vcpus = o->vcpus,
+                                       .memory_bytes = o->memory_bytes,
+                                       .disk_bytes = o->disk_bytes};
 
         r = told ? 0 : op_size_of_run(db, i, run, &size);
         if (r < 0)
@@ -295,9 +296,10 @@ give_back(struct db *db, const struct store_instance *i,
     if (gone)
         rel->quota = quota_of_instances(i->a.vcpus, i->a.memory_bytes,
                                         i->a.disk_bytes, 1);
-    rel->r = (struct sched_resources){before->vcpus - after.vcpus,
-                                      before->memory_bytes - after.memory_bytes,
-                                      before->disk_bytes - after.disk_bytes};
+    rel->r = (struct sched_resources){
+        .vcpus = before->vcpus - after.vcpus,
+        .memory_bytes = before->memory_bytes - after.memory_bytes,
+        .disk_bytes = before->disk_bytes - after.disk_bytes};
     return 0;
 }
 

@@ -22,8 +22,9 @@
 static struct sched_resources
 own(const struct store_instance *i)
 {
-    return (struct sched_resources){i->a.vcpus, i->a.memory_bytes,
-                                    i->a.disk_bytes};
+    return (struct sched_resources){.vcpus = i->a.vcpus,
+                                    .memory_bytes = i->a.memory_bytes,
+                                    .disk_bytes = i->a.disk_bytes};
 }
 
 int
@@ -89,9 +90,10 @@ op_size_of_run(struct db *db, const struct store_instance *i, int64_t run,
 
     if (r < 0 && r != -ENOENT)
         return r;
-    *ret = r == 0
-               ? (struct sched_resources){s.vcpus, s.memory_bytes, s.disk_bytes}
-               : own(i);
+    *ret = r == 0 ? (struct sched_resources){.vcpus = s.vcpus,
+                                             .memory_bytes = s.memory_bytes,
+                                             .disk_bytes = s.disk_bytes}
+                  : own(i);
     return 0;
 }
 

@@ -39,3 +39,4 @@ tests_fuzz_fuzz_ws_LDFLAGS = $(fuzz_ldflags)
 
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.h tests/fuzz/replay.c
 include $(top_srcdir)/tests/fuzz/create.mk
+include $(top_srcdir)/tests/fuzz/sched.mk

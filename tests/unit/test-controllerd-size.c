@@ -521,9 +521,10 @@ tenant(struct walk *w)
     else if (i.a.state == INSTANCE_STOPPED)
         assert_int_equal(life_ask(&w->f, VERB_START, NULL), 0);
     struct sched_resources after = claimed(&w->f);
-    more = (struct sched_resources){after.vcpus - before.vcpus,
-                                    after.memory_bytes - before.memory_bytes,
-                                    after.disk_bytes - before.disk_bytes};
+    more = (struct sched_resources){
+        .vcpus = after.vcpus - before.vcpus,
+        .memory_bytes = after.memory_bytes - before.memory_bytes,
+        .disk_bytes = after.disk_bytes - before.disk_bytes};
     settle_claims(w, &more);
 }
 

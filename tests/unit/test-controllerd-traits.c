@@ -84,7 +84,9 @@ static void
 set(struct sched *s, const char *id, uint64_t traits)
 {
     struct sched_node n = {.id = id,
-                           .capacity = {4, 1 << 20, 1 << 20},
+                           .capacity = {.vcpus = 4,
+                                        .memory_bytes = 1 << 20,
+                                        .disk_bytes = 1 << 20},
                            .vcpu_ratio_permille = 1000,
                            .memory_ratio_permille = 1000,
                            .disk_ratio_permille = 1000,
@@ -102,9 +104,10 @@ traits__placement_follows_and_refusal_names_the_lack(void **state)
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct err e _cleanup_(err_release) = {0};
     uint64_t need = image(PART_DISK, -1);
-    struct sched_request rq = {.need = {1, 1, 1},
-                               .traits_required = need,
-                               .traits_lacking = traits_lacking(need)};
+    struct sched_request rq = {
+        .need = {.vcpus = 1, .memory_bytes = 1, .disk_bytes = 1},
+        .traits_required = need,
+        .traits_lacking = traits_lacking(need)};
     char got[ID_SIZE];
 
     set(s, NODE_A, node("kernel-boot", NULL));

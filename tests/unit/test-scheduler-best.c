@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "scheduler/sched-private.h"
+#include "scheduler/best.h"
 
 #define NODES 150
 
@@ -49,7 +49,9 @@ set(struct model *m, size_t i)
 {
     struct sched_node n = {
         .id = id_of(i),
-        .capacity = {8 + (int64_t)below(m, 3) * 8, 64, 64},
+        .capacity = {.vcpus = 8 + (int64_t)below(m, 3) * 8,
+                     .memory_bytes = 64,
+                     .disk_bytes = 64},
         .vcpu_ratio_permille = 1000 + (int64_t)below(m, 2) * 500,
         .memory_ratio_permille = 1000,
         .disk_ratio_permille = 1000,
@@ -115,7 +117,9 @@ step(struct model *m, uint64_t kinds)
 {
     uint64_t kind = below(m, kinds);
     struct sched_request rq = {
-        .need = {1 + (int64_t)kind % 4, (int64_t)kind % 9, (int64_t)kind % 5},
+        .need = {.vcpus = 1 + (int64_t)kind % 4,
+                 .memory_bytes = (int64_t)kind % 9,
+                 .disk_bytes = (int64_t)kind % 5},
         .traits_required = kind % 3 == 0 ? kind % 2 + 1 : 0,
         .policy = kind % 2 ? SCHED_PACK : SCHED_SPREAD,
     };
@@ -142,7 +146,10 @@ step(struct model *m, uint64_t kinds)
         /* More changes than the journal holds. */
         for (int k = 0; k < 1500 && below(m, 400); k++)
             if (m->node[i = below(m, NODES)].there)
-                claim(m, i, &(struct sched_resources){0, 0, 1}, true);
+                claim(m, i,
+                      &(struct sched_resources){
+                          .vcpus = 0, .memory_bytes = 0, .disk_bytes = 1},
+                      true);
         break;
     default:
         place(m, &rq);
@@ -170,10 +177,80 @@ best__equals_a_look_at_every_node(void **state)
     assert_true(fits > 5000 && refused > 50);
 }
 
+/* Equal scores are decided by id, also where a node fills another's gap. */
+static void
+best__node_that_moves_keeps_its_name(void **state)
+{
+    static const char digits[] = "5391";
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct sched_request rq = {.need = {.vcpus = 1}};
+    char id[ID_SIZE] = "00000000-0000-7000-8000-000000000000", got[ID_SIZE];
+    struct sched_node n = {
+        .id = id,
+        .capacity = {.vcpus = 8},
+        .vcpu_ratio_permille = 1000,
+        .memory_ratio_permille = 1000,
+        .disk_ratio_permille = 1000,
+        .up = true,
+        .schedulable = true,
+    };
+
+    for (size_t i = 0; i < 4; i++) {
+        id[ID_LEN - 1] = digits[i];
+        assert_int_equal(sched_node_set(s, &n, NULL), 0);
+    }
+    assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+    assert_int_equal(got[ID_LEN - 1], '1');
+    id[ID_LEN - 1] = '5';
+    assert_int_equal(sched_node_remove(s, id, NULL), 0);
+    assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+    assert_int_equal(got[ID_LEN - 1], '1');
+    assert_true(sched_consistent(s));
+}
+
+/* However many kinds there are, and whichever of them are forgotten. */
+static void
+best__many_kinds_stay_within_their_memory(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    size_t most = 0;
+
+    for (unsigned i = 0; i < 70000; i++) {
+        char id[ID_SIZE];
+        struct sched_node n = {
+            .id = id,
+            .capacity = {.vcpus = 1000 + i},
+            .vcpu_ratio_permille = 1000,
+            .memory_ratio_permille = 1000,
+            .disk_ratio_permille = 1000,
+            .up = true,
+            .schedulable = true,
+        };
+
+        snprintf(id, sizeof(id), "00000000-0000-7000-8000-%012x", i);
+        assert_int_equal(sched_node_set(s, &n, NULL), 0);
+    }
+    for (int64_t k = 0; k < 120; k++) {
+        /* The first comes again and again, and is not forgotten. */
+        struct sched_request rq = {.need = {.vcpus = k % 3 ? k : 1},
+                                   .policy = SCHED_PACK};
+        char got[ID_SIZE];
+
+        assert_int_equal(sched_place(s, &rq, got, NULL, NULL), 0);
+        assert_string_equal(got, "00000000-0000-7000-8000-000000000000");
+        most = MAX(most, sched_best_bytes(s->best));
+    }
+    assert_true(most <= SCHED_BEST_BYTES_MAX + (1 << 20));
+    assert_true(most > SCHED_BEST_BYTES_MAX / 2);
+    assert_true(sched_consistent(s));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(best__many_kinds_stay_within_their_memory),
+        cmocka_unit_test(best__node_that_moves_keeps_its_name),
         cmocka_unit_test(best__equals_a_look_at_every_node),
     };
 

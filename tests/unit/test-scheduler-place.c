@@ -11,6 +11,7 @@
 
 #define GIB (INT64_C(1) << 30)
 #define DIMS 3
+#define WEIGHT 10 /* of each, sched_weights_default */
 
 static uint64_t
 next_random(uint64_t *state)
@@ -49,7 +50,9 @@ plain_node(const char *id)
 {
     return (struct sched_node){
         .id = id,
-        .capacity = {8, 32 * GIB, 200 * GIB},
+        .capacity = {.vcpus = 8,
+                     .memory_bytes = 32 * GIB,
+                     .disk_bytes = 200 * GIB},
         .vcpu_ratio_permille = 1000,
         .memory_ratio_permille = 1000,
         .disk_ratio_permille = 1000,
@@ -74,7 +77,8 @@ place__empty_cluster_says_so(void **state)
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct sched_explain x _cleanup_(sched_explain_release) = {0};
     struct err e _cleanup_(err_release) = {0};
-    struct sched_request rq = {.need = {1, GIB, GIB}};
+    struct sched_request rq = {
+        .need = {.vcpus = 1, .memory_bytes = GIB, .disk_bytes = GIB}};
     char chosen[ID_SIZE] = "untouched";
 
     assert_int_equal(sched_place(s, &rq, chosen, &x, &e), -ENOSPC);
@@ -88,8 +92,9 @@ place__bad_request_is_refused_by_name(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct err e _cleanup_(err_release) = {0};
-    struct sched_request rq = {.need = {-1, INT64_MIN, 0},
-                               .policy = (enum sched_policy)7};
+    struct sched_request rq = {
+        .need = {.vcpus = -1, .memory_bytes = INT64_MIN, .disk_bytes = 0},
+        .policy = (enum sched_policy)7};
     char chosen[ID_SIZE] = "untouched";
 
     add_plain(s, 1);
@@ -102,10 +107,147 @@ place__bad_request_is_refused_by_name(void **state)
 }
 
 static void
+place__bad_rules_are_refused_by_name(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    static char too_long[SCHED_KEY_MAX + 1];
+    const struct sched_weights weights = {.disk = SCHED_WEIGHT_MAX + 1,
+                                          .lifetime = -1};
+    const struct sched_group_rule bad[] = {
+        {.key = NULL},
+        {.key = ""},
+        {.key = too_long},
+        {.key = "a", .affinity = (enum sched_affinity)3},
+        {.key = "a", .scope = (enum sched_scope) - 1},
+        {.key = "a", .affinity = SCHED_EVEN, .scope = SCHED_BY_NODE},
+        {.key = "a", .weight = SCHED_WEIGHT_MAX + 1},
+        {.key = "a", .max_count = -1},
+    };
+    struct sched_request rq = {.project_id = "me",
+                               .dedicated = true,
+                               .expected_end = -1,
+                               .weights = &weights,
+                               .rules = bad,
+                               .n_rules = ARRAY_SIZE(bad)};
+    struct err e _cleanup_(err_release) = {0};
+    char chosen[ID_SIZE] = "untouched", at[40];
+
+    memset(too_long, 'k', SCHED_KEY_MAX);
+    add_plain(s, 1);
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, &e), -EINVAL);
+    assert_int_equal(e.n_details, 4 + ARRAY_SIZE(bad));
+    assert_string_equal(e.details[0].pointer, "/project_id");
+    assert_string_equal(e.details[1].pointer, "/expected_end");
+    assert_string_equal(e.details[2].pointer, "/weights");
+    assert_string_equal(e.details[3].pointer, "/weights");
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        snprintf(at, sizeof(at), "/rules/%zu", i);
+        assert_string_equal(e.details[4 + i].pointer, at);
+    }
+    rq = (struct sched_request){.n_rules = SCHED_RULES_MAX + 1, .rules = bad};
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), -EINVAL);
+    rq = (struct sched_request){.dedicated = true};
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), -EINVAL);
+    assert_string_equal(chosen, "untouched");
+}
+
+static void
+place__explains_groups_and_what_is_held(void **state)
+{
+    static const char *const keys[] = {"web"};
+    const struct sched_group_rule apart = {.key = "web"},
+                                  together = {.key = "web",
+                                              .affinity = SCHED_TOGETHER};
+    const char *project = "90000000-0000-7000-8000-000000000001";
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct err e _cleanup_(err_release) = {0}, f _cleanup_(err_release) = {0};
+    struct sched_explain x _cleanup_(sched_explain_release) = {0};
+    struct sched_resources all = {.vcpus = 8};
+    char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
+    char text[SCHED_VERDICT_TEXT_MAX];
+    struct sched_instance web = {.id = "10000000-0000-7000-8000-000000000001",
+                                 .need = {.vcpus = 1},
+                                 .keys = keys,
+                                 .n_keys = 1};
+    struct sched_request rq = {
+        .need = {.vcpus = 1}, .rules = &apart, .n_rules = 1};
+
+    node_id(1, one);
+    node_id(2, two);
+    add_plain(s, 1);
+    add_plain(s, 2);
+    assert_int_equal(sched_instance_add(s, one, &web, false, NULL), 0);
+    assert_int_equal(sched_reserve(s, "20000000-0000-7000-8000-000000000001",
+                                   two, project, &all, false, NULL),
+                     0);
+    assert_int_equal(sched_place(s, &rq, chosen, &x, &e), -ENOSPC);
+    assert_string_equal(e.message, "no node fits: 1 room held for others, 1 "
+                                   "with too many of the group");
+    assert_string_equal(x.verdicts[0].node_id, one);
+    assert_string_equal(sched_verdict_text(&x.verdicts[0], text),
+                        "with too many of the group: 1 there, at most 0");
+    assert_string_equal(sched_verdict_text(&x.verdicts[1], text),
+                        "room held for others: vcpus: 1 asked, 0 free");
+    /* Its owner gets it; the group's own node is the other. */
+    rq.project_id = project;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    rq.rules = &together;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+    assert_int_equal(sched_claim(s, two, &web.need, NULL), -ENOSPC);
+    assert_int_equal(sched_node_remove(s, two, &f), -EBUSY);
+    assert_string_equal(f.code, "node_in_use");
+}
+
+static void
+place__short_lives_fill_nodes_that_stay_busy(void **state)
+{
+    struct sched *s _cleanup_(sched_freep) = sched_new();
+    struct sched_instance old = {.id = "10000000-0000-7000-8000-000000000001",
+                                 .need = {.vcpus = 1},
+                                 .expected_end = 1000000 + 30 * 86400},
+                          brief = {.id = "10000000-0000-7000-8000-000000000002",
+                                   .need = {.vcpus = 6},
+                                   .expected_end = 1000000 + 600};
+    const struct sched_weights lives = {.vcpus = 10, .lifetime = 100};
+    struct sched_request rq = {.need = {.vcpus = 1},
+                               .policy = SCHED_PACK,
+                               .weights = &lives,
+                               .expected_end = 1000000 + 86400};
+    char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
+
+    node_id(1, one);
+    node_id(2, two);
+    add_plain(s, 1);
+    add_plain(s, 2);
+    add_plain(s, 3);
+    assert_int_equal(sched_now(s, 1000000, NULL), 0);
+    assert_int_equal(sched_instance_add(s, one, &old, false, NULL), 0);
+    assert_int_equal(sched_instance_add(s, two, &brief, false, NULL), 0);
+    /* Node 2 is fuller, but it would be kept from falling empty. */
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+    rq.expected_end = 0;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    rq.expected_end = 1000000 + 600;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, two);
+    /* Time goes on: what was brief is due, and the node as good as empty. */
+    assert_int_equal(sched_now(s, 1000000 + 600, NULL), 0);
+    rq.expected_end = 1000000 + 1200;
+    assert_int_equal(sched_place(s, &rq, chosen, NULL, NULL), 0);
+    assert_string_equal(chosen, one);
+}
+
+static void
 place__huge_request_fits_nowhere(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_request rq = {.need = {INT64_MAX, INT64_MAX, INT64_MAX}};
+    struct sched_request rq = {.need = {.vcpus = INT64_MAX,
+                                        .memory_bytes = INT64_MAX,
+                                        .disk_bytes = INT64_MAX}};
     struct err e _cleanup_(err_release) = {0};
     char chosen[ID_SIZE];
 
@@ -120,8 +262,11 @@ place__refusal_sums_up_every_reason(void **state)
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct sched_explain x _cleanup_(sched_explain_release) = {0};
     struct err e _cleanup_(err_release) = {0};
-    struct sched_resources most = {4, 30 * GIB, 0};
-    struct sched_request rq = {.need = {2, 4 * GIB, GIB}, .traits_required = 6};
+    struct sched_resources most = {
+        .vcpus = 4, .memory_bytes = 30 * GIB, .disk_bytes = 0};
+    struct sched_request rq = {
+        .need = {.vcpus = 2, .memory_bytes = 4 * GIB, .disk_bytes = GIB},
+        .traits_required = 6};
     char id[ID_SIZE], chosen[ID_SIZE], text[SCHED_VERDICT_TEXT_MAX];
 
     for (unsigned i = 1; i <= 6; i++) {
@@ -157,7 +302,8 @@ place__refusal_sums_up_every_reason(void **state)
 static void
 place__spread_evens_out_pack_fills_up(void **state)
 {
-    const struct sched_resources one = {1, 4 * GIB, 25 * GIB};
+    const struct sched_resources one = {
+        .vcpus = 1, .memory_bytes = 4 * GIB, .disk_bytes = 25 * GIB};
 
     for (int pack = 0; pack < 2; pack++) {
         struct sched *s _cleanup_(sched_freep) = sched_new();
@@ -191,8 +337,14 @@ place__looks_at_every_resource(void **state)
      * is heavy on memory must not be squeezed onto node 1. */
     for (int pack = 0; pack < 2; pack++) {
         struct sched *s _cleanup_(sched_freep) = sched_new();
-        struct sched_resources on1 = {2, 24 * GIB, 0}, on2 = {6, 8 * GIB, 0};
-        struct sched_request rq = {.need = {1, 8 * GIB, 0}};
+        struct sched_resources on1 = {.vcpus = 2,
+                                      .memory_bytes = 24 * GIB,
+                                      .disk_bytes = 0},
+                               on2 = {.vcpus = 6,
+                                      .memory_bytes = 8 * GIB,
+                                      .disk_bytes = 0};
+        struct sched_request rq = {
+            .need = {.vcpus = 1, .memory_bytes = 8 * GIB, .disk_bytes = 0}};
         char one[ID_SIZE], two[ID_SIZE], chosen[ID_SIZE];
 
         node_id(1, one);
@@ -213,8 +365,10 @@ static void
 place__what_is_not_needed_is_not_looked_at(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources over = {0, 0, 500 * GIB};
-    struct sched_request rq = {.need = {1, GIB, 0}};
+    struct sched_resources over = {
+        .vcpus = 0, .memory_bytes = 0, .disk_bytes = 500 * GIB};
+    struct sched_request rq = {
+        .need = {.vcpus = 1, .memory_bytes = GIB, .disk_bytes = 0}};
     char id[ID_SIZE], chosen[ID_SIZE];
 
     add_plain(s, 1);
@@ -275,11 +429,12 @@ oracle_score(const struct oracle_node *n, const struct sched_request *rq)
             part = 1.0L - part;
         sum += part * part;
     }
-    return (DIMS - sum) * one * one;
+    /* Nobody has any IOPS or net. */
+    return WEIGHT * (DIMS + 2 - sum) * one * one;
 }
 
 /* Four steps of a fraction of at most 1, squared, in each resource. */
-#define TOLERANCE (DIMS * (2.0L * SCHED_ONE * 4 + 16))
+#define TOLERANCE (WEIGHT * DIMS * (2.0L * SCHED_ONE * 4 + 16))
 
 static const struct oracle_node *
 oracle_find(const struct oracle_node *nodes, size_t n, const char *id)
@@ -317,8 +472,9 @@ oracle_node_make(struct oracle_node *n, unsigned number, uint64_t *rnd)
     n->in = plain_node(n->id);
     if (huge || below(rnd, 3) == 0)
         n->in.capacity = (struct sched_resources){
-            random_amount(rnd, 64), random_amount(rnd, 512 * GIB),
-            random_amount(rnd, 8192 * GIB)};
+            .vcpus = random_amount(rnd, 64),
+            .memory_bytes = random_amount(rnd, 512 * GIB),
+            .disk_bytes = random_amount(rnd, 8192 * GIB)};
     n->in.vcpu_ratio_permille = 1000 * (1 + below(rnd, 4));
     n->in.memory_ratio_permille = 900 + below(rnd, 200);
     n->in.disk_ratio_permille = 1000;
@@ -396,8 +552,9 @@ place__random_clusters_agree_with_the_oracle(void **state)
             assert_int_equal(sched_node_set(reversed, &nodes[i].in, NULL), 0);
         for (int k = 0; k < 60; k++) {
             struct sched_request rq = {
-                .need = {random_amount(&rnd, 6), random_amount(&rnd, 12 * GIB),
-                         random_amount(&rnd, 60 * GIB)},
+                .need = {.vcpus = random_amount(&rnd, 6),
+                         .memory_bytes = random_amount(&rnd, 12 * GIB),
+                         .disk_bytes = random_amount(&rnd, 60 * GIB)},
                 .policy = below(&rnd, 2) ? SCHED_PACK : SCHED_SPREAD,
             };
             struct oracle_node *on = &nodes[below(&rnd, (int64_t)n)];
@@ -430,6 +587,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(place__empty_cluster_says_so),
         cmocka_unit_test(place__bad_request_is_refused_by_name),
+        cmocka_unit_test(place__bad_rules_are_refused_by_name),
+        cmocka_unit_test(place__explains_groups_and_what_is_held),
+        cmocka_unit_test(place__short_lives_fill_nodes_that_stay_busy),
         cmocka_unit_test(place__huge_request_fits_nowhere),
         cmocka_unit_test(place__refusal_sums_up_every_reason),
         cmocka_unit_test(place__spread_evens_out_pack_fills_up),

@@ -49,7 +49,9 @@ plain_node(const char *id)
 {
     return (struct sched_node){
         .id = id,
-        .capacity = {4, 16 * GIB, 100 * GIB},
+        .capacity = {.vcpus = 4,
+                     .memory_bytes = 16 * GIB,
+                     .disk_bytes = 100 * GIB},
         .vcpu_ratio_permille = 4000,
         .memory_ratio_permille = 1000,
         .disk_ratio_permille = 1500,
@@ -153,9 +155,17 @@ claim__to_the_brim_and_no_further(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct err e _cleanup_(err_release) = {0};
-    struct sched_resources all = {16, 16 * GIB, 150 * GIB};
-    struct sched_resources one_vcpu = {1, 0, 0}, one_byte = {0, 1, 0};
-    struct sched_resources nothing = {0, 0, 0}, claimed;
+    struct sched_resources all = {
+        .vcpus = 16, .memory_bytes = 16 * GIB, .disk_bytes = 150 * GIB};
+    struct sched_resources one_vcpu = {.vcpus = 1,
+                                       .memory_bytes = 0,
+                                       .disk_bytes = 0},
+                           one_byte = {
+                               .vcpus = 0, .memory_bytes = 1, .disk_bytes = 0};
+    struct sched_resources nothing = {.vcpus = 0,
+                                      .memory_bytes = 0,
+                                      .disk_bytes = 0},
+                           claimed;
     char id[ID_SIZE];
 
     node_id(1, id);
@@ -178,9 +188,14 @@ static void
 claim__refused_takes_nothing(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources too_much_disk = {1, GIB, 151 * GIB}, claimed;
-    struct sched_resources huge = {INT64_MAX, INT64_MAX, INT64_MAX};
-    struct sched_resources negative = {1, -1, INT64_MIN};
+    struct sched_resources too_much_disk = {.vcpus = 1,
+                                            .memory_bytes = GIB,
+                                            .disk_bytes = 151 * GIB},
+                           claimed;
+    struct sched_resources huge = {
+        .vcpus = INT64_MAX, .memory_bytes = INT64_MAX, .disk_bytes = INT64_MAX};
+    struct sched_resources negative = {
+        .vcpus = 1, .memory_bytes = -1, .disk_bytes = INT64_MIN};
     struct err e _cleanup_(err_release) = {0};
     char id[ID_SIZE];
 
@@ -205,8 +220,15 @@ static void
 claim_force__exceeds_but_never_overflows(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources big = {100, 100 * GIB, 0}, claimed;
-    struct sched_resources huge = {1, INT64_MAX, 0}, one = {1, 0, 0};
+    struct sched_resources big = {.vcpus = 100,
+                                  .memory_bytes = 100 * GIB,
+                                  .disk_bytes = 0},
+                           claimed;
+    struct sched_resources huge = {.vcpus = 1,
+                                   .memory_bytes = INT64_MAX,
+                                   .disk_bytes = 0},
+                           one = {
+                               .vcpus = 1, .memory_bytes = 0, .disk_bytes = 0};
     struct err e _cleanup_(err_release) = {0};
     char id[ID_SIZE];
 
@@ -229,7 +251,12 @@ static void
 release__more_than_claimed_is_refused(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources some = {2, GIB, GIB}, more = {2, GIB + 1, GIB};
+    struct sched_resources some = {.vcpus = 2,
+                                   .memory_bytes = GIB,
+                                   .disk_bytes = GIB},
+                           more = {.vcpus = 2,
+                                   .memory_bytes = GIB + 1,
+                                   .disk_bytes = GIB};
     struct sched_resources claimed;
     struct err e _cleanup_(err_release) = {0};
     char id[ID_SIZE];
@@ -250,7 +277,10 @@ static void
 node_remove__busy_while_claimed_then_gone(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources some = {0, 0, 1}, claimed;
+    struct sched_resources some = {.vcpus = 0,
+                                   .memory_bytes = 0,
+                                   .disk_bytes = 1},
+                           claimed;
     struct err e _cleanup_(err_release) = {0};
     char a[ID_SIZE], b[ID_SIZE];
 
@@ -280,7 +310,13 @@ static void
 node_set__shrunk_below_its_claims_keeps_them(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
-    struct sched_resources some = {10, GIB, GIB}, one = {1, 0, 0}, claimed;
+    struct sched_resources some = {.vcpus = 10,
+                                   .memory_bytes = GIB,
+                                   .disk_bytes = GIB},
+                           one = {.vcpus = 1,
+                                  .memory_bytes = 0,
+                                  .disk_bytes = 0},
+                           claimed;
     char id[ID_SIZE];
 
     node_id(1, id);
@@ -366,8 +402,10 @@ model_node_set(struct model *m, struct sched *s, uint64_t *rnd, unsigned n)
 
     node_id(n, id);
     struct sched_node node = plain_node(id);
-    node.capacity = (struct sched_resources){
-        below(rnd, 64), below(rnd, 256 * GIB), below(rnd, 4096 * GIB)};
+    node.capacity =
+        (struct sched_resources){.vcpus = below(rnd, 64),
+                                 .memory_bytes = below(rnd, 256 * GIB),
+                                 .disk_bytes = below(rnd, 4096 * GIB)};
     node.vcpu_ratio_permille = 1 + below(rnd, 8000);
     node.memory_ratio_permille = 1 + below(rnd, 2000);
     node.disk_ratio_permille = 1 + below(rnd, 2000);
@@ -385,8 +423,10 @@ static void
 model_claim(struct model *m, struct sched *s, uint64_t *rnd, unsigned n,
             bool force)
 {
-    struct sched_resources r = {below(rnd, 8), below(rnd, 16 * GIB),
-                                below(rnd, 3) ? 0 : below(rnd, 64 * GIB)};
+    struct sched_resources r = {.vcpus = below(rnd, 8),
+                                .memory_bytes = below(rnd, 16 * GIB),
+                                .disk_bytes =
+                                    below(rnd, 3) ? 0 : below(rnd, 64 * GIB)};
     int expected = m->node[n].present ? 0 : -ENOENT;
     char id[ID_SIZE];
 
@@ -463,7 +503,10 @@ copy__is_equal_and_its_own(void **state)
 {
     struct sched *s _cleanup_(sched_freep) = sched_new();
     struct sched *empty _cleanup_(sched_freep) = sched_copy(s);
-    struct sched_resources one = {1, GIB, GIB}, claimed;
+    struct sched_resources one = {.vcpus = 1,
+                                  .memory_bytes = GIB,
+                                  .disk_bytes = GIB},
+                           claimed;
     struct sched_request rq = {.need = one, .policy = SCHED_SPREAD};
     char id[ID_SIZE], a[ID_SIZE], b[ID_SIZE];
 
