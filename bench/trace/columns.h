@@ -17,7 +17,8 @@
 /* No filling of a node is worth more than this. */
 #define COLUMN_ONE (INT64_C(1) << 32)
 
-/* Prices for a cluster in which count[f] of each flavor run. */
+/* Prices for a cluster in which count[f] of each flavor run; all 0 where there
+ * are too many flavors. */
 void columns_price(const struct trace *t, const int64_t *count,
                    int64_t *ret_value);
 

@@ -29,13 +29,13 @@ const struct policy policies[] = {
     {"cosine", "the same, by the angle", POLICY_BASELINE, cosine, 0},
     {"norm-greedy", "Panigrahy et al. 2011, weights by demand", POLICY_BASELINE,
      norm_greedy, 0},
-    {"lifetime", "NILAS in Ling et al., MLSys 2025", POLICY_BASELINE, lifetime,
-     0},
+    {"lifetime", "after NILAS in Ling et al., MLSys 2025", POLICY_BASELINE,
+     lifetime, 0},
     {"pack", "scheduler/sched.h, SCHED_PACK", POLICY_OURS, NULL, SCHED_PACK},
     {"balance", "what is left stays usable; see policy.c", POLICY_PROPOSED,
      balance, 0},
-    {"balance-life", "the same, and NILAS' lifetimes weighed in",
-     POLICY_PROPOSED, balance_life, 0},
+    {"balance-life", "the same with lifetimes weighed in", POLICY_PROPOSED,
+     balance_life, 0},
 };
 const size_t n_policies = ARRAY_SIZE(policies);
 
