@@ -26,7 +26,10 @@
 /* A body over the cap is read and dropped up to this size, so that the client
  * gets the 413 instead of a reset connection. */
 #define DRAIN_MAX ((uint64_t)16 << 20)
-#define CONNECTION_MEMORY 10240
+/* Of each connection: the head of a request, and beside it that of the reply:
+ * where there is no room for it the library closes without a word. */
+#define CONNECTION_MEMORY 11264
+#define HEAD_MAX 8704
 
 /* A client that takes its reply more slowly than this is given up. */
 #define REPLY_BYTES_PER_S 16384
@@ -370,6 +373,21 @@ reply_too_large(struct request *r)
     r->s->ops->handle(&r->rq, r->s->arg);
 }
 
+static bool
+head_too_large(struct request *r)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(
+        r->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+    if (!i || i->header_size <= HEAD_MAX)
+        return false;
+    COUNT(http_head_too_large);
+    r->rq.status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    r->rq.close = true;
+    r->s->ops->handle(&r->rq, r->s->arg);
+    return true;
+}
+
 /* ---- requests ---- */
 
 static struct request *
@@ -408,6 +426,8 @@ first_call(struct request *r)
     r->s->ops->begin(&r->rq, r->s->arg);
     if (r->rq.stream)
         set_until(r->c, 0); /* takes its time, from a known sender */
+    if (!r->rq.status && head_too_large(r))
+        return queue_reply(r);
     r->refused = r->rq.status != 0;
     if (r->refused) {
         /* Refused before its body came: with a body under way the connection

@@ -550,6 +550,12 @@ on_handle(struct http_req *rq, void *arg)
                         "the body is larger than %zu bytes", HTTP_BODY_MAX));
         return HTTP_REPLY;
     }
+    if (rq->status == 431) {
+        fail(c, err_set(&c->err, -EINVAL, "head_too_large",
+                        "the request's line and headers are larger than the "
+                        "8 KiB that there are for them"));
+        return HTTP_REPLY;
+    }
     /* A write has set its status before the commit, which may have failed. */
     if (rq->status && !c->submitted)
         return HTTP_REPLY;

@@ -16,9 +16,19 @@ command -v dpkg >/dev/null || tap_skip_all "needs Debian's packages"
 unset VIRGA_URL VIRGA_CA VIRGA_TOKEN VIRGA_DRIVER
 src=$T/src
 export VIRGA_HOME=$T/home
+# None that the system may give to a client while the daemons are down.
 VIRGA_PORT=$(python3 -c '
-import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+import random, socket
+below = int(open("/proc/sys/net/ipv4/ip_local_port_range").read().split()[0])
+while True:
+    port = random.randrange(below // 2, below)
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    print(port)
+    break')
 export VIRGA_PORT
 out=$T/out.log
 

@@ -255,6 +255,14 @@ unchanged("a header of 64 KiB: refused or cut off", lambda: one_of(
     status_of(cloud.raw(head("GET", "/v1/flavors", "X-Big: " + "a" * 65536,
                              "Connection: close"), IDLE + 2)),
     400, 413, 431, 500, None))
+# Whatever the size, there is room for a reply.
+for size in range(7600, 12000, 100):
+    reply = cloud.raw(head("GET", "/v1/flavors", "X-Big: " + "a" * size,
+                           "Connection: close"), IDLE + 2)
+    if status_of(reply) not in (200, 431):
+        break
+unchanged("headers of 7,600 to 12,000 bytes: each is answered", lambda: one_of(
+    "%s at %d" % (status_of(reply), size), "431 at 11900"))
 unchanged("5,000 headers: refused or cut off", lambda: one_of(
     status_of(cloud.raw(head("GET", "/v1/flavors", *["X-%d: y" % n for n in
                                                      range(5000)]), IDLE + 2)),

@@ -278,6 +278,13 @@ forget(struct todo *t)
     t->inst->restart_policy = t->inst->label = -1;
 }
 
+static bool
+ends_itself(const struct todo *t)
+{
+    return t->token && t->token == t->actor &&
+           (streq(t->verb->name, "logout") || streq(t->verb->name, "revoke"));
+}
+
 void
 tenants_reopened(struct ctx *x)
 {
@@ -299,6 +306,12 @@ tenants_reopened(struct ctx *x)
         if (strstr(buf_str(&t->call->body), "secret_not_repeated")) {
             cloud_trace(x, "it was done, and its secret is lost");
             rig_call_free(t->call);
+        } else if (ends_itself(t) && t->call->status == 401) {
+            cloud_trace(x, "it was done, and ended what it came with");
+            t->token->revoked = true;
+            t->token->unsure = false;
+            rig_call_free(t->call);
+            t->call = NULL;
         } else {
             finish(x, t);
         }

@@ -50,7 +50,8 @@ struct file {
 };
 
 static sqlite3_vfs *real_vfs;
-static struct vfs_plan plan;
+static pthread_mutex_t plan_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vfs_plan plan; /* plan_lock */
 static _Atomic int64_t count, syncs;
 static _Atomic bool struck;
 static _Atomic int last_errno;
@@ -237,32 +238,43 @@ power_fails(void)
     _exit(VFS_EXIT);
 }
 
+static struct vfs_plan
+planned(void)
+{
+    pthread_mutex_lock(&plan_lock);
+    struct vfs_plan p = plan;
+    pthread_mutex_unlock(&plan_lock);
+    return p;
+}
+
 /* Counts an operation; true: it is to fail. */
 static bool
 strikes(const struct file *f)
 {
-    if (!f->counted || plan.fault == VFS_NONE || plan.fault == VFS_KILL) {
+    struct vfs_plan p = planned();
+
+    if (!f->counted || p.fault == VFS_NONE || p.fault == VFS_KILL) {
         atomic_fetch_add(&count, f->counted);
         return false;
     }
     int64_t k = atomic_fetch_add(&count, 1) + 1;
-    if (k < plan.at || k > plan.at + plan.more)
+    if (k < p.at || k > p.at + p.more)
         return false;
     atomic_store(&struck, true);
-    if (plan.fault == VFS_POWER) {
+    if (p.fault == VFS_POWER) {
         if (!calm)
             pthread_mutex_lock(&calm_lock);
         pthread_mutex_lock(&lock);
         power_fails();
     }
-    atomic_store(&last_errno, plan.fault == VFS_FULL ? ENOSPC : EIO);
+    atomic_store(&last_errno, p.fault == VFS_FULL ? ENOSPC : EIO);
     return true;
 }
 
 static bool
 traced(const struct file *f)
 {
-    return f->shadow && plan.fault == VFS_POWER;
+    return f->shadow && planned().fault == VFS_POWER;
 }
 
 /* ---- a file ---- */
@@ -292,7 +304,7 @@ f_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 offset)
     if (strikes(x)) {
         /* Half of it may be there. */
         real(f)->pMethods->xWrite(real(f), p, n / 2, offset);
-        return plan.fault == VFS_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+        return planned().fault == VFS_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE;
     }
     return real(f)->pMethods->xWrite(real(f), p, n, offset);
 }
@@ -325,7 +337,8 @@ f_sync(sqlite3_file *f, int flags)
         x->shadow->exists = true;
         pthread_mutex_unlock(&lock);
     }
-    if (atomic_fetch_add(&syncs, 1) + 1 == plan.at && plan.fault == VFS_KILL)
+    if (atomic_fetch_add(&syncs, 1) + 1 == planned().at &&
+        planned().fault == VFS_KILL)
         end_process();
     return SQLITE_OK;
 }
@@ -375,7 +388,7 @@ f_device(sqlite3_file *f)
 static int
 f_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **ret)
 {
-    if (extend && plan.fault != VFS_POWER && strikes((struct file *)f))
+    if (extend && planned().fault != VFS_POWER && strikes((struct file *)f))
         return SQLITE_IOERR_SHMSIZE;
     return real(f)->pMethods->xShmMap(real(f), page, size, extend, ret);
 }
@@ -430,7 +443,7 @@ v_open(sqlite3_vfs *v, const char *path, sqlite3_file *f, int flags,
                          SQLITE_OPEN_MAIN_JOURNAL);
 
     *x = (struct file){.real = (sqlite3_file *)(x + 1), .counted = kept};
-    if (kept && path && plan.fault == VFS_POWER) {
+    if (kept && path && planned().fault == VFS_POWER) {
         pthread_mutex_lock(&lock);
         x->shadow = shadow_of(path);
         pthread_mutex_unlock(&lock);
@@ -446,7 +459,7 @@ v_delete(sqlite3_vfs *v, const char *path, int sync_dir)
 {
     static const struct file any = {.counted = true};
 
-    if (plan.fault == VFS_POWER) {
+    if (planned().fault == VFS_POWER) {
         pthread_mutex_lock(&lock);
         shadow_add(shadow_of(path), OP_DELETE, 0, NULL, 0);
         pthread_mutex_unlock(&lock);
@@ -484,8 +497,10 @@ vfs_register(void)
 void
 vfs_set(const struct vfs_plan *p)
 {
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&plan_lock);
     plan = *p;
+    pthread_mutex_unlock(&plan_lock);
+    pthread_mutex_lock(&lock);
     rng = p->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     atomic_store(&count, 0);
     atomic_store(&syncs, 0);
