@@ -10,6 +10,7 @@
 #include "agentd/agent.h"
 #include "common/clock.h"
 #include "common/count.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 /* The longest that a controller holds an answer back. */
@@ -25,6 +26,7 @@ struct poller {
     int64_t since;
     /* A full listing under way: behind which seq it goes on; -1: none. */
     int64_t after;
+    bool given_up; /* and all wishes are forgotten */
 };
 
 static int
@@ -78,6 +80,27 @@ take(struct poller *p, struct api_desired *d, struct err *e)
     return 0;
 }
 
+/* The controller knows this node, and has given it up: its instances are lost
+ * to their tenants, whatever runs here. Without wishes for them their VMs are
+ * strangers, which are left alone and never started again. */
+static int
+given_up(struct poller *p, struct err *e)
+{
+    struct api_desired nothing = {.full = true};
+
+    if (p->given_up)
+        return 0;
+    log_error("the controller has given this node up; its VMs are left alone, "
+              "and none is started again",
+              "join it again as a new node, with another --state-dir");
+    int r = core_apply(p->a->core, &nothing, true);
+    if (r < 0)
+        return err_errno(e, r, "cannot forget the desired state");
+    p->given_up = true;
+    p->since = 0;
+    return 0;
+}
+
 static void *
 poller_main(void *arg)
 {
@@ -100,6 +123,13 @@ poller_main(void *arg)
             b.n = 0;
         if (r == -ECANCELED)
             continue;
+        if (r < 0 && streq(e.code, "node_lost")) {
+            struct err why _cleanup_(err_release) = {0};
+
+            if (given_up(p, &why) < 0)
+                log_limited(LOG_LEVEL_ERROR, "cannot give up its instances",
+                            "error=\"%s\"", why.message);
+        }
         if (r < 0) {
             COUNT(agent_poll_failed);
             log_limited(LOG_LEVEL_WARN,

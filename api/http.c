@@ -376,8 +376,8 @@ reply_too_large(struct request *r)
 static bool
 head_too_large(struct request *r)
 {
-    const union MHD_ConnectionInfo *i = MHD_get_connection_info(
-        r->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(r->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
     if (!i || i->header_size <= HEAD_MAX)
         return false;

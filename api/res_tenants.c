@@ -29,9 +29,12 @@ static const struct codec_field fields_token[] = {
     F(token, scopes, STRINGS, I | C | O, "What it is good for, such as "
       "instances:read or images:write (write includes read); none: all that "
       "its role may do", .max = 32),
+    F(token, user_id, ID, O, "The user who made it, themselves or by a token; "
+      "it ends with what they may do in the project"),
     F(token, generation, INT, 0, "Number of changes"),
     F(token, created_at, TIME, C, "When it was created"),
-    F(token, expires_at, TIME, I | C | O, "When it stops working; absent: never"),
+    F(token, expires_at, TIME, I | C | O, "When it stops working; absent: "
+      "with the token that made it, or never"),
     F(token, token, STRING, O, "The secret, only in the reply to its creation"),
 };
 TABLE(token, token, "Token", "A bearer token of the API.");
@@ -43,6 +46,8 @@ static const struct codec_field fields_membership[] = {
     F(membership, user, NAME, C | O, "Their name"),
     F(membership, role, ENUM, C, "What the user may do there",
       .names = api_role_names),
+    F(membership, generation, INT, 0, "Grows with each change, also when the "
+      "user leaves and comes back"),
 };
 TABLE(membership, membership, "Membership", "A user's role in a project.");
 
@@ -154,6 +159,7 @@ static const struct codec_field fields_quota_values[] = {
     QUOTA(addresses, "Floating IP addresses"),
     QUOTA(networks, "Networks"),
     QUOTA(images, "Images"),
+    QUOTA(image_bytes, "Files of images"),
     QUOTA(tokens, "Tokens"),
 };
 TABLE(quota_values, quota_values, "QuotaValues", "One number per resource.");

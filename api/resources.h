@@ -31,6 +31,7 @@ struct api_token {
     int role;
     char *project;            /* in: reference; out: id */
     struct codec_list scopes; /* strings "TAG:read", "TAG:write"; none: all */
+    char *user_id;            /* who stands behind it, if anybody */
     int64_t generation, created_at, expires_at;
     char *token; /* the secret; only in the reply to its creation */
 };
@@ -39,6 +40,7 @@ struct api_token {
 struct api_membership {
     char *project_id, *project, *user_id, *user; /* ids and names */
     int role;
+    int64_t generation;
 };
 
 struct api_user {
@@ -98,7 +100,7 @@ struct api_whoami {
 struct api_quota_values {
     int64_t instances, vcpus, memory_bytes, disk_bytes;
     int64_t volumes, addresses, networks; /* none of these exist yet */
-    int64_t images, tokens;
+    int64_t images, image_bytes, tokens;
 };
 
 struct api_quota {

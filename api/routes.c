@@ -34,6 +34,12 @@ static const struct api_query q_filtered[] = {
     FILTER,
     {NULL, NULL},
 };
+static const struct api_query q_force[] = {
+    {"force",
+     "true: a node that is down and gone for good, with what is on it: "
+     "its instances are lost"},
+    {NULL, NULL},
+};
 static const struct api_query q_acting[] = {
     {"project", "operators: act in this project, name or id [default]"},
     {NULL, NULL},
@@ -383,7 +389,7 @@ const struct api_route api_routes[N_ROUTES] = {
       &table_node, 200, "nodes", "Takes the cordon back", .example = ""),
     R(NODE_DELETE, "DELETE", "/v1/nodes/{node}", TOKEN, OPERATOR, NULL, 204,
       "nodes", "Removes a node without instances; its certificate is void",
-      .example = ""),
+      .query = q_force, .example = ""),
     J(JOIN_TOKEN_CREATE, "POST", "/v1/join-tokens", TOKEN, OPERATOR,
       &table_join_token, &table_join_token, 201, "nodes",
       "Makes a token with which one agent may join, once",

@@ -77,6 +77,7 @@ static const struct cli_opt opts_quota[] = {
     QUOTA("addresses", "N", "floating IP addresses at most"),
     QUOTA("networks", "N", "networks at most"),
     QUOTA("images", "N", "images at most"),
+    QUOTA("image-bytes", "SIZE", "files of all of them, such as 100G"),
     QUOTA("tokens", "N", "tokens at most"),
     {.name = NULL}};
 static const struct cli_opt opts_wait[] = {WAIT, {.name = NULL}};
@@ -85,6 +86,10 @@ static const struct cli_opt opts_stop[] = {
     {.name = "force", .type = ARG_FLAG, .field = "force",
      .doc = "end it at once, without asking the guest"},
     WAIT, {.name = NULL}};
+static const struct cli_opt opts_node_delete[] = {
+    {.name = "force", .type = ARG_FLAG,
+     .doc = "it is down and gone for good: what is on it is lost"},
+    {.name = NULL}};
 static const struct cli_opt opts_launch[] = {
     {.name = "flavor", .letter = 'f', .type = ARG_REF, .metavar = "FLAVOR",
      .field = "flavor", .names = ROUTE_FLAVOR_LIST,
@@ -336,6 +341,10 @@ const struct cli_cmd cli_cmds[] = {
     {"instance", "log", {INSTANCE}, opts_log, cmd_log,
      ROUTE_INSTANCE_CONSOLE_LOG, false, "Print the serial console's log",
      "virga instance log web-1 --tail 4K --follow"},
+    {"instance", "user-data", {INSTANCE}, NULL, cmd_user_data,
+     ROUTE_INSTANCE_USER_DATA, false,
+     "Print what it was given for its first boot",
+     "virga instance user-data web-1 > user-data"},
     {"instance", "console", {INSTANCE}, opts_console, cmd_console,
      ROUTE_INSTANCE_CONSOLE, false,
      "Talk to the serial console; Ctrl-] leaves",
@@ -481,6 +490,13 @@ const struct cli_cmd cli_cmds[] = {
     {"session", "end", {{.metavar = "ID", .type = ARG_ID}}, NULL, cmd_delete,
      ROUTE_SESSION_DELETE, false, "End one of your sessions at once",
      "virga session end 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
+    {"session", "use",
+     {{.metavar = "PROJECT",
+       .type = ARG_REF,
+       .field = "project",
+       .names = ROUTE_PROJECT_LIST}},
+     NULL, cmd_session_use, ROUTE_SESSION_CHANGE, false,
+     "Act in another project from now on", "virga session use acme"},
     {"whoami", NULL, {{0}}, NULL, cmd_show, ROUTE_WHOAMI, false,
      "Show who you are: user or token, project and role", "virga whoami"},
 
@@ -503,7 +519,7 @@ const struct cli_cmd cli_cmds[] = {
     {"node", "uncordon", {REF("NODE", NODE)}, NULL, cmd_act,
      ROUTE_NODE_UNCORDON, false, "Take the cordon back (for operators)",
      "virga node uncordon node-1"},
-    {"node", "delete", {REF("NODE", NODE)}, NULL, cmd_delete,
+    {"node", "delete", {REF("NODE", NODE)}, opts_node_delete, cmd_node_delete,
      ROUTE_NODE_DELETE, false,
      "Remove a node without instances (for operators)",
      "virga node delete node-1"},
@@ -533,6 +549,12 @@ const struct cli_cmd cli_cmds[] = {
      cmd_dead_letters, ROUTE_DEAD_LETTER_LIST, false,
      "List the events that could not be delivered",
      "virga webhook dead-letters ops -o json"},
+    {"webhook", "dead-letter delete",
+     {REF("WEBHOOK", WEBHOOK), {.metavar = "ID", .type = ARG_ID}}, NULL,
+     cmd_dead_letter_delete, ROUTE_DEAD_LETTER_DELETE, false,
+     "Forget an event that could not be delivered",
+     "virga webhook dead-letter delete ops "
+     "0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77"},
     {"webhook", "redeliver", {REF("WEBHOOK", WEBHOOK)}, NULL, cmd_act,
      ROUTE_WEBHOOK_REDELIVER, false,
      "Try what waits, and each dead letter, once more at once",

@@ -158,3 +158,17 @@ cmd_log(struct cli *c)
         rc = follow(&t);
     return rc;
 }
+
+int
+cmd_user_data(struct cli *c)
+{
+    struct tail t = {.c = c, .terminal = isatty(STDOUT_FILENO)};
+    struct httpc_reply reply = {0};
+    int rc = cli_route(c, ROUTE_INSTANCE_USER_DATA, c->line.args[0].text, NULL,
+                       NULL, &reply);
+
+    if (rc == EXIT_OK)
+        rc = emit(&t, buf_str(&reply.body), reply.body.len);
+    httpc_reply_release(&reply);
+    return rc;
+}

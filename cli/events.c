@@ -237,3 +237,21 @@ cmd_audit_list(struct cli *c)
     cli_listing_release(&table_audit, &l);
     return rc;
 }
+
+int
+cmd_dead_letter_delete(struct cli *c)
+{
+    char *list _cleanup_(freep) =
+        cli_path(ROUTE_DEAD_LETTER_LIST, c->line.args[0].text, NULL);
+    /* An id, as the parser saw to: nothing to encode. */
+    char *path _cleanup_(freep) =
+        xasprintf("%s/%s", list, c->line.args[1].text);
+    struct httpc_request rq = HTTPC_REQUEST("DELETE", path);
+    struct httpc_reply reply = {0};
+    int rc = cli_call(c, &rq, &reply);
+
+    httpc_reply_release(&reply);
+    if (rc == EXIT_OK)
+        cli_say(c, "deleted dead letter %s", c->line.args[1].text);
+    return rc;
+}

@@ -134,6 +134,24 @@ cmd_delete(struct cli *c)
     return rc;
 }
 
+int
+cmd_node_delete(struct cli *c)
+{
+    const char *ref = c->line.args[0].text;
+    bool force = cli_opt(&c->line, "force")->set;
+    struct httpc_reply reply = {0};
+    int rc = cli_route(c, ROUTE_NODE_DELETE, ref, force ? "?force=true" : NULL,
+                       NULL, &reply);
+
+    httpc_reply_release(&reply);
+    if (rc == EXIT_OK)
+        cli_say(c,
+                force ? "deleted node %s, and what was on it is lost"
+                      : "deleted node %s",
+                ref);
+    return rc;
+}
+
 /* Waits for the operation in *reply, which becomes its last state. */
 static int
 wait_for_reply(struct cli *c, struct httpc_reply *reply)

@@ -188,6 +188,24 @@ cmd_user_enable(struct cli *c)
     return set_disabled(c, "false");
 }
 
+int
+cmd_session_use(struct cli *c)
+{
+    struct httpc_reply reply = {0};
+    struct cli_body b;
+    int rc;
+
+    cli_body_begin(&b, &table_session_change);
+    cli_body_from_line(&b, &c->line);
+    cli_body_end(&b);
+    rc = cli_route(c, ROUTE_SESSION_CHANGE, NULL, NULL, &b.text, &reply);
+    cli_body_release(&b);
+    if (rc == EXIT_OK)
+        rc = cli_print_object(c, &table_session, &reply);
+    httpc_reply_release(&reply);
+    return rc;
+}
+
 /* ---- members ---- */
 
 int

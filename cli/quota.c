@@ -44,11 +44,11 @@ cmd_quota_show(struct cli *c)
 static const struct {
     const char *option, *field;
 } limits[] = {
-    {"instances", "instances"}, {"vcpus", "vcpus"},
-    {"memory", "memory_bytes"}, {"disk", "disk_bytes"},
-    {"volumes", "volumes"},     {"addresses", "addresses"},
-    {"networks", "networks"},   {"images", "images"},
-    {"tokens", "tokens"},
+    {"instances", "instances"},     {"vcpus", "vcpus"},
+    {"memory", "memory_bytes"},     {"disk", "disk_bytes"},
+    {"volumes", "volumes"},         {"addresses", "addresses"},
+    {"networks", "networks"},       {"images", "images"},
+    {"image-bytes", "image_bytes"}, {"tokens", "tokens"},
 };
 
 static int

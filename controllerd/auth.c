@@ -326,6 +326,12 @@ auth_node(struct call *c)
                        "this path is for agents: show a node's certificate");
     if (r < 0)
         return r;
+    if (nodes_lost(c->ctl, cn)) {
+        COUNT(auth_lost_node);
+        return err_set(&c->err, -EPERM, "node_lost",
+                       "an operator gave this node up for lost, with all that "
+                       "was on it: join it again as a new one");
+    }
     if (!id_valid(cn) || !nodes_authentic(c->ctl, cn, fingerprint)) {
         COUNT(auth_bad_certificate);
         return err_set(&c->err, -EPERM, "unknown_node",

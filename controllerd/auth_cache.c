@@ -30,7 +30,8 @@ struct cred {
     unsigned char hash[HASH_LEN];
     char id[ID_SIZE], project_id[ID_SIZE], name[64];
     struct user *user;
-    enum api_role role; /* a token's */
+    char maker_id[ID_SIZE]; /* a token's, if a user made it */
+    enum api_role role;     /* a token's */
     struct scopes scopes;
     bool cookie;
     int64_t expires_at;
@@ -134,6 +135,8 @@ auth_cache_put_token(struct auth_cache *ac, const struct store_token *t)
     snprintf(c->name, sizeof(c->name), "%s", t->a.name);
     snprintf(c->project_id, sizeof(c->project_id), "%s",
              t->a.project ? t->a.project : "");
+    snprintf(c->maker_id, sizeof(c->maker_id), "%s",
+             t->a.user_id ? t->a.user_id : "");
     c->role = (enum api_role)t->a.role;
     c->expires_at = t->a.expires_at;
     if (scopes_parse(&t->a.scopes, &c->scopes, NULL) < 0) {
@@ -304,6 +307,7 @@ fill_token(const struct cred *c, struct principal *p)
     memcpy(p->token_name, c->name, sizeof(c->name));
     memcpy(p->project_id, c->project_id, sizeof(c->project_id));
     memcpy(p->key_owner, c->id, sizeof(c->id));
+    memcpy(p->maker_id, c->maker_id, sizeof(c->maker_id));
     p->role = c->role;
     p->scopes = c->scopes;
 }
@@ -315,6 +319,7 @@ fill_session(const struct cred *c, struct principal *p)
 
     memcpy(p->session_id, c->id, sizeof(c->id));
     memcpy(p->user_id, u->id, sizeof(u->id));
+    memcpy(p->maker_id, u->id, sizeof(u->id));
     memcpy(p->user_name, u->name, sizeof(u->name));
     p->cookie = c->cookie;
     p->role = u->is_operator ? ROLE_OPERATOR : ROLE_NONE;
@@ -404,9 +409,11 @@ dump_cred(const struct cred *c, struct buf *out)
     id_hex(c->hash, sizeof(c->hash), hex);
     buf_addf(out, "%s %s %s %s %s in=%s role=%d %d:%x:%x cookie=%d until=%lld",
              c->user ? "session" : "token", c->id, hex, c->name,
-             c->user ? c->user->id : "-", c->project_id, c->role,
-             c->scopes.limited, c->scopes.read, c->scopes.write, c->cookie,
-             (long long)c->expires_at);
+             c->user          ? c->user->id
+             : c->maker_id[0] ? c->maker_id
+                              : "-",
+             c->project_id, c->role, c->scopes.limited, c->scopes.read,
+             c->scopes.write, c->cookie, (long long)c->expires_at);
 }
 
 static void

@@ -26,6 +26,8 @@ struct principal {
     unsigned char hash[HASH_LEN]; /* of the secret */
     /* Whose Idempotency-Keys: the token's, or the user's in the project. */
     char key_owner[2 * ID_SIZE];
+    /* Who stands behind it: the session's user, or whoever made the token. */
+    char maker_id[ID_SIZE];
     char node_id[ID_SIZE]; /* of an agent */
 };
 

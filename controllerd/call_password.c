@@ -30,12 +30,36 @@ hashed(struct password_job *job)
 {
     struct work *w = (struct work *)job; /* its first member */
 
+    if (job->result == 0 && job->want_print) {
+        memcpy(w->c->print, job->print, sizeof(job->print));
+        w->c->has_print = true;
+    }
     http_resume(w->c->rq);
+}
+
+_Static_assert(PASSWORD_SALT_SIZE <= HASH_LEN, "a part of a hash");
+
+static void
+ask_print(struct call *c, struct password_job *job)
+{
+    const char *key = http_header(c->rq, "Idempotency-Key");
+    unsigned char hash[HASH_LEN];
+
+    if (!key || !c->who.key_owner[0] || !streq(c->rq->method, "POST"))
+        return;
+    struct hash *h = hash_begin();
+    hash_add(h, c->who.key_owner, strlen(c->who.key_owner) + 1);
+    hash_add(h, key, strlen(key) + 1);
+    hash_add(h, c->rq->path, strlen(c->rq->path));
+    hash_end(h, hash);
+    memcpy(job->salt, hash, sizeof(job->salt));
+    job->want_print = true;
 }
 
 /* The body's text has the password in it, which must outlive the hashing
  * neither in memory nor, as a quick hash of the body, in the row of an
- * Idempotency-Key. What stands for it from here on is the body without. */
+ * Idempotency-Key. What stands for it from here on is the body without, and
+ * c->print. */
 static void
 forget_body(struct call *c)
 {
@@ -58,6 +82,7 @@ call_password(struct call *c, char **check, const char *hash, char **make)
     w->job.make = make ? TAKE_PTR(*make) : NULL;
     if (hash)
         snprintf(w->job.hash, sizeof(w->job.hash), "%s", hash);
+    ask_print(c, &w->job);
     forget_body(c);
     c->work = w;
     c->work_free = work_free;

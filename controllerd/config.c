@@ -98,6 +98,9 @@ const struct conf_key ctl_config_keys[] = {
     K("project-quota", STRING, project_quota, .dflt = QUOTA_DEFAULTS,
       .doc = "what new projects may have; what is not named is as in the "
              "default, \"unlimited\" has no limits"),
+    K("project-objects", INT, project_objects, .min = 1, .max = 1000000,
+      .dflt = "1000",
+      .doc = "keypairs, users and members of a project at most, of each"),
     K("dashboard-dir", STRING, dashboard_dir, .dflt = PKGDATADIR "/dashboard",
       .doc = "files of the operator's page"),
     K("restore", STRING, restore, .dflt = "",

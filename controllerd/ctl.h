@@ -39,6 +39,7 @@ struct ctl_config {
         address_rate_limit_burst;
     int64_t webhook_allow_private, webhook_retry_us, webhook_retry_max_us,
         webhook_attempts;
+    int64_t project_objects;
     int64_t print_openapi, print_reference;
     struct api_quota_values quota; /* project_quota, parsed */
 };
@@ -159,6 +160,10 @@ struct call {
     /* The handler's own between its functions; freed with the call. */
     void *work;
     void (*work_free)(void *work);
+    /* What stands for the passwords of the body once they are forgotten; see
+     * call_password(). */
+    bool has_print;
+    unsigned char print[PASSWORD_PRINT_SIZE];
     struct touched touched;
     struct rate_state rate;
     int64_t retry_after_s; /* of a refusal with 429 or 503; 0: 1 s */
@@ -296,7 +301,10 @@ int auth_whoami_csrf(struct call *c, char out[HASH_HEX_SIZE]) _must_check_;
 
 /* ---- passwords of a call (call_password.c) ---- */
 
-/* Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
+/* Where the request may be repeated (Idempotency-Key), c->print becomes a slow
+ * hash of its passwords, salted by the key, for the row of that key: no better
+ * to guess them from than the hash that is stored in any case.
+ * Suspends the call (CALL_WAIT) while the pool checks and makes hashes; when
  * the handler runs again, call_password_done() gives 0 or an error. Takes the
  * texts. hash: to check against; may be NULL without check. */
 int call_password(struct call *c, char **check, const char *hash, char **make);
@@ -316,6 +324,17 @@ void nodes_remove(struct ctl *ctl, const char *node_id);
 bool nodes_authentic(struct ctl *ctl, const char *node_id,
                      const char *fingerprint);
 void nodes_seen(struct ctl *ctl, const char *node_id);
+/* Of traits.h; all of them for one that is not there. */
+uint64_t nodes_traits(struct ctl *ctl, const char *node_id);
+/* When a node was heard of last that has been down for longer than a lapse, as
+ * far as this process has heard; -EBUSY while it is up, or may yet come back.
+ */
+int nodes_silent(struct ctl *ctl, const char *node_id,
+                 int64_t *ret_seen_at) _must_check_;
+/* After nodes_remove(): its certificate is void for good, which its agent is
+ * told; nodes_lost() says so. */
+void nodes_lose(struct ctl *ctl, const char *node_id);
+bool nodes_lost(struct ctl *ctl, const char *node_id);
 /* The node has all wishes up to seq; and whether it said so, as far as this
  * process has heard. */
 void nodes_tell(struct ctl *ctl, const char *node_id, int64_t seq);
@@ -331,6 +350,8 @@ bool nodes_nothing_new(struct ctl *ctl, const char *node_id, int64_t seq,
                        uint64_t version);
 /* Fills state, claims and limits of a row for the API. */
 void nodes_fill(struct ctl *ctl, struct api_node *n);
+/* Once a minute, on the writer: when nodes were heard of. */
+int nodes_keep(struct ctl *ctl, struct db *db) _must_check_;
 /* Marks silent nodes down; from the timer, every second. */
 void nodes_tick(struct ctl *ctl);
 struct nodes_count {
@@ -414,6 +435,8 @@ struct released { /* room; may be none */
     struct api_quota_values quota;
 };
 void observed_free(void *p);
+/* One more thing that is given back; zeroed. */
+struct released *observed_release(struct observed *o);
 /* Applies a node's observations above node->observed_seq, in order: states,
  * usage, operations; then its progress. The caller stores the node's row. */
 int op_observe(struct ctl *ctl, struct db *db, struct store_node *node,

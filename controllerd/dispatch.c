@@ -383,6 +383,8 @@ run_once(struct call *c, struct db *db)
     if (project)
         hash_add(h, project, strlen(project) + 1);
     hash_add(h, c->rq->body.data, c->rq->body.len);
+    if (c->has_print)
+        hash_add(h, c->print, sizeof(c->print));
     hash_end(h, hash);
     r = store_reply_get(db, c->who.key_owner, key, &old);
     if (r == 0)

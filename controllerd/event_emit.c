@@ -186,6 +186,7 @@ struct node_job {
     struct ctl *ctl;
     char node_id[ID_SIZE];
     const char *kind;
+    int64_t seen_at;
 };
 
 static int
@@ -202,6 +203,9 @@ node_run(struct db *db, struct db_job *job)
     int r = store_node_get(db, j->node_id, &n);
 
     e.resource_name = n.a.name;
+    if (r == 0)
+        r = store_node_tell(db, j->node_id, streq(j->kind, "node.up"),
+                            j->seen_at);
     if (r == 0)
         r = store_event_insert(db, &e);
     store_node_release(&n);
@@ -221,7 +225,8 @@ node_done(struct db_job *job, int result)
 }
 
 void
-events_node(struct ctl *ctl, const char *node_id, const char *kind)
+events_node(struct ctl *ctl, const char *node_id, const char *kind,
+            int64_t seen_at)
 {
     struct node_job *j;
 
@@ -232,6 +237,7 @@ events_node(struct ctl *ctl, const char *node_id, const char *kind)
     j->job.done = node_done;
     j->ctl = ctl;
     j->kind = kind;
+    j->seen_at = seen_at;
     snprintf(j->node_id, sizeof(j->node_id), "%s", node_id);
     db_writer_submit(ctl->writer, &j->job);
 }

@@ -43,7 +43,6 @@ struct sub {
     struct principal who;
     struct event_filter filter;
     int64_t cursor, sent_us;
-    uint64_t round;
     bool live, blocked, over, gone;
 };
 
@@ -54,12 +53,12 @@ struct events {
     pthread_t thread;
     bool running, stop, kick, recheck; /* lock */
     struct sub *subs, *busy;           /* lock */
-    int n_streams;                     /* lock */
+    struct sub *at; /* lock; who is next to catch up in this round */
+    int n_streams;  /* lock */
     _Atomic int n_subs;
     /* The thread's own. */
     struct db *db;
     int64_t last_seq, next_tick_us;
-    uint64_t round;
 };
 
 /* ---- subscriptions ---- */
@@ -78,6 +77,8 @@ unsubscribe(void *p)
     struct events *h = s->hub;
 
     pthread_mutex_lock(&h->lock);
+    if (h->at == s)
+        h->at = s->next;
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -284,7 +285,7 @@ fan_out(struct events *h)
     if (!any) {
         int64_t first;
 
-        if (store_event_bounds(h->db, &first, &h->last_seq) < 0)
+        if (store_event_bounds(h->db, NULL, &first, &h->last_seq) < 0)
             COUNT(event_read_failed);
         return false;
     }
@@ -358,27 +359,31 @@ catch_up(struct events *h, struct sub *s)
     codec_list_clear(&table_event, &l);
 }
 
-/* One step for each that is behind; whether there were any. */
+/* One step for each that is behind; whether there were any. Each is looked at
+ * once: whoever comes meanwhile stands before them all, and has kicked; whoever
+ * goes takes `at` along. */
 static bool
 catch_up_all(struct events *h)
 {
+    uint64_t looked = 0;
     bool any = false;
 
-    h->round++;
     pthread_mutex_lock(&h->lock);
-    for (;;) {
-        struct sub *s = h->subs;
+    h->at = h->subs;
+    while (h->at && !h->stop) {
+        struct sub *s = h->at;
 
-        while (s && (s->live || s->blocked || s->over ||
-                     (!s->stream && !s->c) || s->round == h->round))
-            s = s->next;
-        if (!s || h->stop)
-            break;
-        s->round = h->round;
+        h->at = s->next;
+        looked++;
+        if (s->live || s->blocked || s->over || (!s->stream && !s->c))
+            continue;
         catch_up(h, s);
         any = true;
     }
+    h->at = NULL;
     pthread_mutex_unlock(&h->lock);
+    COUNT(event_rounds);
+    COUNT_N(event_subs_looked, looked);
     return any;
 }
 

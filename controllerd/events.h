@@ -57,8 +57,10 @@ int events_stream(struct call *c, const struct event_filter *f,
 /* Suspends the call until there is an event after `after`, or its deadline. */
 int events_wait(struct call *c, const struct event_filter *f, int64_t after);
 
-/* A node's state changed: written as an event of its own. */
-void events_node(struct ctl *ctl, const char *node_id, const char *kind);
+/* A node's state changed: written as an event of its own, and into its row,
+ * with the time when it was heard of last. */
+void events_node(struct ctl *ctl, const char *node_id, const char *kind,
+                 int64_t seen_at);
 
 /* What a write made or changed, where neither its reply nor its path says so:
  * kind is "token.created"; one without '.' names the resource for the audit

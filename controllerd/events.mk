@@ -4,6 +4,8 @@ libcontrollerd_a_SOURCES += \
 	controllerd/rate.c controllerd/rate.h \
 	controllerd/event_emit.c controllerd/event_text.c \
 	controllerd/events.c controllerd/events.h controllerd/h_events.c \
+	controllerd/log_page.c controllerd/log_page.h \
+	controllerd/log_room.c controllerd/log_room.h \
 	controllerd/h_webhooks.c controllerd/webhook_feed.c \
 	controllerd/webhook_msg.c controllerd/webhook_msg.h \
 	controllerd/webhook_post.c controllerd/webhook_post.h \

@@ -178,6 +178,42 @@ guess_back(struct guess *g, const char *user, const char *remote,
     pthread_mutex_unlock(&g->lock);
 }
 
+/* No address looks like that. */
+static void
+join_key(char key[KEY_SIZE], const char *remote)
+{
+    char net[INET6_ADDRSTRLEN];
+
+    network_of(remote, net);
+    snprintf(key, KEY_SIZE, "join %s", net);
+}
+
+int64_t
+guess_join(struct guess *g, const char *remote, int64_t now_us)
+{
+    char key[KEY_SIZE];
+
+    join_key(key, remote);
+    pthread_mutex_lock(&g->lock);
+    struct bucket *b = find_or_add(&g->remotes, key, now_us);
+    int64_t wait = wait_of(b, GUESS_REMOTE_BURST, GUESS_REMOTE_US, now_us);
+    if (wait == 0)
+        take(b, GUESS_REMOTE_US, now_us);
+    pthread_mutex_unlock(&g->lock);
+    return wait;
+}
+
+void
+guess_join_back(struct guess *g, const char *remote, int64_t now_us)
+{
+    char key[KEY_SIZE];
+
+    join_key(key, remote);
+    pthread_mutex_lock(&g->lock);
+    find_or_add(&g->remotes, key, now_us)->full_us -= GUESS_REMOTE_US;
+    pthread_mutex_unlock(&g->lock);
+}
+
 void
 guess_right(struct guess *g, const char *user, const char *remote,
             int64_t now_us)

@@ -1,4 +1,4 @@
-/* controllerd/guess.h - slows down the guessing of passwords.
+/* controllerd/guess.h - slows down the guessing of passwords and join tokens.
  * Role:      token buckets. An attempt to sign in takes one from the bucket
  *            of its address and one from the user's; one that was right gives
  *            both back. A user's address from which they once signed in has a
@@ -32,6 +32,10 @@ int64_t guess_try(struct guess *g, const char *user, const char *remote,
 /* Gives an attempt back that could not be looked at. */
 void guess_back(struct guess *g, const char *user, const char *remote,
                 int64_t now_us);
+/* The same for a secret that is nobody's, a join token: the address alone
+ * counts, apart from its attempts to sign in. */
+int64_t guess_join(struct guess *g, const char *remote, int64_t now_us);
+void guess_join_back(struct guess *g, const char *remote, int64_t now_us);
 /* The attempt was right: gives it back, and knows the address from now on. */
 void guess_right(struct guess *g, const char *user, const char *remote,
                  int64_t now_us);

@@ -131,6 +131,36 @@ join_again(struct call *c, struct db *db, const struct api_join *in,
     return r;
 }
 
+/* Each join takes an attempt of its address, and gets it back unless its token
+ * was refused: nodes may join in crowds, and nobody tries tokens in crowds. */
+int
+h_join_begin(struct call *c)
+{
+    int64_t wait = guess_join(c->ctl->guess, c->rq->remote, clock_mono_us());
+
+    if (!wait)
+        return CALL_WRITE;
+    COUNT(join_too_many_attempts);
+    c->retry_after_s = (wait + US_PER_S - 1) / US_PER_S;
+    return err_set(&c->err, -EAGAIN, "too_many_attempts",
+                   "too many joins with a bad token from this address: wait "
+                   "%lld s",
+                   (long long)c->retry_after_s);
+}
+
+void
+h_join_undo(struct call *c)
+{
+    guess_join_back(c->ctl->guess, c->rq->remote, clock_mono_us());
+}
+
+void
+h_joined(struct call *c)
+{
+    h_join_undo(c);
+    h_node_changed(c);
+}
+
 int
 h_join(struct call *c, struct db *db)
 {
@@ -162,6 +192,8 @@ h_join(struct call *c, struct db *db)
         call_touched(c, t.node_id ? "node" : "node.joined", n->a.id, n->a.name,
                      NULL);
         reply_object(c, &table_joined, &out);
+    } else if (!streq(c->err.code, "bad_join_token")) {
+        h_join_undo(c);
     }
     codec_clear(&table_joined, &out);
     store_join_token_release(&t);
@@ -357,25 +389,31 @@ h_agent_report(struct call *c, struct db *db)
 }
 
 void
+h_observed(struct ctl *ctl, const struct observed *seen)
+{
+    const struct released *rel = seen->released.items;
+
+    pthread_mutex_lock(&ctl->sched_lock);
+    for (size_t i = 0; i < seen->released.n; i++)
+        if (sched_release(ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
+            COUNT(sched_release_refused);
+    pthread_mutex_unlock(&ctl->sched_lock);
+    for (size_t i = 0; i < seen->released.n; i++)
+        quota_give(ctl, rel[i].project_id, &rel[i].quota);
+    for (size_t i = 0; i < seen->finished.n; i++)
+        waiters_notify(ctl, waiters_key(((char **)seen->finished.items)[i]));
+}
+
+void
 h_agent_reported(struct call *c)
 {
     struct report_work *w = c->work;
-    const struct released *rel = w->seen->released.items;
 
     if (w->host) {
         nodes_set(c->ctl, &w->node);
         nodes_seen(c->ctl, w->node.a.id);
     }
-    pthread_mutex_lock(&c->ctl->sched_lock);
-    for (size_t i = 0; i < w->seen->released.n; i++)
-        if (sched_release(c->ctl->sched, rel[i].node_id, &rel[i].r, NULL) < 0)
-            COUNT(sched_release_refused);
-    pthread_mutex_unlock(&c->ctl->sched_lock);
-    for (size_t i = 0; i < w->seen->released.n; i++)
-        quota_give(c->ctl, rel[i].project_id, &rel[i].quota);
-    for (size_t i = 0; i < w->seen->finished.n; i++)
-        waiters_notify(c->ctl,
-                       waiters_key(((char **)w->seen->finished.items)[i]));
+    h_observed(c->ctl, w->seen);
 }
 
 /* ---- answers to questions ---- */

@@ -9,11 +9,11 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/log_page.h"
 #include "controllerd/store/store_event.h"
 
 #define RETRY_MS 2000
 /* Rows that one page looks at: few may match. */
-#define SCAN_CHUNK 500
 #define SCAN_MAX 5000
 
 static int
@@ -37,6 +37,13 @@ get_filter(struct call *c, struct db *db, struct event_filter *f)
     snprintf(f->project_id, sizeof(f->project_id), "%s",
              project ? project : "");
     return 0;
+}
+
+/* NULL: of all. */
+static const char *
+project_of(const struct event_filter *f)
+{
+    return f->project_id[0] ? f->project_id : NULL;
 }
 
 static int
@@ -80,7 +87,7 @@ stream(struct call *c, struct db *db, const struct event_filter *f)
         r = parse_seq(c, "?since", since, &from);
     if (r < 0)
         return r;
-    r = store_event_bounds(db, &oldest, &newest);
+    r = store_event_bounds(db, project_of(f), &oldest, &newest);
     if (r < 0)
         return store_error(c, db, r);
     buf_addf(&first, "retry: %d\n\n", RETRY_MS);
@@ -97,64 +104,26 @@ stream(struct call *c, struct db *db, const struct event_filter *f)
 
 /* ---- pages ---- */
 
-struct page {
-    struct codec_list items;
-    int64_t cursor; /* every row up to here was looked at */
-    bool more;
-};
-
-static int
-scan(struct db *db, const struct event_filter *f, size_t limit, struct page *p)
+static bool
+wanted(const void *row, void *arg)
 {
-    const char *project = f->project_id[0] ? f->project_id : NULL;
-
-    for (int seen = 0; seen < SCAN_MAX; seen += SCAN_CHUNK) {
-        struct codec_list l = {0};
-        int r = store_event_list(db, project, p->cursor, SCAN_CHUNK, &l);
-        struct api_event *e = l.items;
-        size_t i = 0;
-
-        for (; r == 0 && i < l.n && p->items.n < limit; i++) {
-            p->cursor = e[i].seq;
-            if (!event_wanted(f, &e[i]))
-                continue;
-            struct api_event *to = codec_list_add(&table_event, &p->items);
-            *to = e[i]; /* moved */
-            e[i] = (struct api_event){0};
-        }
-        bool end = i == l.n && l.n < SCAN_CHUNK;
-        codec_list_clear(&table_event, &l);
-        if (r < 0)
-            return r;
-        if (end)
-            return 0;
-        if (p->items.n == limit)
-            break;
-    }
-    p->more = true;
-    return 0;
+    return event_wanted(arg, row);
 }
 
 static void
-reply(struct call *c, const struct page *p)
+reply(struct call *c, const struct log_page *p)
 {
-    struct buf *out = &c->rq->reply;
+    char next[24] = "";
 
-    buf_adds(out, "{\"items\":[");
-    for (size_t i = 0; i < p->items.n; i++) {
-        buf_adds(out, i ? ",\n" : "");
-        codec_encode(&table_event, (struct api_event *)p->items.items + i, out);
-    }
-    buf_addc(out, ']');
     if (p->more)
-        buf_addf(out, ",\"next_page_token\":\"%lld\"", (long long)p->cursor);
-    buf_adds(out, "}\n");
+        snprintf(next, sizeof(next), "%lld", (long long)p->cursor);
     http_add_header(c->rq, "Virga-Event-Seq", "%lld", (long long)p->cursor);
-    c->rq->status = 200;
+    reply_items(c, &table_event, &p->items, next);
 }
 
 static int
-page_start(struct call *c, struct db *db, int64_t *ret)
+page_start(struct call *c, struct db *db, const struct event_filter *f,
+           int64_t *ret)
 {
     const char *since = http_query(c->rq, "since");
     const char *token = http_query(c->rq, "page_token");
@@ -165,7 +134,7 @@ page_start(struct call *c, struct db *db, int64_t *ret)
     if (since && streq(since, "latest") && !token) {
         /* The same place when it is asked again after a wait. */
         if (!c->phase) {
-            r = store_event_bounds(db, &oldest, &newest);
+            r = store_event_bounds(db, NULL, &oldest, &newest);
             c->since = newest;
             c->phase = 1;
         }
@@ -177,7 +146,7 @@ page_start(struct call *c, struct db *db, int64_t *ret)
     else if (since)
         r = parse_seq(c, "?since", since, ret);
     if (r == 0 && *ret) {
-        r = store_event_bounds(db, &oldest, &newest);
+        r = store_event_bounds(db, project_of(f), &oldest, &newest);
         if (r < 0)
             return store_error(c, db, r);
         if (*ret > newest || *ret + 1 < oldest)
@@ -190,18 +159,25 @@ page_start(struct call *c, struct db *db, int64_t *ret)
 }
 
 static int
-page(struct call *c, struct db *db, const struct event_filter *f)
+page(struct call *c, struct db *db, struct event_filter *f)
 {
-    struct page p = {0};
+    struct log_page p = {0};
     int64_t limit, wait_us;
     int r = query_int(c, "limit", 1, 1000, 100, &limit);
 
     if (query_duration(c, "wait", 60 * US_PER_S, &wait_us) < 0 || r < 0)
         return -EINVAL;
-    r = page_start(c, db, &p.cursor);
+    r = page_start(c, db, f, &p.cursor);
     if (r < 0)
         return r;
-    r = scan(db, f, (size_t)limit, &p);
+    struct log_scan s = {.table = &table_event,
+                         .list = store_event_list,
+                         .wanted = wanted,
+                         .arg = f,
+                         .project = project_of(f),
+                         .limit = (size_t)limit,
+                         .rows = SCAN_MAX};
+    r = log_page_scan(db, &s, &p);
     if (r < 0) {
         codec_list_clear(&table_event, &p.items);
         return store_error(c, db, r);

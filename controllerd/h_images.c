@@ -158,7 +158,12 @@ h_image_delete(struct call *c, struct db *db)
     }
     if (r == 0) {
         call_touched(c, "image.deleted", i.id, i.name, i.project_id);
-        quota_free(c, i.project_id, &one_image);
+        struct api_quota_values freed = one_image;
+        const struct api_image_part *part = i.parts.items;
+
+        for (size_t k = 0; k < i.parts.n; k++)
+            freed.image_bytes += part[k].size_bytes;
+        quota_free(c, i.project_id, &freed);
         c->work = xasprintf("%s/%s", c->ctl->image_dir, i.id);
         c->work_free = free;
         reply_empty(c);
@@ -181,7 +186,9 @@ h_image_deleted(struct call *c)
 /* ---- upload ---- */
 
 struct upload {
-    char image_id[ID_SIZE];
+    struct ctl *ctl;
+    char image_id[ID_SIZE], project_id[ID_SIZE];
+    int64_t limit, counted; /* image_bytes of the project; see quota_upload() */
     struct api_image_part part;
     char *dir, *path, *tmp;
     int fd;
@@ -201,6 +208,7 @@ upload_free(void *p)
         close(u->fd);
     if (u->tmp)
         unlink(u->tmp);
+    quota_upload_end(u->ctl, u->project_id, &u->counted);
     codec_clear(&table_image_part, &u->part);
     free(u->dir);
     free(u->path);
@@ -226,8 +234,24 @@ part_there(struct call *c)
                    "this part was uploaded before; images do not change");
 }
 
+/* What says how long it is need not send it to hear that it is too long. */
 static int
-upload_start(struct call *c, const struct api_image *i)
+check_length(struct call *c, struct db *db, struct upload *u)
+{
+    const char *length = http_header(c->rq, "Content-Length");
+    struct api_quota_values limits;
+    int64_t generation, ask = length ? strtoll(length, NULL, 10) : 0;
+    int r = store_quota_get(db, u->project_id, &limits, &generation);
+
+    if (r < 0)
+        return store_error(c, db, r);
+    u->limit = limits.image_bytes;
+    return quota_upload(c, u->project_id, u->limit, &u->counted,
+                        MAX(ask, INT64_C(0)));
+}
+
+static int
+upload_start(struct call *c, struct db *db, const struct api_image *i)
 {
     int name = codec_enum_parse(api_part_names, c->m.params[1]);
     struct api_image_part *p = name < 0 ? NULL : find_part(i, name);
@@ -242,14 +266,18 @@ upload_start(struct call *c, const struct api_image *i)
     c->work = u;
     c->work_free = upload_free;
     u->fd = -1;
+    u->ctl = c->ctl;
     memcpy(u->image_id, i->id, ID_SIZE);
+    memcpy(u->project_id, i->project_id, ID_SIZE);
     u->part.name = p->name;
     u->part.format = p->format;
     u->hash = hash_begin();
     u->dir = xasprintf("%s/%s", c->ctl->image_dir, i->id);
     u->path = xasprintf("%s/%s", u->dir, api_part_names[p->name]);
     id_new(suffix);
-    int r = fs_mkdirs(u->dir, &c->err);
+    int r = check_length(c, db, u);
+    if (r == 0)
+        r = fs_mkdirs(u->dir, &c->err);
     if (r < 0)
         return r;
     char *tmp _cleanup_(freep) = xasprintf("%s.tmp.%s", u->path, suffix);
@@ -271,7 +299,7 @@ h_part_begin(struct call *c, struct db *db)
     if (r == 0)
         r = call_if_match(c, i.generation);
     if (r == 0)
-        r = upload_start(c, &i);
+        r = upload_start(c, db, &i);
     codec_clear(&table_image, &i);
     return r;
 }
@@ -280,8 +308,14 @@ int
 h_part_data(struct call *c, const void *data, size_t n)
 {
     struct upload *u = c->work;
-    int r = fs_write_all(u->fd, data, n);
+    int64_t more = u->size + (int64_t)n - u->counted;
+    int r = more > 0
+                ? quota_upload(c, u->project_id, u->limit, &u->counted, more)
+                : 0;
 
+    if (r < 0)
+        return r;
+    r = fs_write_all(u->fd, data, n);
     if (r == -ENOSPC)
         return err_set(&c->err, r, "storage_full",
                        "the controller's disk is full; the upload is "
@@ -320,8 +354,14 @@ int
 h_part_write(struct call *c, struct db *db)
 {
     struct upload *u = c->work;
+    struct api_quota_values bytes = {.image_bytes = u->size};
     struct api_image i = {0};
-    int r = store_image_part_set(db, u->image_id, &u->part);
+    int r = quota_take(c, db, u->project_id, &bytes, "", "");
+
+    if (r < 0)
+        return r;
+    quota_upload_end(c->ctl, u->project_id, &u->counted);
+    r = store_image_part_set(db, u->image_id, &u->part);
 
     if (r == -EEXIST)
         return part_there(c);

@@ -208,6 +208,8 @@ h_instance_stats(struct call *c, struct db *db)
 
         if (r == 0 && i.a.state != INSTANCE_RUNNING)
             r = h_wrong_state(c, &i, "measured");
+        if (r == 0)
+            r = h_need(c, &i, NEED_STATS);
         return r < 0 ? r
                      : nodes_ask(c, i.a.node_id, REQUEST_STATS, i.a.id, 0, 0);
     }
@@ -236,6 +238,8 @@ h_instance_console(struct call *c, struct db *db)
         if (r == 0 && i.a.state != INSTANCE_RUNNING &&
             i.a.state != INSTANCE_STOPPING)
             r = h_wrong_state(c, &i, "reached by its console");
+        if (r == 0)
+            r = h_need(c, &i, NEED_CONSOLE);
         if (r == 0 && !http_header(c->rq, "Sec-WebSocket-Key"))
             r = http_reply_websocket(c->rq, NULL, &c->err);
         return r < 0 ? r

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 #include "controllerd/sshkey.h"
 
 int
@@ -17,6 +18,9 @@ h_keypair_create(struct call *c, struct db *db)
     char id[ID_SIZE], fingerprint[SSHKEY_FINGERPRINT_SIZE];
     int r = sshkey_check(k->public_key, "/public_key", fingerprint, &c->err);
 
+    if (r < 0)
+        return r;
+    r = quota_cap_rows(c, db, STORE_KEYPAIRS, call_acting_project(c));
     if (r < 0)
         return r;
     id_new(id);

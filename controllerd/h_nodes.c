@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/ops/ops.h"
 
 static void
 node_free(void *p)
@@ -115,21 +117,75 @@ h_node_changed(struct call *c)
         nodes_set(c->ctl, c->work);
 }
 
+/* What is to be done once a node was given up; c->work instead of its row. */
+struct lost_work {
+    char id[ID_SIZE];
+    struct observed *seen;
+};
+
+static void
+lost_work_free(void *p)
+{
+    struct lost_work *w = p;
+
+    observed_free(w->seen);
+    free(w);
+}
+
+/* The way out for a machine that will not come back; what it costs, and why
+ * that is safe, is in ops/lost.c. */
+static int
+give_up(struct call *c, struct db *db, const struct api_node *a)
+{
+    struct lost_work *w;
+    int64_t seen_at = 0;
+
+    if (nodes_silent(c->ctl, a->id, &seen_at) < 0)
+        return err_set(&c->err, -EBUSY, "node_not_down",
+                       "the node \"%s\" is up, or was until just now: only one "
+                       "that has been down for longer than a lapse (%lld s) is "
+                       "given up",
+                       a->name,
+                       (long long)(c->ctl->cfg.node_lapse_us / US_PER_S));
+    call_touched(c, "node.deleted", a->id, a->name, NULL);
+    w = xnew(struct lost_work);
+    w->seen = xnew(struct observed);
+    memcpy(w->id, a->id, ID_SIZE);
+    int r = op_lose_node(db, a->id, seen_at, w->seen);
+    if (r == 0)
+        r = store_node_lose(db, a->id, clock_now_us());
+    log_warn("node is given up", "node=%s instances=%lld%s", a->id,
+             (long long)a->instances, r < 0 ? "; it failed" : "");
+    call_work(c, w, lost_work_free); /* frees the row */
+    if (r < 0)
+        return store_error(c, db, r);
+    c->phase = 1;
+    reply_empty(c);
+    return 0;
+}
+
 int
 h_node_delete(struct call *c, struct db *db)
 {
     struct store_node *n;
-    int r = get(c, db, &n);
+    bool force = false;
+    int r = query_flag(c, "force", &force);
 
+    if (r == 0)
+        r = get(c, db, &n);
     if (r == 0)
         r = call_if_match(c, n->a.generation);
     if (r < 0)
         return r;
+    if (force)
+        return give_up(c, db, &n->a);
     r = store_node_delete(db, n->a.id);
     if (r == -EBUSY)
-        return err_set(&c->err, r, "node_in_use",
-                       "%lld instances are on the node; delete them first",
-                       (long long)n->a.instances);
+        return err_set(
+            &c->err, r, "node_in_use",
+            "%lld instances are on the node; delete them first, or "
+            "give the node up with force=true if it is gone for good",
+            (long long)n->a.instances);
     if (r < 0)
         return store_error(c, db, r);
     call_touched(c, "node.deleted", n->a.id, n->a.name, NULL);
@@ -140,9 +196,15 @@ h_node_delete(struct call *c, struct db *db)
 void
 h_node_deleted(struct call *c)
 {
-    struct store_node *n = c->work;
+    if (c->phase == 1) {
+        struct lost_work *w = c->work;
 
-    nodes_remove(c->ctl, n->a.id);
+        h_observed(c->ctl, w->seen);
+        nodes_remove(c->ctl, w->id);
+        nodes_lose(c->ctl, w->id);
+        return;
+    }
+    nodes_remove(c->ctl, ((struct store_node *)c->work)->a.id);
 }
 
 /* vj1.<id>.<secret>.<hash of the CA>; see docs/PROTOCOL.md. */

@@ -1,4 +1,4 @@
-/* h_tenants.c - projects, tokens, flavors. */
+/* h_tenants.c - projects, flavors. */
 #include <config.h>
 
 #include "controllerd/handlers.h"
@@ -22,8 +22,8 @@ new_id(void)
     return xstrdup(id);
 }
 
-static int
-taken(struct call *c, const char *what, const char *name)
+int
+call_name_taken(struct call *c, const char *what, const char *name)
 {
     err_field(&c->err, "/name", "name_taken", "is taken by another %s", what);
     return err_set(&c->err, -EEXIST, "name_taken",
@@ -42,7 +42,7 @@ h_project_create(struct call *c, struct db *db)
     p->generation = 1;
     int r = store_project_insert(db, p);
     if (r == -EEXIST)
-        return taken(c, "project", p->name);
+        return call_name_taken(c, "project", p->name);
     if (r == 0)
         r = store_quota_set(db, p->id, &c->ctl->cfg.quota, 1);
     if (r < 0)
@@ -120,149 +120,6 @@ h_project_deleted(struct call *c)
     quota_forget(c->ctl, c->work);
 }
 
-/* ---- tokens ---- */
-
-/* Whose token it will be: an operator's has no project, others need one. */
-static int
-token_project(struct call *c, struct db *db, struct api_token *t)
-{
-    struct api_project p = {0};
-    int r = 0;
-
-    if (!api_role_covers(c->who.role, (enum api_role)t->role))
-        return err_field(&c->err, "/role", "role",
-                         "must be a role up to your own (%s)",
-                         api_role_names[c->who.role]);
-    if (t->role == ROLE_OPERATOR) {
-        if (t->project)
-            return err_field(&c->err, "/project", "project",
-                             "operator tokens have no project");
-        return 0;
-    }
-    if (t->project)
-        r = call_get_project(c, db, t->project, &p);
-    if (r == 0)
-        xstrset(&t->project, p.id ? p.id : call_acting_project(c));
-    if (r == -ENOENT)
-        err_field(&c->err, "/project", "not_found", "does not exist");
-    codec_clear(&table_project, &p);
-    return r;
-}
-
-static const struct api_quota_values one_token = {.tokens = 1};
-
-/* Not more than the maker's own; to name none is to ask for everything. */
-static int
-token_scopes(struct call *c, const struct api_token *t)
-{
-    struct scopes s;
-    int r = scopes_parse(&t->scopes, &s, &c->err);
-
-    if (r == 0 && !scopes_cover(&c->who.scopes, &s))
-        r = err_field(&c->err, "/scopes", "scope_missing",
-                      "must name scopes, and none that the token in use has "
-                      "not");
-    return r;
-}
-
-int
-h_token_create(struct call *c, struct db *db)
-{
-    struct api_token *in = c->in;
-    char secret[TOKEN_TEXT_SIZE];
-
-    if (in->expires_at && in->expires_at <= clock_now_us())
-        return err_field(&c->err, "/expires_at", "past",
-                         "must be in the future");
-    int r = token_scopes(c, in);
-    if (r == 0)
-        r = token_project(c, db, in);
-    if (r == 0 && in->project)
-        r = quota_take(c, db, in->project, &one_token, "", "");
-    if (r < 0)
-        return r;
-    struct store_token *t = xnew(struct store_token);
-    c->work = t;
-    c->work_free = free;
-    in->id = new_id();
-    in->created_at = clock_now_us();
-    in->generation = 1;
-    auth_new_secret(secret, t->hash);
-    t->a = *in; /* borrowed: c->in lives as long as the call */
-    r = store_token_insert(db, t);
-    if (r == -EEXIST)
-        return taken(c, "token", in->name);
-    if (r < 0)
-        return store_error(c, db, r);
-    in->token = xstrdup(secret);
-    reply_object(c, &table_token, in);
-    call_location(c, "/v1/tokens", in->id);
-    return 0;
-}
-
-void
-h_token_created(struct call *c)
-{
-    auth_cache_put_token(c->ctl->auth, c->work);
-}
-
-int
-h_token_list(struct call *c, struct db *db)
-{
-    struct codec_list l = {0};
-    char after[ID_SIZE];
-    int limit;
-    int r = query_page(c, &limit, after);
-
-    if (r < 0)
-        return r;
-    r = store_token_list(db, call_project(c), after, limit + 1, &l);
-    if (r == 0)
-        reply_page(c, &table_token, &l, limit, offsetof(struct api_token, id));
-    codec_list_clear(&table_token, &l);
-    return r < 0 ? store_error(c, db, r) : 0;
-}
-
-int
-h_token_delete(struct call *c, struct db *db)
-{
-    struct api_token t = {0};
-    int r = store_token_get(db, call_project(c), c->m.params[0], &t);
-
-    if (r == -ENOENT)
-        return not_found(c, "token", c->m.params[0]);
-    if (r == -ENOTUNIQ)
-        return err_set(&c->err, -EBUSY, "ambiguous_name",
-                       "several projects have a token \"%s\": give its id",
-                       c->m.params[0]);
-    if (r == 0)
-        r = call_if_match(c, t.generation);
-    if (r == 0)
-        r = store_token_delete(db, t.id);
-    if (r < 0)
-        store_error(c, db, r);
-    else if (t.role == ROLE_OPERATOR)
-        r = call_check_operators(c, db);
-    if (r < 0) {
-        codec_clear(&table_token, &t);
-        return r;
-    }
-    call_touched(c, "token.deleted", t.id, t.name, t.project);
-    if (t.project)
-        quota_free(c, t.project, &one_token);
-    c->work = TAKE_PTR(t.id);
-    c->work_free = free;
-    codec_clear(&table_token, &t);
-    reply_empty(c);
-    return 0;
-}
-
-void
-h_token_deleted(struct call *c)
-{
-    auth_cache_drop_token(c->ctl->auth, c->work);
-}
-
 /* ---- flavors ---- */
 
 int
@@ -290,7 +147,7 @@ h_flavor_create(struct call *c, struct db *db)
     f->generation = 1;
     int r = store_flavor_insert(db, f);
     if (r == -EEXIST)
-        return taken(c, "flavor", f->name);
+        return call_name_taken(c, "flavor", f->name);
     if (r < 0)
         return store_error(c, db, r);
     reply_object(c, &table_flavor, f);

@@ -14,11 +14,13 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 
 /* What is to be done to the cache once the change is committed. */
 struct work {
     struct store_user u;
     bool end_sessions, gone;
+    struct codec_list tokens; /* that ended with what the user may */
 };
 
 static void
@@ -27,6 +29,7 @@ work_free(void *p)
     struct work *w = p;
 
     store_user_release(&w->u);
+    codec_list_clear(&table_token, &w->tokens);
     free(w);
 }
 
@@ -47,6 +50,7 @@ h_user_committed(struct call *c)
     struct work *w = c->work;
     struct auth_cache *ac = c->ctl->auth;
 
+    tokens_trimmed(c->ctl, &w->tokens);
     if (w->gone) {
         auth_cache_drop_user(ac, w->u.a.id);
         return;
@@ -129,6 +133,7 @@ show_own_only(struct call *c, struct api_user *u)
         copy->project_id = xstrdup(m->project_id);
         copy->project = xstrdup(m->project);
         copy->role = m->role;
+        copy->generation = m->generation;
     }
     codec_list_clear(&table_membership, &u->memberships);
     u->memberships = own;
@@ -236,6 +241,10 @@ h_user_create_write(struct call *c, struct db *db)
 
     if (r == 0)
         r = home_of(c, db, &home);
+    if (r == 0 && home)
+        r = quota_cap_rows(c, db, STORE_USERS, home);
+    if (r == 0 && home)
+        r = quota_cap_rows(c, db, STORE_MEMBERS, home);
     if (r < 0)
         return r;
     id_new(id);
@@ -349,6 +358,7 @@ h_user_change_write(struct call *c, struct db *db)
     struct api_user_change *in = c->in;
     struct store_user u = {0};
     struct password_job *job = NULL;
+    struct codec_list ended = {0};
     struct work *w;
     int r = get_own_user(c, db, c->m.params[0], &u);
 
@@ -370,14 +380,20 @@ h_user_change_write(struct call *c, struct db *db)
     r = store_user_update(db, &u, true);
     if (r == 0 && end)
         r = store_session_delete_others(db, u.a.id, NULL);
+    if (r == 0)
+        r = tokens_trim(c, db, &u, &ended);
     if (r < 0)
         store_error(c, db, r);
     else if (u.a.is_operator && u.a.disabled)
         r = call_check_operators(c, db);
     if (r == 0)
         r = reply_user(c, db, u.a.id, &w);
-    if (r == 0)
+    if (r == 0) {
         w->end_sessions = end;
+        w->tokens = ended; /* moved */
+    } else {
+        codec_list_clear(&table_token, &ended);
+    }
     store_user_release(&u);
     return r;
 }
@@ -386,6 +402,7 @@ int
 h_user_delete(struct call *c, struct db *db)
 {
     struct store_user u = {0};
+    struct codec_list ended = {0};
     int r = get_own_user(c, db, c->m.params[0], &u);
 
     if (r < 0)
@@ -394,7 +411,10 @@ h_user_delete(struct call *c, struct db *db)
     if (r == 0)
         r = not_oneself(c, &u, "deletes");
     if (r == 0) {
-        r = store_user_delete(db, u.a.id);
+        u.a.disabled = true; /* stands for nothing any more */
+        r = tokens_trim(c, db, &u, &ended);
+        if (r == 0)
+            r = store_user_delete(db, u.a.id);
         if (r < 0)
             store_error(c, db, r);
     }
@@ -402,8 +422,12 @@ h_user_delete(struct call *c, struct db *db)
         r = call_check_operators(c, db);
     if (r == 0) {
         call_touched(c, "user.deleted", u.a.id, u.a.name, u.a.project);
-        work_begin(c, &u)->gone = true;
+        struct work *w = work_begin(c, &u);
+        w->gone = true;
+        w->tokens = ended; /* moved */
         reply_empty(c);
+    } else {
+        codec_list_clear(&table_token, &ended);
     }
     store_user_release(&u);
     return r;
@@ -433,6 +457,18 @@ h_member_list(struct call *c, struct db *db)
     return r < 0 ? store_error(c, db, r) : 0;
 }
 
+/* If-Match names a membership that is there. */
+static int
+check_member(struct call *c, const struct api_membership *m)
+{
+    if (m)
+        return call_if_match(c, m->generation);
+    if (!http_header(c->rq, "If-Match"))
+        return 0;
+    return err_set(&c->err, -ECANCELED, "precondition_failed",
+                   "the user is not a member now");
+}
+
 /* Changes u's role in p; ROLE_NONE takes them out. */
 static int
 set_role(struct call *c, struct db *db, const struct api_project *p,
@@ -447,8 +483,11 @@ set_role(struct call *c, struct db *db, const struct api_project *p,
         struct store_user now = {0};
 
         r = store_user_get(db, u->a.id, &now);
-        if (r == 0)
-            work_begin(c, &now);
+        if (r == 0) {
+            struct work *w = work_begin(c, &now);
+
+            r = tokens_trim(c, db, &w->u, &w->tokens);
+        }
     }
     return r < 0 ? store_error(c, db, r) : 0;
 }
@@ -468,13 +507,20 @@ h_member_set(struct call *c, struct db *db)
     if (r == 0)
         r = get_user(c, db, c->m.params[1], &u);
     if (r == 0)
+        r = check_member(c, membership_in(&u.a, p.id));
+    if (r == 0 && !membership_in(&u.a, p.id))
+        r = quota_cap_rows(c, db, STORE_MEMBERS, p.id);
+    if (r == 0)
         r = set_role(c, db, &p, &u, in->role);
     if (r == 0) {
+        const struct work *w = c->work; /* with the user as it is now */
+        const struct api_membership *now = membership_in(&w->u.a, p.id);
         struct api_membership m = {.project_id = p.id,
                                    .project = p.name,
                                    .user_id = u.a.id,
                                    .user = u.a.name,
-                                   .role = in->role};
+                                   .role = in->role,
+                                   .generation = now->generation};
 
         reply_object(c, &table_membership, &m);
     }
@@ -494,6 +540,8 @@ h_member_delete(struct call *c, struct db *db)
         r = get_user(c, db, c->m.params[1], &u);
     if (r == 0 && !membership_in(&u.a, p.id))
         r = not_found(c, "user", c->m.params[1]);
+    if (r == 0)
+        r = check_member(c, membership_in(&u.a, p.id));
     if (r == 0)
         r = set_role(c, db, &p, &u, ROLE_NONE);
     if (r == 0) {

@@ -7,8 +7,10 @@
 
 #include <string.h>
 
+#include "common/count.h"
 #include "common/mem.h"
 #include "controllerd/ops/ops.h"
+#include "controllerd/quota.h"
 #include "controllerd/traits.h"
 
 int
@@ -30,13 +32,28 @@ h_locked(struct call *c, const struct store_instance *i)
 }
 
 int
+h_need(struct call *c, const struct store_instance *i, enum traits_need need)
+{
+    uint64_t lacks = traits_of_need(need) & ~nodes_traits(c->ctl, i->a.node_id);
+
+    if (!lacks)
+        return 0;
+    COUNT(verb_unsupported);
+    return err_set(&c->err, -EBUSY, "verb_unsupported",
+                   "the instance \"%s\" is on a node %s", i->a.name,
+                   traits_lacking(lacks));
+}
+
+int
 h_instance_get_free(struct call *c, struct db *db, struct store_instance *ret)
 {
     int r = h_instance_get(c, db, ret);
 
     if (r == 0)
         r = call_if_match(c, ret->a.generation);
-    return r < 0 ? r : h_locked(c, ret);
+    if (r == 0)
+        r = h_locked(c, ret);
+    return r < 0 ? r : op_check_lost(ret, &c->err);
 }
 
 int
@@ -67,6 +84,8 @@ verb(struct call *c, struct db *db, enum op_verb v)
     struct store_instance i _cleanup_(store_instance_release) = {0};
     int r = h_instance_get_free(c, db, &i);
 
+    if (r == 0 && v == VERB_PAUSE)
+        r = h_need(c, &i, NEED_PAUSE);
     if (r == 0)
         r = op_verb(&i, v, &c->err);
     return r < 0 ? r : h_begin(c, db, &i, op_kind(v), NULL);
@@ -120,6 +139,23 @@ reply_latest_operation(struct call *c, struct db *db,
     return 0;
 }
 
+/* The one that was lost with its node: nobody is asked, and nothing waited for.
+ * h_begin() has begun it. */
+static int
+delete_lost(struct call *c, struct db *db, struct store_instance *i)
+{
+    struct api_quota_values own =
+        quota_of_instances(i->a.vcpus, i->a.memory_bytes, i->a.disk_bytes, 1);
+    struct observed *seen = xnew(struct observed);
+    int r = op_end_lost(db, i, seen);
+
+    observed_free(seen);
+    if (r < 0)
+        return store_error(c, db, r);
+    quota_free(c, i->a.project_id, &own);
+    return reply_latest_operation(c, db, i);
+}
+
 int
 h_instance_delete(struct call *c, struct db *db)
 {
@@ -132,9 +168,12 @@ h_instance_delete(struct call *c, struct db *db)
         r = call_if_match(c, i.a.generation);
     if (r == 0)
         r = h_locked(c, &i);
+    bool lost = r == 0 && op_is_lost(&i);
     if (r == 0)
         r = op_verb(&i, VERB_DELETE, &c->err);
-    return r < 0 ? r : h_begin(c, db, &i, op_kind(VERB_DELETE), NULL);
+    if (r == 0)
+        r = h_begin(c, db, &i, op_kind(VERB_DELETE), NULL);
+    return r == 0 && lost ? delete_lost(c, db, &i) : r;
 }
 
 /* ---- rebuild ---- */

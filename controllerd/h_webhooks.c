@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "controllerd/events.h"
+#include "controllerd/quota.h"
 #include "controllerd/store/store_event.h"
 #include "controllerd/store/store_webhook.h"
 #include "controllerd/webhook_msg.h"
@@ -61,14 +62,8 @@ check_room(struct call *c, struct db *db, const char *project)
     int64_t n = 0;
     int r = store_webhook_count(db, project, &n);
 
-    if (r < 0)
-        return store_error(c, db, r);
-    if (n < WEBHOOKS_PER_PROJECT)
-        return 0;
-    return err_set(&c->err, -EBUSY, "too_many_webhooks",
-                   "there are %d webhooks already, which is the most there can "
-                   "be",
-                   WEBHOOKS_PER_PROJECT);
+    return r < 0 ? store_error(c, db, r)
+                 : quota_cap(c, "webhooks", n, WEBHOOKS_PER_PROJECT);
 }
 
 int
@@ -93,7 +88,7 @@ h_webhook_create(struct call *c, struct db *db)
     w->project_id = xstrdup(project);
     w->created_at = clock_now_us();
     w->generation = 1;
-    r = store_event_bounds(db, &first, &w->delivered_seq);
+    r = store_event_bounds(db, NULL, &first, &w->delivered_seq);
     if (r == 0)
         r = store_webhook_insert(db, w);
     if (r == -EEXIST) {

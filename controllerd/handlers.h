@@ -5,6 +5,7 @@
 #define CONTROLLERD_HANDLERS_H
 
 #include "controllerd/ctl.h"
+#include "controllerd/traits.h"
 
 /* h_service.c */
 int h_healthz(struct call *c);
@@ -25,15 +26,26 @@ int h_project_list(struct call *c, struct db *db);
 int h_project_show(struct call *c, struct db *db);
 int h_project_delete(struct call *c, struct db *db);
 void h_project_deleted(struct call *c);
+int h_flavor_create(struct call *c, struct db *db);
+int h_flavor_list(struct call *c, struct db *db);
+int h_flavor_show(struct call *c, struct db *db);
+int h_flavor_delete(struct call *c, struct db *db);
+
+/* 409 for what has the name of another (h_tenants.c). */
+int call_name_taken(struct call *c, const char *what, const char *name);
+
+/* h_tokens.c */
 int h_token_create(struct call *c, struct db *db);
 void h_token_created(struct call *c);
 int h_token_list(struct call *c, struct db *db);
 int h_token_delete(struct call *c, struct db *db);
 void h_token_deleted(struct call *c);
-int h_flavor_create(struct call *c, struct db *db);
-int h_flavor_list(struct call *c, struct db *db);
-int h_flavor_show(struct call *c, struct db *db);
-int h_flavor_delete(struct call *c, struct db *db);
+/* Ends those tokens of a user for which he, as he is now, no longer stands;
+ * appends struct api_token. Inside write(). */
+int tokens_trim(struct call *c, struct db *db, const struct store_user *u,
+                struct codec_list *ret_ended) _must_check_;
+/* After the commit of that. */
+void tokens_trimmed(struct ctl *ctl, const struct codec_list *ended);
 
 /* h_users.c; h_user_committed() is for all that change one */
 int h_user_create(struct call *c);
@@ -112,6 +124,9 @@ int h_instance_stats(struct call *c, struct db *db);
 
 /* h_verbs.c */
 /* -EBUSY: it cannot be "stopped" now. */
+/* 409 verb_unsupported where the instance's node cannot do that. */
+int h_need(struct call *c, const struct store_instance *i,
+           enum traits_need need);
 int h_wrong_state(struct call *c, const struct store_instance *i,
                   const char *verb);
 /* The instance that the path names, to be changed: 409 while it is locked,
@@ -188,12 +203,17 @@ void h_node_deleted(struct call *c);
 int h_join_token_create(struct call *c, struct db *db);
 
 /* h_agent.c */
+int h_join_begin(struct call *c);
 int h_join(struct call *c, struct db *db);
+void h_join_undo(struct call *c);
+void h_joined(struct call *c);
 int h_agent_certificate(struct call *c, struct db *db);
 int h_agent_desired(struct call *c, struct db *db);
 int h_agent_heartbeat(struct call *c);
 int h_agent_report(struct call *c, struct db *db);
 void h_agent_reported(struct call *c);
+/* After the commit of what was observed, or took its place. */
+void h_observed(struct ctl *ctl, const struct observed *seen);
 int h_agent_reply(struct call *c);
 int h_agent_console(struct call *c);
 

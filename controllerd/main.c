@@ -17,6 +17,7 @@
 #include "controllerd/audit.h"
 #include "controllerd/config.h"
 #include "controllerd/events.h"
+#include "controllerd/log_room.h"
 #include "controllerd/rate.h"
 #include "controllerd/store/store_event.h"
 #include "controllerd/webhooks.h"
@@ -143,6 +144,8 @@ expire_run(struct db *db, struct db_job *job)
     struct expiry *e = (struct expiry *)job; /* its first member */
     int r = auth_keep(e->ctl, db);
 
+    if (r == 0)
+        r = nodes_keep(e->ctl, db);
     return r < 0 ? r : store_expire(db, clock_now_us(), 5000);
 }
 
@@ -162,11 +165,26 @@ logs_run(struct db *db, struct db_job *job)
     const struct ctl_config *cfg = &j->ctl->cfg;
     int64_t now = clock_now_us();
 
-    j->events = store_event_expire(db, now - cfg->events_keep_us,
-                                   cfg->events_max, EXPIRE_BATCH);
-    j->entries = store_audit_expire(db, now - cfg->audit_keep_us,
-                                    cfg->audit_max, EXPIRE_BATCH);
+    j->events = store_event_expire(db, now - cfg->events_keep_us, INT64_MAX,
+                                   EXPIRE_BATCH);
+    j->entries = store_audit_expire(db, now - cfg->audit_keep_us, INT64_MAX,
+                                    EXPIRE_BATCH);
     return j->events < 0 ? j->events : MIN(j->entries, 0);
+}
+
+/* What is more than there may be, by whose it is. */
+static int
+make_room(struct ctl *ctl)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct db *db _cleanup_(db_closep) = NULL;
+    int r = store_open(ctl->db_path, false, &db, &e);
+
+    if (r == 0)
+        r = log_room_make(ctl, db, STORE_LOG_EVENT, ctl->cfg.events_max);
+    if (r == 0)
+        r = log_room_make(ctl, db, STORE_LOG_AUDIT, ctl->cfg.audit_max);
+    return r;
 }
 
 /* What is too old in the logs, batch by batch while there is more. */
@@ -177,10 +195,12 @@ expire_logs(struct ctl *ctl)
         struct expire_job j = {.job.run = logs_run, .ctl = ctl};
         int r = db_writer_call(ctl->writer, &j.job);
 
-        if (r < 0 || (j.events < EXPIRE_BATCH && j.entries < EXPIRE_BATCH))
+        if (r < 0)
             return r;
+        if (j.events < EXPIRE_BATCH && j.entries < EXPIRE_BATCH)
+            break;
     }
-    return 0;
+    return make_room(ctl);
 }
 
 /* ---- start and stop ---- */

@@ -32,6 +32,11 @@ struct node {
     int64_t seen_us;    /* monotonic; 0 never */
     int64_t told_seq;   /* it has all wishes up to here */
     bool up;
+    /* It was up for all who listen to events when the controller started, and
+     * had been silent for too long: since when it may say that it lives; 0:
+     * nothing is owed. */
+    int64_t owed_us;
+    bool unsaved; /* seen_us is not in its row yet */
     /* nodes_settled(); seq 0: nothing was noted yet */
     int64_t settled_seq;
     uint64_t settled_version;
@@ -39,8 +44,14 @@ struct node {
     UT_hash_handle hh;
 };
 
+struct lost {
+    char id[ID_SIZE];
+    UT_hash_handle hh;
+};
+
 struct nodes {
     pthread_mutex_t lock;
+    struct lost *lost;          /* lock */
     struct node *by_id;         /* lock */
     struct question *questions; /* lock; by rq.id */
     size_t unsent;              /* lock; how many were not handed over yet */
@@ -106,6 +117,39 @@ nodes_remove(struct ctl *ctl, const char *node_id)
     pthread_mutex_unlock(&ns->lock);
 }
 
+static void
+lose(const char *id, void *arg)
+{
+    struct nodes *ns = arg;
+    struct lost *l;
+
+    HASH_FIND_STR(ns->lost, id, l);
+    if (l)
+        return;
+    l = xnew(struct lost);
+    snprintf(l->id, sizeof(l->id), "%s", id);
+    HASH_ADD_STR(ns->lost, id, l);
+}
+
+void
+nodes_lose(struct ctl *ctl, const char *node_id)
+{
+    pthread_mutex_lock(&ctl->nodes->lock);
+    lose(node_id, ctl->nodes);
+    pthread_mutex_unlock(&ctl->nodes->lock);
+}
+
+bool
+nodes_lost(struct ctl *ctl, const char *node_id)
+{
+    struct lost *l;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->lost, node_id, l);
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return l != NULL;
+}
+
 void
 nodes_count(struct ctl *ctl, struct nodes_count *ret)
 {
@@ -146,12 +190,15 @@ nodes_seen(struct ctl *ctl, const char *node_id)
     HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
     if (n) {
         n->seen_us = clock_mono_us();
+        n->unsaved = true;
         /* Nothing fits on a node of unknown size: "up" would promise room. */
         if (!n->up && n->sched.capacity.vcpus > 0) {
             n->up = true;
             apply(ctl, n);
             log_info("node is up", "node=%s", node_id);
-            events_node(ctl, node_id, "node.up");
+            if (!n->owed_us) /* else nobody heard that it was down */
+                events_node(ctl, node_id, "node.up", clock_now_us());
+            n->owed_us = 0;
         }
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
@@ -191,6 +238,18 @@ nodes_up(struct ctl *ctl, const char *node_id)
     bool up = n && n->up;
     pthread_mutex_unlock(&ctl->nodes->lock);
     return up;
+}
+
+uint64_t
+nodes_traits(struct ctl *ctl, const char *node_id)
+{
+    struct node *n;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    uint64_t traits = n ? n->sched.traits : UINT64_MAX;
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return traits;
 }
 
 void
@@ -252,6 +311,61 @@ nodes_fill(struct ctl *ctl, struct api_node *a)
     a->disk_limit_bytes = limit.disk_bytes;
 }
 
+/* A moment of the monotonic clock by the wall's. */
+static int64_t
+wall_of(int64_t mono_us)
+{
+    return clock_now_us() - (clock_mono_us() - mono_us);
+}
+
+int
+nodes_silent(struct ctl *ctl, const char *node_id, int64_t *ret_seen_at)
+{
+    int64_t now = clock_mono_us();
+    struct node *n;
+    int r = -EBUSY;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    HASH_FIND_STR(ctl->nodes->by_id, node_id, n);
+    if (n && !n->up && !n->owed_us && n->seen_us &&
+        now - n->seen_us > ctl->cfg.node_lapse_us) {
+        *ret_seen_at = wall_of(n->seen_us);
+        r = 0;
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    return r;
+}
+
+struct seen_node {
+    char id[ID_SIZE];
+    int64_t at_us;
+};
+
+int
+nodes_keep(struct ctl *ctl, struct db *db)
+{
+    struct seen_node *seen _cleanup_(freep) = NULL;
+    size_t k = 0;
+    int r = 0;
+
+    pthread_mutex_lock(&ctl->nodes->lock);
+    seen = xcalloc(HASH_COUNT(ctl->nodes->by_id) + 1, sizeof(*seen));
+    for (struct node *n = ctl->nodes->by_id; n; n = n->hh.next) {
+        if (!n->unsaved)
+            continue;
+        memcpy(seen[k].id, n->id, ID_SIZE);
+        seen[k++].at_us = wall_of(n->seen_us);
+        n->unsaved = false;
+    }
+    pthread_mutex_unlock(&ctl->nodes->lock);
+    for (size_t i = 0; i < k && r == 0; i++) {
+        r = store_node_seen(db, seen[i].id, seen[i].at_us);
+        if (r == -ENOENT)
+            r = 0; /* deleted meanwhile */
+    }
+    return r;
+}
+
 void
 nodes_tick(struct ctl *ctl)
 {
@@ -261,14 +375,17 @@ nodes_tick(struct ctl *ctl)
     pthread_mutex_lock(&ctl->nodes->lock);
     HASH_ITER(hh, ctl->nodes->by_id, n, next)
     {
-        if (!n->up || now - n->seen_us <= ctl->cfg.node_lapse_us)
+        bool owed = n->owed_us && now - n->owed_us > ctl->cfg.node_lapse_us;
+
+        if (!owed && (!n->up || now - n->seen_us <= ctl->cfg.node_lapse_us))
             continue;
+        n->owed_us = 0;
         n->up = false;
         apply(ctl, n);
         log_warn("node is silent: no further instance is placed there",
                  "node=%s silent_s=%lld", n->id,
                  (long long)((now - n->seen_us) / US_PER_S));
-        events_node(ctl, n->id, "node.down");
+        events_node(ctl, n->id, "node.down", wall_of(n->seen_us));
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
 }
@@ -468,22 +585,25 @@ rebuild_claim(const char *node_id, int64_t vcpus, int64_t memory_bytes,
 }
 
 /* Its agent cannot know that the controller was away, and may come back to it
- * late; tenants must not be refused for that. */
+ * late; tenants must not be refused for that. One that was silent for too long
+ * is down, but nobody was told: it has yet a lapse in which to come back. */
 static void
 resume(struct ctl *ctl, const struct store_node *row)
 {
     int64_t silent = MAX(clock_now_us() - row->a.last_seen_at, INT64_C(0));
     struct node *n;
 
-    if (!row->a.last_seen_at || !row->a.vcpus ||
-        silent > ctl->cfg.node_lapse_us)
+    if (!row->a.last_seen_at || !row->a.vcpus)
         return;
     pthread_mutex_lock(&ctl->nodes->lock);
     HASH_FIND_STR(ctl->nodes->by_id, row->a.id, n);
     if (n) {
         n->seen_us = clock_mono_us() - silent;
-        n->up = true;
-        apply(ctl, n);
+        n->up = silent <= ctl->cfg.node_lapse_us;
+        if (n->up)
+            apply(ctl, n);
+        else if (row->told_up)
+            n->owed_us = clock_mono_us();
     }
     pthread_mutex_unlock(&ctl->nodes->lock);
 }
@@ -516,6 +636,8 @@ nodes_start(struct ctl *ctl, struct db *db, struct err *reterr)
             break;
     }
     if (r == 0)
+        r = store_node_lost_each(db, lose, ctl->nodes);
+    if (r == 0)
         r = store_instance_each_claim(db, rebuild_claim, &rb);
     if (r < 0 && reterr && !reterr->number)
         db_err(db, r, reterr);
@@ -527,9 +649,15 @@ nodes_stop(struct ctl *ctl)
 {
     struct node *n, *next;
     struct question *q, *qn;
+    struct lost *l, *next_lost;
 
     if (!ctl->nodes)
         return;
+    HASH_ITER(hh, ctl->nodes->lost, l, next_lost)
+    {
+        HASH_DEL(ctl->nodes->lost, l);
+        free(l);
+    }
     HASH_ITER(hh, ctl->nodes->by_id, n, next)
     {
         HASH_DEL(ctl->nodes->by_id, n);

@@ -78,6 +78,37 @@ work(struct password_job *job)
     return 0;
 }
 
+/* The same texts give the same print, and another text another one. */
+static int
+take_print(struct password_job *job)
+{
+    /* With the NUL between them; in one piece, so that all of it is wiped. */
+    size_t check = job->check ? strlen(job->check) : 0;
+    size_t make = job->make ? strlen(job->make) : 0, n = check + 1 + make;
+    char *both = xcalloc(1, n);
+
+    if (check)
+        memcpy(both, job->check, check);
+    if (make)
+        memcpy(both + check + 1, job->make, make);
+    int r = crypto_pwhash(job->print, sizeof(job->print), both, n, job->salt,
+                          OPS, MEM, crypto_pwhash_ALG_ARGON2ID13);
+
+    sodium_memzero(both, n);
+    free(both);
+    return r != 0 ? -ENOMEM : 0;
+}
+
+static int
+work_and_print(struct password_job *job)
+{
+    int r = work(job);
+
+    if (r < 0 || !job->want_print || !(job->right || job->already))
+        return r;
+    return take_print(job);
+}
+
 static void
 finish(struct password_job *job, int result)
 {
@@ -109,7 +140,7 @@ pool_main(void *arg)
         p->n--;
         bool stop = p->stop;
         pthread_mutex_unlock(&p->lock);
-        finish(job, stop ? -EAGAIN : work(job));
+        finish(job, stop ? -EAGAIN : work_and_print(job));
         pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);

@@ -17,6 +17,8 @@
 
 /* With its NUL; crypto_pwhash_STRBYTES. */
 #define PASSWORD_HASH_SIZE 128
+#define PASSWORD_SALT_SIZE 16 /* crypto_pwhash_SALTBYTES */
+#define PASSWORD_PRINT_SIZE 32
 
 struct passwords;
 
@@ -24,12 +26,16 @@ struct password_job {
     char *check; /* is `hash` of it? NULL: nothing to check */
     char *make;  /* to be hashed into `made`, if the check went well; or NULL */
     char hash[PASSWORD_HASH_SIZE];
+    /* Asks for `print`: both texts, hashed as slowly as a password. */
+    bool want_print;
+    unsigned char salt[PASSWORD_SALT_SIZE];
     void (*done)(struct password_job *job);
     /* The outcome. */
     int result;   /* 0, -EAGAIN (the pool stopped) or -ENOMEM */
     bool right;   /* `check` was it */
     bool already; /* it was not, but `make` is: a change that is repeated */
     char made[PASSWORD_HASH_SIZE];
+    unsigned char print[PASSWORD_PRINT_SIZE]; /* unless it went wrong */
     struct password_job *next;
 };
 

@@ -14,6 +14,7 @@
 struct entry {
     char project[ID_SIZE];
     struct api_quota_values used;
+    int64_t uploading; /* bytes that are no image_bytes yet */
     UT_hash_handle hh;
 };
 
@@ -199,6 +200,84 @@ refuse(struct call *c, const char *count_at, const char *size_at)
     }
     return err_set(&c->err, -EPERM, "quota_exceeded",
                    "the project's quota does not allow it: %s", buf_str(&text));
+}
+
+static void
+fault(struct call *c, const char *resource, int64_t limit, int64_t used,
+      int64_t asked)
+{
+    codec_list_clear(&table_quota_fault, &c->quota_faults);
+    struct api_quota_fault *f =
+        codec_list_add(&table_quota_fault, &c->quota_faults);
+
+    f->resource = xstrdup(resource);
+    f->limit = limit;
+    f->used = used;
+    f->asked = asked;
+}
+
+int
+quota_cap(struct call *c, const char *resource, int64_t used, int64_t limit)
+{
+    if (used < limit)
+        return 0;
+    fault(c, resource, limit, used, 1);
+    return refuse(c, "", "");
+}
+
+int
+quota_cap_rows(struct call *c, struct db *db, enum store_counted what,
+               const char *project)
+{
+    static const char *const names[] = {[STORE_KEYPAIRS] = "keypairs",
+                                        [STORE_USERS] = "users",
+                                        [STORE_MEMBERS] = "members"};
+    int64_t n = 0;
+    int r = store_count(db, what, project, &n);
+
+    return r < 0 ? store_error(c, db, r)
+                 : quota_cap(c, names[what], n, c->ctl->cfg.project_objects);
+}
+
+int
+quota_upload(struct call *c, const char *project, int64_t limit, int64_t *bytes,
+             int64_t n)
+{
+    struct quotas *q = c->ctl->quotas;
+    int64_t asked;
+
+    if (limit == API_UNLIMITED)
+        return 0;
+    pthread_mutex_lock(&q->lock);
+    struct entry *e = entry_of(q, project);
+    int64_t others = e->used.image_bytes + e->uploading - *bytes;
+    bool ok = n <= limit - *bytes - others;
+    if (ok) {
+        e->uploading += n;
+        *bytes += n;
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (ok)
+        return 0;
+    if (__builtin_add_overflow(*bytes, n, &asked))
+        asked = INT64_MAX;
+    fault(c, "image_bytes", limit, others, asked);
+    return refuse(c, "", "");
+}
+
+void
+quota_upload_end(struct ctl *ctl, const char *project, int64_t *bytes)
+{
+    struct entry *e;
+
+    if (!*bytes)
+        return;
+    pthread_mutex_lock(&ctl->quotas->lock);
+    HASH_FIND_STR(ctl->quotas->by_project, project, e);
+    if (e) /* else the project went, and its entry */
+        e->uploading = MAX(e->uploading - *bytes, INT64_C(0));
+    pthread_mutex_unlock(&ctl->quotas->lock);
+    *bytes = 0;
 }
 
 int

@@ -42,6 +42,22 @@ void quota_forget(struct ctl *ctl, const char *project);
 void quota_undo(struct call *c);
 void quota_committed(struct call *c);
 
+/* The same for what has no quota and a bound all the same: one more of what
+ * there are `used` of. -EPERM as above. */
+int quota_cap(struct call *c, const char *resource, int64_t used,
+              int64_t limit) _must_check_;
+/* quota_cap() with the setting project-objects, for rows of a project. */
+int quota_cap_rows(struct call *c, struct db *db, enum store_counted what,
+                   const char *project) _must_check_;
+
+/* Bytes that come in for an image before there is a row of them. Together with
+ * those of other uploads and with what the project has they stay within its
+ * image_bytes (`limit`): *bytes grows by n, or the call is refused. The end
+ * gives *bytes back; by then they are taken as a quota, or dropped. */
+int quota_upload(struct call *c, const char *project, int64_t limit,
+                 int64_t *bytes, int64_t n) _must_check_;
+void quota_upload_end(struct ctl *ctl, const char *project, int64_t *bytes);
+
 void quota_used(struct ctl *ctl, const char *project,
                 struct api_quota_values *ret);
 /* What n such instances take. */
@@ -63,6 +79,6 @@ int quota_parse(const char *text, struct api_quota_values *ret,
 /* The defaults of the setting project-quota. */
 #define QUOTA_DEFAULTS                                                         \
     "instances=20,vcpus=40,memory_bytes=160G,disk_bytes=4T,volumes=40,"        \
-    "addresses=10,networks=10,images=50,tokens=50"
+    "addresses=10,networks=10,images=50,image_bytes=200G,tokens=50"
 
 #endif

@@ -10,6 +10,9 @@
 enum {
     TRAIT_KERNEL_BOOT,
     TRAIT_DISK_BOOT,
+    TRAIT_PAUSE,
+    TRAIT_CONSOLE,
+    TRAIT_STATS,
 };
 
 static const struct {
@@ -19,6 +22,9 @@ static const struct {
                                           "(kernel-boot)"},
     [TRAIT_DISK_BOOT] = {"disk-boot",
                          "without firmware to boot a disk (disk-boot)"},
+    [TRAIT_PAUSE] = {"pause", "that cannot halt a guest (pause)"},
+    [TRAIT_CONSOLE] = {"console", "without consoles (console)"},
+    [TRAIT_STATS] = {"stats", "that counts nothing (stats)"},
 };
 
 static uint64_t
@@ -51,6 +57,16 @@ traits_of_image(const struct api_image *image)
         if (p[i].name == PART_KERNEL)
             return bit(TRAIT_KERNEL_BOOT);
     return bit(TRAIT_DISK_BOOT);
+}
+
+uint64_t
+traits_of_need(enum traits_need need)
+{
+    static const unsigned bits[] = {[NEED_PAUSE] = TRAIT_PAUSE,
+                                    [NEED_CONSOLE] = TRAIT_CONSOLE,
+                                    [NEED_STATS] = TRAIT_STATS};
+
+    return bit(bits[need]);
 }
 
 const char *

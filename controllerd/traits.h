@@ -16,6 +16,9 @@
 uint64_t traits_of_node(const struct codec_list *words);
 /* What a node needs to boot the image. */
 uint64_t traits_of_image(const struct api_image *image);
+/* What it needs so that an instance can be asked for that. */
+enum traits_need { NEED_PAUSE, NEED_CONSOLE, NEED_STATS };
+uint64_t traits_of_need(enum traits_need need);
 /* A node that lacks one of these, for people and behind a count: "without
  * firmware to boot a disk (disk-boot)". */
 const char *traits_lacking(uint64_t traits);

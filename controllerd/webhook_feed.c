@@ -4,6 +4,7 @@
 
 #include "controllerd/webhooks-private.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -14,6 +15,51 @@
 #include "controllerd/store/store_webhook.h"
 
 #define FIND_ROWS 200
+
+struct project_posts {
+    char project_id[ID_SIZE];
+    int n;
+    UT_hash_handle hh;
+};
+
+int
+posts_of(struct project_posts *const *t, const char *project_id)
+{
+    struct project_posts *p;
+
+    project_id = project_id ? project_id : "";
+    HASH_FIND_STR(*t, project_id, p);
+    return p ? p->n : 0;
+}
+
+void
+posts_begin(struct project_posts **t, const char *project_id)
+{
+    struct project_posts *p;
+
+    project_id = project_id ? project_id : "";
+    HASH_FIND_STR(*t, project_id, p);
+    if (!p) {
+        p = xnew(struct project_posts);
+        snprintf(p->project_id, sizeof(p->project_id), "%s", project_id);
+        HASH_ADD_STR(*t, project_id, p);
+    }
+    p->n++;
+}
+
+void
+posts_end(struct project_posts **t, const char *project_id)
+{
+    struct project_posts *p;
+
+    project_id = project_id ? project_id : "";
+    HASH_FIND_STR(*t, project_id, p);
+    assert(p && p->n > 0);
+    if (--p->n > 0)
+        return;
+    HASH_DEL(*t, p);
+    free(p);
+}
 
 void
 event_copy(const struct api_event *from, struct api_event *to)
@@ -141,7 +187,7 @@ hook_find(struct hook *h, struct db *db, int64_t last_seq)
 
     if (h->state != HOOK_IDLE || h->scanned >= last_seq)
         return false;
-    int r = store_event_bounds(db, &first, &last);
+    int r = store_event_bounds(db, h->w.project_id, &first, &last);
     if (r == 0 && h->scanned + 1 < first) {
         tell_gap(h, first);
         return false;

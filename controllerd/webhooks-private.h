@@ -6,6 +6,8 @@
 #ifndef CONTROLLERD_WEBHOOKS_PRIVATE_H
 #define CONTROLLERD_WEBHOOKS_PRIVATE_H
 
+#include <uthash.h>
+
 #include "controllerd/events.h"
 #include "controllerd/webhook_msg.h"
 #include "controllerd/webhook_post.h"
@@ -20,6 +22,8 @@ enum hook_state { HOOK_IDLE, HOOK_READY, HOOK_SENDING, HOOK_UNSAVED };
 
 struct hook {
     struct hook *next;
+    char id[ID_SIZE]; /* w.id, where a table can point to it */
+    UT_hash_handle hh;
     struct api_webhook w; /* with its progress, as it will be stored */
     struct webhook_key key;
     struct event_filter filter;
@@ -39,6 +43,13 @@ struct hook {
     bool flushing;
     int64_t saved_seq; /* delivered_seq as stored */
 };
+
+/* Posts under way by project; NULL is the operators'. A table that holds none
+ * is empty. */
+struct project_posts;
+int posts_of(struct project_posts *const *t, const char *project_id);
+void posts_begin(struct project_posts **t, const char *project_id);
+void posts_end(struct project_posts **t, const char *project_id);
 
 void hook_free(struct hook *h);
 /* Takes over the row, as it was changed or is new. */

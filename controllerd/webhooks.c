@@ -39,10 +39,11 @@ struct webhooks {
     int n_redeliver;                        /* lock */
     /* The thread's own. */
     struct db *db;
-    struct hook *hooks, **tail;
+    struct hook *hooks, **tail, *by_id;
     int64_t last_seq, next_idle_save_us, store_again_us;
     char source[16 + ID_SIZE];
     int n_posts;
+    struct project_posts *posts;
     bool storing;
     bool stale; /* the rows could not be read */
     /* The writer's while `storing`, with the hooks in it, whose `flushing` is
@@ -102,10 +103,9 @@ webhooks_redeliver(struct ctl *ctl, const char *id)
 static struct hook *
 find_hook(struct webhooks *ws, const char *id)
 {
-    struct hook *h = ws->hooks;
+    struct hook *h;
 
-    while (h && !streq(h->w.id, id))
-        h = h->next;
+    HASH_FIND_STR(ws->by_id, id, h);
     return h;
 }
 
@@ -128,6 +128,13 @@ remove_at(struct webhooks *ws, struct hook **at)
 }
 
 static void
+post_ended(struct webhooks *ws, const struct hook *h)
+{
+    ws->n_posts--;
+    posts_end(&ws->posts, h->w.project_id);
+}
+
+static void
 forget_unseen(struct webhooks *ws)
 {
     struct hook **at = &ws->hooks;
@@ -142,8 +149,9 @@ forget_unseen(struct webhooks *ws)
         remove_at(ws, at);
         if (h->post) {
             post_cancel(ws->poster, h->post);
-            ws->n_posts--;
+            post_ended(ws, h);
         }
+        HASH_DEL(ws->by_id, h);
         hook_free(h);
     }
 }
@@ -168,6 +176,8 @@ reload(struct webhooks *ws)
 
         if (!h) {
             h = xnew(struct hook);
+            snprintf(h->id, sizeof(h->id), "%s", row->id);
+            HASH_ADD_STR(ws->by_id, id, h);
             append(ws, h);
         }
         hook_take(h, row);
@@ -364,16 +374,7 @@ post(struct webhooks *ws, struct hook *h, const struct api_event *e)
     h->post = post_start(ws->poster, h->w.url, headers, &body, h);
     h->state = HOOK_SENDING;
     ws->n_posts++;
-}
-
-static int
-posts_of_project(const struct webhooks *ws, const char *project_id)
-{
-    int n = 0;
-
-    for (const struct hook *h = ws->hooks; h; h = h->next)
-        n += h->state == HOOK_SENDING && streq(h->w.project_id, project_id);
-    return n;
+    posts_begin(&ws->posts, h->w.project_id);
 }
 
 /* A letter, when it is their turn or no event is due. */
@@ -404,7 +405,7 @@ send_one(struct webhooks *ws, struct hook *h, int64_t now)
 
     if ((h->state != HOOK_READY && h->state != HOOK_IDLE) || h->w.disabled ||
         (!due && !h->letters) ||
-        posts_of_project(ws, h->w.project_id) >= POSTS_PER_PROJECT)
+        posts_of(&ws->posts, h->w.project_id) >= POSTS_PER_PROJECT)
         return false;
     if (take_letter(ws, h, due))
         post(ws, h, h->letter.event);
@@ -477,7 +478,7 @@ webhooks_main(void *arg)
         read_events(ws);
         bool more = find_events(ws);
         while (post_result(ws->poster, &o)) {
-            ws->n_posts--;
+            post_ended(ws, o.arg);
             hook_result(o.arg, &ws->ctl->cfg, &o);
         }
         store(ws, false);
@@ -486,8 +487,10 @@ webhooks_main(void *arg)
     }
     /* How far each is, for the next start. */
     for (struct hook *h = ws->hooks; h; h = h->next) {
-        if (h->post)
+        if (h->post) {
             post_cancel(ws->poster, h->post);
+            post_ended(ws, h);
+        }
         h->post = NULL;
     }
     while (ws->storing) {
@@ -528,7 +531,7 @@ webhooks_start(struct ctl *ctl, struct err *reterr)
         r = store_open(ctl->db_path, false, &ws->db, reterr);
     if (r < 0)
         return r;
-    r = store_event_bounds(ws->db, &first, &ws->last_seq);
+    r = store_event_bounds(ws->db, NULL, &first, &ws->last_seq);
     if (r < 0)
         return db_err(ws->db, r, reterr);
     ws->changed = true;
@@ -558,6 +561,7 @@ webhooks_stop(struct ctl *ctl)
         struct hook *h = ws->hooks;
 
         ws->hooks = h->next;
+        HASH_DEL(ws->by_id, h);
         hook_free(h);
     }
     poster_free(ws->poster);

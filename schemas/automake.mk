@@ -10,7 +10,8 @@ controller_migrations = \
 	$(srcdir)/schemas/migrations/controller/0007-events.sql \
 	$(srcdir)/schemas/migrations/controller/0008-restore.sql \
 	$(srcdir)/schemas/migrations/controller/0009-size.sql \
-	$(srcdir)/schemas/migrations/controller/0010-figures.sql
+	$(srcdir)/schemas/migrations/controller/0010-figures.sql \
+	$(srcdir)/schemas/migrations/controller/0011-tenant-bounds.sql
 EXTRA_DIST += \
 	schemas/migrations/controller/0001-init.sql \
 	schemas/migrations/controller/0002-restart.sql \
@@ -21,7 +22,8 @@ EXTRA_DIST += \
 	schemas/migrations/controller/0007-events.sql \
 	schemas/migrations/controller/0008-restore.sql \
 	schemas/migrations/controller/0009-size.sql \
-	schemas/migrations/controller/0010-figures.sql
+	schemas/migrations/controller/0010-figures.sql \
+	schemas/migrations/controller/0011-tenant-bounds.sql
 CLEANFILES += schemas/controller-migrations.c
 
 schemas/controller-migrations.c: $(controller_migrations) $(srcdir)/schemas/embed.sh

@@ -43,6 +43,12 @@ observed_free(void *p)
     free(o);
 }
 
+struct released *
+observed_release(struct observed *o)
+{
+    return codec_list_add(&released_table, &o->released);
+}
+
 /* The interval that the observation opens or closes; see
  * metering/interval.h. A run that failed or is deleted has ended. */
 static int
@@ -282,7 +288,7 @@ give_back(struct db *db, const struct store_instance *i,
         r = op_claim(db, i, &after, NULL);
     if (r < 0 || memcmp(before, &after, sizeof(after)) == 0)
         return r;
-    struct released *rel = codec_list_add(&released_table, &out->released);
+    struct released *rel = observed_release(out);
     memcpy(rel->node_id, i->a.node_id, ID_SIZE);
     memcpy(rel->project_id, i->a.project_id, ID_SIZE);
     /* Its quota is that of its own size, whatever its older runs claim. */

@@ -74,6 +74,20 @@ void op_fill(struct ctl *ctl, struct store_operation *o);
 int op_progress(struct db *db, const char *node_id,
                 const struct api_report *rp) _must_check_;
 
+/* ---- a node that is gone for good (lost.c) ---- */
+
+/* Every instance on the node is lost, or deleted where that was asked for;
+ * usage ends at seen_us, when the node was heard of last. */
+int op_lose_node(struct db *db, const char *node_id, int64_t seen_us,
+                 struct observed *ret) _must_check_;
+bool op_is_lost(const struct store_instance *i);
+/* -EBUSY node_lost for one that is: it can be deleted and nothing else. */
+int op_check_lost(const struct store_instance *i,
+                  struct err *reterr) _must_check_;
+/* Ends the delete of one: there is nobody who would. Stores i. */
+int op_end_lost(struct db *db, struct store_instance *i,
+                struct observed *ret) _must_check_;
+
 /* ---- taking back (undo.c) ---- */
 
 /* An operation's latest instance. */

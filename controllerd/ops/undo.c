@@ -132,6 +132,8 @@ check_helpless(struct ctl *ctl, struct op_target *t, const char *code,
 
     if (!is_latest(t))
         return refuse(reterr, code, o, "a later one is on the same instance");
+    if (op_is_lost(&t->i))
+        return refuse(reterr, code, o, "its node is gone for good");
     if (o->a.state == OP_FAILED)
         return 0;
     if (o->a.state != OP_RUNNING)

@@ -15,11 +15,11 @@ struct store_statements {
     _Atomic unsigned base;
 };
 
-extern struct store_statements store_tenant_sql, store_image_sql,
-    store_instance_sql, store_operation_sql, store_node_sql, store_usage_sql,
-    store_quota_sql, store_keypair_sql, store_seed_sql, store_user_sql,
-    store_session_sql, store_event_sql, store_webhook_sql, store_number_sql,
-    store_figures_sql;
+extern struct store_statements store_tenant_sql, store_token_sql,
+    store_image_sql, store_instance_sql, store_operation_sql, store_node_sql,
+    store_usage_sql, store_quota_sql, store_keypair_sql, store_seed_sql,
+    store_user_sql, store_session_sql, store_event_sql, store_webhook_sql,
+    store_number_sql, store_figures_sql;
 
 static inline unsigned
 store_base(const struct store_statements *s)

@@ -16,6 +16,7 @@ static struct store_statements *const all[] = {
     &store_quota_sql,     &store_keypair_sql, &store_seed_sql,
     &store_user_sql,      &store_session_sql, &store_event_sql,
     &store_webhook_sql,   &store_number_sql,  &store_figures_sql,
+    &store_token_sql,
 };
 
 int

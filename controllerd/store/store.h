@@ -52,6 +52,9 @@ int store_token_get(struct db *db, const char *project, const char *ref,
 int store_token_delete(struct db *db, const char *id) _must_check_;
 int store_token_list(struct db *db, const char *project, const char *after,
                      int limit, struct codec_list *ret) _must_check_;
+/* struct api_token: those behind which that user stands. */
+int store_token_list_user(struct db *db, const char *user_id,
+                          struct codec_list *ret) _must_check_;
 /* Calls fn for every token there is. */
 int store_token_each(struct db *db,
                      void (*fn)(const struct store_token *t, void *arg),
@@ -216,7 +219,7 @@ int store_size_max(struct db *db, const char *instance_id,
 int store_size_delete(struct db *db, const char *instance_id,
                       int64_t run) _must_check_;
 int store_instance_max_seq(struct db *db, int64_t *ret) _must_check_;
-/* Calls fn for each live instance: what it claims. */
+/* Calls fn for each live instance that is on a node: what it claims. */
 int store_instance_each_claim(struct db *db,
                               int (*fn)(const char *node_id, int64_t vcpus,
                                         int64_t memory_bytes,
@@ -260,6 +263,11 @@ int store_quota_each_use(struct db *db,
                                     const struct api_quota_values *used,
                                     void *arg),
                          void *arg) _must_check_;
+
+/* How many rows of a kind a project has; users: those whose home it is. */
+enum store_counted { STORE_KEYPAIRS, STORE_USERS, STORE_MEMBERS };
+int store_count(struct db *db, enum store_counted what, const char *project,
+                int64_t *ret) _must_check_;
 
 /* ---- keypairs ---- */
 int store_keypair_insert(struct db *db,
@@ -308,6 +316,7 @@ struct store_node {
     struct api_node a; /* claims, limits and state are not stored */
     char *fingerprint;
     int64_t observed_seq;
+    bool told_up; /* the latest event of it was node.up, not node.down */
 };
 void store_node_release(struct store_node *n);
 int store_node_insert(struct db *db, const struct store_node *n) _must_check_;
@@ -317,12 +326,24 @@ int store_node_list(struct db *db, const char *after, int limit,
                     struct codec_list *ret) _must_check_; /* store_node */
 extern const struct codec_table store_node_table;
 int store_node_update(struct db *db, const struct store_node *n) _must_check_;
+/* With the event that says so. seen_at: when it was heard of last; never
+ * earlier than is stored. */
+int store_node_tell(struct db *db, const char *id, bool up,
+                    int64_t seen_at) _must_check_;
+/* The same time alone. */
+int store_node_seen(struct db *db, const char *id,
+                    int64_t seen_at) _must_check_;
 /* The number up to which its observations are applied; all that most reports
  * change of the row. */
 int store_node_observed(struct db *db, const char *id,
                         int64_t *ret_seq) _must_check_;
 int store_node_set_observed(struct db *db, const char *id, int64_t seq,
                             int64_t last_seen_at) _must_check_;
+/* Also while instances are on it; its certificate is remembered as void. */
+int store_node_lose(struct db *db, const char *id, int64_t now_us) _must_check_;
+/* Calls fn for each that was lost. */
+int store_node_lost_each(struct db *db, void (*fn)(const char *id, void *arg),
+                         void *arg) _must_check_;
 /* -EBUSY while an instance is on it. */
 int store_node_delete(struct db *db, const char *id) _must_check_;
 

@@ -24,6 +24,11 @@ enum {
     AUDIT_BOUNDS,
     AUDIT_OLDEST,
     AUDIT_REMOVE,
+    FLOOR,
+    FLOOR_SET,
+    COUNTS,
+    CUT = COUNTS + 2,
+    TRIM = CUT + 2,
 };
 
 #define COLUMNS                                                                \
@@ -55,6 +60,26 @@ static const char *const sql[] = {
                      "FROM audit)",
     [AUDIT_OLDEST] = "SELECT seq, at FROM audit ORDER BY seq LIMIT ?",
     [AUDIT_REMOVE] = "DELETE FROM audit WHERE seq <= ?",
+    /* Of one project, or the highest of all. */
+    [FLOOR] = "SELECT max(seq) FROM log_floors WHERE log = ?1 AND "
+              "(?2 IS NULL OR project = ?2)",
+    [FLOOR_SET] = "INSERT OR REPLACE INTO log_floors (log, project, seq) "
+                  "VALUES (?1, coalesce(?2, ''), ?3)",
+    [COUNTS + STORE_LOG_EVENT] =
+        "SELECT project_id, count(*) FROM events GROUP BY project_id",
+    [COUNTS + STORE_LOG_AUDIT] =
+        "SELECT project_id, count(*) FROM audit GROUP BY project_id",
+    /* The number of a project's n-th row, counted from the oldest. */
+    [CUT + STORE_LOG_EVENT] =
+        "SELECT max(seq) FROM (SELECT seq FROM events WHERE project_id IS ?1 "
+        "AND seq < (SELECT max(seq) FROM events) ORDER BY seq LIMIT ?2)",
+    [CUT + STORE_LOG_AUDIT] =
+        "SELECT max(seq) FROM (SELECT seq FROM audit WHERE project_id IS ?1 "
+        "AND seq < (SELECT max(seq) FROM audit) ORDER BY seq LIMIT ?2)",
+    [TRIM + STORE_LOG_EVENT] =
+        "DELETE FROM events WHERE project_id IS ?1 AND seq <= ?2",
+    [TRIM + STORE_LOG_AUDIT] =
+        "DELETE FROM audit WHERE project_id IS ?1 AND seq <= ?2",
 };
 
 struct store_statements store_event_sql = {sql, ARRAY_SIZE(sql), 0};
@@ -151,9 +176,20 @@ bounds(struct db *db, unsigned st, int64_t *ret_first, int64_t *ret_last)
 }
 
 int
-store_event_bounds(struct db *db, int64_t *ret_first, int64_t *ret_last)
+store_event_bounds(struct db *db, const char *project, int64_t *ret_first,
+                   int64_t *ret_last)
 {
-    return bounds(db, S(BOUNDS), ret_first, ret_last);
+    int64_t first = 0, last = 0;
+    int r = bounds(db, S(BOUNDS), &first, &last);
+
+    if (r == 0)
+        r = db_get(db, S(FLOOR), "is", (int64_t)STORE_LOG_EVENT, project);
+    if (r == 0) {
+        *ret_first = MAX(first, last ? db_int(db, S(FLOOR), 0) + 1 : 0);
+        *ret_last = last;
+    }
+    db_reset(db, S(FLOOR));
+    return r;
 }
 
 /* ---- audit ---- */
@@ -244,4 +280,48 @@ store_audit_expire(struct db *db, int64_t before_us, int64_t keep_rows,
     const unsigned st[] = {S(AUDIT_BOUNDS), S(AUDIT_OLDEST), S(AUDIT_REMOVE)};
 
     return expire(db, st, before_us, keep_rows, limit);
+}
+
+/* ---- room ---- */
+
+static const struct codec_table count_table = {
+    .name = "LogCount", .doc = "", .size = sizeof(struct store_log_count)};
+
+int
+store_log_counts(struct db *db, enum store_log log, int64_t max,
+                 struct codec_list *ret)
+{
+    unsigned st = S(log == STORE_LOG_EVENT ? BOUNDS : AUDIT_BOUNDS);
+    int64_t first = 0, last = 0;
+    int r = bounds(db, st, &first, &last);
+
+    /* Numbers are at least as many as rows: nearly always that will do. */
+    if (r < 0 || !last || last - first < max)
+        return r;
+    st = S(COUNTS + log);
+    r = db_query(db, st, "");
+    while (r >= 0 && (r = db_next(db, st)) == 1) {
+        struct store_log_count *c = codec_list_add(&count_table, ret);
+        const char *project = db_text(db, st, 0);
+
+        snprintf(c->project, sizeof(c->project), "%s", project ? project : "");
+        c->rows = db_int(db, st, 1);
+    }
+    return r;
+}
+
+int
+store_log_trim(struct db *db, enum store_log log, const char *project, int rows)
+{
+    const char *of = project && *project ? project : NULL;
+    int64_t cut = 0;
+    int r = db_get(db, S(CUT + log), "si", of, (int64_t)rows);
+
+    if (r == 0)
+        cut = db_int(db, S(CUT + log), 0);
+    db_reset(db, S(CUT + log));
+    if (r < 0 || !cut)
+        return r;
+    r = db_run(db, S(FLOOR_SET), "isi", (int64_t)log, of, cut);
+    return r < 0 ? r : db_run(db, S(TRIM + log), "si", of, cut);
 }

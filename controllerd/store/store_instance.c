@@ -126,7 +126,8 @@ static const char *const sql[] = {
         "max(i.disk_bytes, coalesce(s.d, 0)) FROM instances i LEFT JOIN "
         "(SELECT instance_id, max(vcpus) AS v, max(memory_bytes) AS m, "
         "max(disk_bytes) AS d FROM instance_sizes GROUP BY instance_id) s "
-        "ON s.instance_id = i.id WHERE i.deleted_at IS NULL",
+        "ON s.instance_id = i.id WHERE i.deleted_at IS NULL AND "
+        "coalesce(i.fault_code, '') != 'node_lost'",
     [DESIRED] =
         "SELECT i.id, i.project_id, i.name, i.seq, i.run, i.power, i.force, "
         "i.vcpus, i.memory_bytes, i.disk_bytes, i.request_id, i.image_id, "

@@ -14,10 +14,14 @@ enum {
     UPDATE,
     GET_OBSERVED,
     SET_OBSERVED,
+    TELL,
+    SEEN,
     BUSY,
     COUNT_INSTANCES,
     USES_IMAGE,
     DELETE,
+    LOSE,
+    LOST_EACH,
     JOIN_INSERT,
     JOIN_GET,
     JOIN_USE,
@@ -31,10 +35,11 @@ enum {
 static const char *const sql[] = {
     [INSERT] = "INSERT INTO nodes (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, "
                "?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [GET] =
-        "SELECT " COLUMNS ", generation FROM nodes WHERE id = ?1 OR name = ?1",
+    [GET] = "SELECT " COLUMNS ", generation, told_up FROM nodes "
+            "WHERE id = ?1 OR name = ?1",
     [LIST] = "SELECT " COLUMNS
-             ", generation FROM nodes WHERE id > ? ORDER BY id LIMIT ?",
+             ", generation, told_up FROM nodes WHERE id > ? ORDER BY id "
+             "LIMIT ?",
     [UPDATE] =
         "UPDATE nodes SET fingerprint = ?2, schedulable = ?3, observed_seq = "
         "?4, driver = ?5, accel = ?6, agent_version = ?7, hypervisor = ?8, "
@@ -44,6 +49,10 @@ static const char *const sql[] = {
     [GET_OBSERVED] = "SELECT observed_seq FROM nodes WHERE id = ?",
     [SET_OBSERVED] = "UPDATE nodes SET observed_seq = ?2, last_seen_at = ?3 "
                      "WHERE id = ?1",
+    [TELL] = "UPDATE nodes SET told_up = ?2, last_seen_at = "
+             "max(last_seen_at, ?3) WHERE id = ?1",
+    [SEEN] = "UPDATE nodes SET last_seen_at = max(last_seen_at, ?2) "
+             "WHERE id = ?1",
     [BUSY] = "SELECT 1 FROM instances WHERE node_id = ? AND deleted_at IS "
              "NULL LIMIT 1",
     [COUNT_INSTANCES] = "SELECT count(*) FROM instances WHERE node_id = ? "
@@ -52,6 +61,8 @@ static const char *const sql[] = {
                    "?1 AND deleted_at IS NULL LIMIT 1",
     /* Rows of instances that lived there keep its id without the row. */
     [DELETE] = "DELETE FROM nodes WHERE id = ?",
+    [LOSE] = "INSERT INTO lost_nodes (id, lost_at) VALUES (?, ?)",
+    [LOST_EACH] = "SELECT id FROM lost_nodes",
     [JOIN_INSERT] = "INSERT INTO join_tokens (id, hash, created_at, "
                     "expires_at) VALUES (?, ?, ?, ?)",
     [JOIN_GET] = "SELECT id, hash, created_at, expires_at, node_id, key_hash "
@@ -123,6 +134,7 @@ row(struct db *db, unsigned st, struct store_node *n)
     a->last_seen_at = db_int(db, st, 14);
     a->created_at = db_int(db, st, 15);
     a->generation = db_int(db, st, 16);
+    n->told_up = db_int(db, st, 17) != 0;
 }
 
 int
@@ -184,6 +196,18 @@ store_node_set_observed(struct db *db, const char *id, int64_t seq,
 }
 
 int
+store_node_tell(struct db *db, const char *id, bool up, int64_t seen_at)
+{
+    return store_changed(db_run(db, S(TELL), "sii", id, (int64_t)up, seen_at));
+}
+
+int
+store_node_seen(struct db *db, const char *id, int64_t seen_at)
+{
+    return store_changed(db_run(db, S(SEEN), "si", id, seen_at));
+}
+
+int
 store_node_delete(struct db *db, const char *id)
 {
     int r = db_get(db, S(BUSY), "s", id);
@@ -192,6 +216,26 @@ store_node_delete(struct db *db, const char *id)
     if (r != -ENOENT)
         return r < 0 ? r : -EBUSY;
     return store_changed(db_run(db, S(DELETE), "s", id));
+}
+
+int
+store_node_lose(struct db *db, const char *id, int64_t now_us)
+{
+    int r = db_run(db, S(LOSE), "si", id, now_us);
+
+    return r < 0 ? r : store_changed(db_run(db, S(DELETE), "s", id));
+}
+
+int
+store_node_lost_each(struct db *db, void (*fn)(const char *id, void *arg),
+                     void *arg)
+{
+    unsigned st = S(LOST_EACH);
+    int r = db_query(db, st, "");
+
+    while (r >= 0 && (r = db_next(db, st)) == 1)
+        fn(db_text(db, st, 0), arg);
+    return r;
 }
 
 int

@@ -47,7 +47,8 @@ static const char *const sql[] = {
     [USER_DELETE] = "DELETE FROM users WHERE id = ?",
     [USER_EACH] = "SELECT " COLUMNS " FROM users u",
     [USER_MEMBERSHIPS] =
-        "SELECT m.project_id, p.name, m.role FROM memberships m "
+        "SELECT m.project_id, p.name, m.role, m.generation "
+        "FROM memberships m "
         "JOIN projects p ON p.id = m.project_id WHERE m.user_id = ?1 AND "
         "(?2 IS NULL OR m.project_id = ?2) ORDER BY m.project_id",
     [OPERATORS] =
@@ -55,12 +56,16 @@ static const char *const sql[] = {
         "(expires_at IS NULL OR expires_at > ?1)) + (SELECT count(*) "
         "FROM users WHERE operator = 1 AND disabled = 0)",
     [MEMBERSHIP_SET] =
-        "INSERT INTO memberships (project_id, user_id, role) "
-        "VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET role = excluded.role",
+        /* The user's grows with each of these, so that no number of this one
+         * comes twice. */
+    "INSERT INTO memberships (project_id, user_id, role, generation) "
+    "VALUES (?1, ?2, ?3, (SELECT generation FROM users WHERE id = ?2) + 1) "
+    "ON CONFLICT DO UPDATE SET role = excluded.role, "
+    "generation = generation + 1",
     [MEMBERSHIP_DELETE] =
         "DELETE FROM memberships WHERE project_id = ? AND user_id = ?",
     [MEMBERSHIP_LIST] =
-        "SELECT m.project_id, p.name, m.role, m.user_id, u.name "
+        "SELECT m.project_id, p.name, m.role, m.user_id, u.name, m.generation "
         "FROM memberships m JOIN projects p ON p.id = m.project_id "
         "JOIN users u ON u.id = m.user_id "
         "WHERE m.project_id = ? AND m.user_id > ? ORDER BY m.user_id LIMIT ?",
@@ -99,6 +104,7 @@ load_memberships(struct db *db, const char *project, struct api_user *u)
         m->project_id = store_text(db, st, 0);
         m->project = store_text(db, st, 1);
         m->role = (int)db_int(db, st, 2);
+        m->generation = db_int(db, st, 3);
         if (streq(m->project_id, u->project))
             u->role = m->role;
     }
@@ -240,6 +246,7 @@ store_membership_list(struct db *db, const char *project_id, const char *after,
         m->role = (int)db_int(db, st, 2);
         m->user_id = store_text(db, st, 3);
         m->user = store_text(db, st, 4);
+        m->generation = db_int(db, st, 5);
     }
     return r;
 }

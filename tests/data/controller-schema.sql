@@ -161,10 +161,20 @@ CREATE TABLE keypairs (
     created_at INTEGER NOT NULL,
     UNIQUE (project_id, name)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE log_floors (
+    log INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (log, project)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lost_nodes (
+    id TEXT PRIMARY KEY,
+    lost_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE memberships (
     project_id TEXT NOT NULL REFERENCES projects (id),
     user_id TEXT NOT NULL REFERENCES users (id),
-    role INTEGER NOT NULL,
+    role INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (project_id, user_id)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE nodes (
@@ -184,7 +194,7 @@ CREATE TABLE nodes (
     quarantined TEXT NOT NULL DEFAULT '',
     last_seen_at INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL
-, generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+, generation INTEGER NOT NULL DEFAULT 1, told_up INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE TABLE numbers (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -220,7 +230,7 @@ CREATE TABLE quotas (
     networks INTEGER NOT NULL,
     images INTEGER NOT NULL,
     tokens INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, image_bytes INTEGER NOT NULL DEFAULT -1) STRICT, WITHOUT ROWID;
 CREATE TABLE sessions (
     id TEXT PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES users (id),
@@ -241,7 +251,7 @@ CREATE TABLE tokens (
     hash BLOB NOT NULL UNIQUE,
     created_at INTEGER NOT NULL,
     expires_at INTEGER
-, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1) STRICT, WITHOUT ROWID;
+, scopes TEXT NOT NULL DEFAULT '', generation INTEGER NOT NULL DEFAULT 1, user_id TEXT) STRICT, WITHOUT ROWID;
 CREATE TABLE usage_intervals (
     instance_id TEXT NOT NULL REFERENCES instances (id),
     run INTEGER NOT NULL,
@@ -304,6 +314,7 @@ CREATE INDEX sessions_expiry ON sessions (expires_at);
 CREATE INDEX sessions_project ON sessions (project_id);
 CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE UNIQUE INDEX tokens_name ON tokens (coalesce(project_id, ''), name);
+CREATE INDEX tokens_user ON tokens (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX usage_project ON usage_intervals (project_id, instance_id);
 CREATE INDEX users_home ON users (home_id);
 CREATE UNIQUE INDEX webhooks_name ON webhooks (coalesce(project_id, ''), name);

@@ -135,7 +135,7 @@ BODIES = {
     "PUT /v1/projects/{project}/quota": {"limits": {
         "instances": 1, "vcpus": 1, "memory_bytes": 1, "disk_bytes": 1,
         "volumes": 1, "addresses": 1, "networks": 1, "images": 1,
-        "tokens": 1}},
+        "image_bytes": 1, "tokens": 1}},
     "POST /v1/projects": {"name": "sneaked"},
     "POST /v1/tokens": {"name": "sneaked", "role": "reader"},
     "POST /v1/keypairs": {"name": "sneaked", "public_key":

@@ -17,9 +17,10 @@ from cloud import *  # pylint: disable=unused-wildcard-import
 GIB = 1 << 30
 UNLIMITED = {n: -1 for n in ("instances", "vcpus", "memory_bytes",
                              "disk_bytes", "volumes", "addresses", "networks",
-                             "images", "tokens")}
+                             "images", "image_bytes", "tokens")}
 
-cloud = Cloud(options=["--project-quota", "tokens=9,images=3"]).start()
+cloud = Cloud(options=["--project-quota", "tokens=9,images=3",
+                       "--project-objects", "20"]).start()
 node = cloud.agent("n1", options=["--sim-vcpus", "4000"]
                    if "--sim-vcpus" in run([program("virga-agentd"),
                                             "--help"])[1] else [])
@@ -60,13 +61,17 @@ def sums(project_id):
             (project_id,)).fetchone()
         images = db.execute("SELECT count(*) FROM images WHERE project_id = ?",
                             (project_id,)).fetchone()[0]
+        image_bytes = db.execute(
+            "SELECT coalesce(sum(size_bytes), 0) FROM image_parts WHERE "
+            "image_id IN (SELECT id FROM images WHERE project_id = ?)",
+            (project_id,)).fetchone()[0]
         tokens = db.execute("SELECT count(*) FROM tokens WHERE project_id = ?",
                             (project_id,)).fetchone()[0]
     finally:
         db.close()
     return dict({n: 0 for n in UNLIMITED}, instances=i[0], vcpus=i[1],
                 memory_bytes=i[2], disk_bytes=i[3], images=images,
-                tokens=tokens)
+                image_bytes=image_bytes, tokens=tokens)
 
 
 def instance(name, flavor="small", **kw):
@@ -176,6 +181,124 @@ def images_and_tokens_count():
     expect(cloud.call("POST", "/v1/tokens", {"name": "t2"}, token=t).code,
            "name_taken")
     expect(quota("counts")["used"], sums(p))
+
+
+def put_part(image, data, token, chunked=False):
+    """An upload; with `chunked` its length is not told before."""
+    path = "/v1/images/%s/parts/disk" % image
+    if not chunked:
+        return cloud.call("PUT", path, data, token=token)
+    c = http.client.HTTPSConnection(cloud.host, cloud.port, timeout=70,
+                                    context=cloud.context())
+    try:
+        c.request("PUT", path, iter([data[n:n + 65536] for n in range(
+            0, len(data), 65536)]), {"Authorization": "Bearer " + token},
+            encode_chunked=True)
+        r = c.getresponse()
+        return Reply(r.status, r.headers, r.read())
+    finally:
+        c.close()
+
+
+def image_files():
+    return sum(len(files) for _, _, files in os.walk(cloud.dir + "/images"))
+
+
+def bytes_of_images_count():
+    """By the length that is told, by what comes, and over uploads that go on
+    at the same time; nothing is left of what is refused."""
+    p, t = project("bytes", "admin", image_bytes=3 * MIB)
+    for n in range(5):
+        cloud.must(201, "POST", "/v1/images", {
+            "name": "d%d" % n, "parts": [{"name": "disk"}]}, token=t)
+    disk = bytes(2 * MIB)
+    before = image_files()
+    expect(put_part("d0", disk, t).status, 200)
+    expect(quota("bytes")["used"]["image_bytes"], 2 * MIB)
+    for chunked in False, True:
+        r = put_part("d1", disk, t, chunked)
+        expect((r.status, r.code), (403, "quota_exceeded"), repr(r))
+        q = r.json["quota"][0]
+        expect((q["resource"], q["limit"], q["used"]),
+               ("image_bytes", 3 * MIB, 2 * MIB))
+    expect(put_part("d1", bytes(MIB), t, True).status, 200)
+    expect(quota("bytes")["used"], sums(p))
+    expect(put_part("d2", bytes(512), t).code, "quota_exceeded")
+    # What is no image counts for nothing; what is deleted comes back.
+    cloud.must(204, "DELETE", "/v1/images/d1", token=t)
+    expect(quota("bytes")["used"]["image_bytes"], 2 * MIB)
+    expect(put_part("d2", b"x", t).status, 400)
+    expect(quota("bytes")["used"]["image_bytes"], 2 * MIB)
+    # Two that hold room which neither has used yet.
+    s = []
+    for n in 2, 3:
+        c = http.client.HTTPSConnection(cloud.host, cloud.port, timeout=70,
+                                        context=cloud.context())
+        c.putrequest("PUT", "/v1/images/d%d/parts/disk" % n)
+        c.putheader("Authorization", "Bearer " + t)
+        c.putheader("Content-Length", str(MIB))
+        c.endheaders()
+        s.append(c)
+        if n == 2:
+            c.send(bytes(1024))
+            wait_for(60, lambda: put_part("d4", bytes(MIB), t).status == 403)
+    s[1].send(bytes(MIB))
+    expect(s[1].getresponse().status, 403)
+    s[0].send(bytes(MIB - 1024))
+    expect(s[0].getresponse().status, 200)
+    for c in s:
+        c.close()
+    expect(quota("bytes")["used"], sums(p))
+    expect(image_files(), before + 2)
+    before = quota("bytes")
+    cloud.daemon.end(signal.SIGKILL)
+    cloud.start()
+    expect(quota("bytes"), before)
+    wait_for(60, lambda: cloud.node_state("n1") == "up")
+
+
+def rows_of_a_project_are_bounded():
+    """Keypairs, users and members: none fills the tables that all share."""
+    _, t = project("rows", "admin")
+    project("others", "admin")
+
+    def fill(what, n, send):
+        for k in range(n):
+            r = send(k)
+            expect(r.status // 100, 2, repr(r))
+        r = send(n)
+        expect((r.status, r.code), (403, "quota_exceeded"), repr(r))
+        expect(r.json["quota"], [{"resource": what, "limit": 20, "used": 20,
+                                  "asked": 1}])
+
+    def key(n):
+        return {"name": "k%d" % n, "public_key": blob_key(
+            "ssh-ed25519", bytes([n]) * 32)}
+
+    fill("keypairs", 20, lambda n: cloud.call("POST", "/v1/keypairs", key(n),
+                                             token=t))
+    cloud.must(204, "DELETE", "/v1/keypairs/k0", token=t)
+    cloud.must(201, "POST", "/v1/keypairs", key(99), token=t)
+    fill("users", 20, lambda n: cloud.call("POST", "/v1/users", {
+        "name": "rows-%d" % n, "password": "quite a password"}, token=t))
+    for n in range(21):
+        cloud.must(201, "POST", "/v1/users", {
+            "name": "free-%d" % n, "password": "quite a password"})
+    fill("members", 20, lambda n: cloud.call(
+        "PUT", "/v1/projects/others/members/free-%d" % n,
+        {"role": "reader"}))
+    # Who is one already can have another role.
+    cloud.must(200, "PUT", "/v1/projects/others/members/free-0",
+               {"role": "admin"})
+    cloud.must(204, "DELETE", "/v1/projects/others/members/free-0")
+    cloud.must(200, "PUT", "/v1/projects/others/members/free-20",
+               {"role": "admin"})
+    hooks = [cloud.call("POST", "/v1/webhooks", {
+        "name": "w%d" % n, "url": "https://example.org/"}, token=t)
+             for n in range(21)]
+    expect([r.status for r in hooks], [201] * 20 + [403])
+    expect(hooks[-1].json["quota"], [{"resource": "webhooks", "limit": 20,
+                                      "used": 20, "asked": 1}])
 
 
 def races_never_exceed():
@@ -666,6 +789,9 @@ case("new projects have the quotas of the setting", quota_defaults)
 case("limits are set by who has seen them", quota_preconditions)
 case("a refusal has every number and field", quota_refuses_with_numbers)
 case("images and tokens count, and count back", images_and_tokens_count)
+case("files of images count while they come in", bytes_of_images_count)
+case("no project fills tables with keypairs, users, members or webhooks",
+     rows_of_a_project_are_bounded)
 case("50 creates at once against a quota of 10 make 10", races_never_exceed)
 case("what is used is what the rows add up to", memory_equals_rows)
 case("batches make all or what fits", batches)

@@ -170,6 +170,30 @@ def members():
                token=admin["beta"])
     refused((404, "not_found"), "DELETE", "/v1/projects/beta/members/kim",
             token=admin["beta"])
+    # Each has a generation of its own, and honours If-Match.
+    path = "/v1/projects/beta/members/kim"
+    refused((412, "precondition_failed"), "PUT", path, {"role": "reader"},
+            token=admin["beta"], headers={"If-Match": "*"})
+    seen = set()
+    for _ in range(2):
+        r = cloud.call("PUT", path, {"role": "reader"}, token=admin["beta"])
+        expect((r.status, r.headers["ETag"]),
+               (200, '"%d"' % r.json["generation"]))
+        first = r.headers["ETag"]
+        listed = [m for m in cloud.must(
+            200, "GET", "/v1/projects/beta/members",
+            token=admin["beta"])["items"] if m["user"] == "kim"]
+        expect(listed[0]["generation"], r.json["generation"])
+        r = cloud.call("PUT", path, {"role": "member"}, token=admin["beta"],
+                       headers={"If-Match": first})
+        expect(r.status, 200, repr(r))
+        expect(first in seen or r.headers["ETag"] in seen, False)
+        seen |= {first, r.headers["ETag"]}
+        for method, body in (("PUT", {"role": "admin"}), ("DELETE", None)):
+            refused((412, "precondition_failed"), method, path, body,
+                    token=admin["beta"], headers={"If-Match": first})
+        cloud.must(204, "DELETE", path, token=admin["beta"],
+                   headers={"If-Match": r.headers["ETag"]})
     # Its home can still take it back, and rid itself of it.
     cloud.must(200, "PUT", "/v1/projects/beta/members/kim",
                {"role": "reader"}, token=admin["beta"])
@@ -473,6 +497,24 @@ def repeats():
     expect(again.headers["Idempotency-Replayed"], "true")
     refused((422, "idempotency_key_reused"), "POST", "/v1/users",
             dict(body, name="other"), headers=key)
+    refused((422, "idempotency_key_reused"), "POST", "/v1/users",
+            dict(body, password="another password"), headers=key)
+    cloud.daemon.end()
+    cloud.start()
+    again = cloud.call("POST", "/v1/users", body, headers=key)
+    expect((again.status, again.body == first.body), (201, True), "restart")
+    refused((422, "idempotency_key_reused"), "POST", "/v1/users",
+            dict(body, password="another password"), headers=key)
+    # One's own password, whose reply was lost.
+    pair = {"old_password": GOOD, "new_password": OTHER}
+    make("ivo", project="alpha")
+    t = login("ivo")["token"]
+    for _ in range(2):
+        cloud.must(204, "POST", "/v1/password", pair, token=t, headers=key)
+    refused((422, "idempotency_key_reused"), "POST", "/v1/password",
+            {"old_password": OTHER, "new_password": GOOD}, token=t,
+            headers=key)
+    login("ivo", OTHER)
     for text in json.dumps(body), json.dumps(body, separators=(",", ":")):
         h = hashlib.sha256(b"/v1/users\0" + text.encode()).digest()
         with open(cloud.dir + "/controller.db-wal", "rb") as f:
@@ -540,6 +582,89 @@ def scopes():
     expect(whoami(own["token"])["role"], "admin")
 
 
+def no_longer_than_its_maker():
+    """A token with an end makes none without, nor a later one."""
+    soon, later = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(
+        time.time() + s)) for s in (3600, 7200))
+    t = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "soon", "role": "admin", "project": "alpha",
+        "expires_at": soon})["token"]
+    r = cloud.call("POST", "/v1/tokens", {"name": "later", "expires_at":
+                                          later}, token=t)
+    expect((r.status, pointers(r)), (400, ["/expires_at"]), repr(r))
+    expect(r.json["errors"][0]["code"], "too_late")
+    made = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "same", "role": "admin"}, token=t)
+    expect(parse_time(made["expires_at"]), parse_time(soon))
+    made = cloud.must(201, "POST", "/v1/tokens", {"name": "grandchild"},
+                      token=made["token"])
+    expect(parse_time(made["expires_at"]), parse_time(soon))
+
+
+def parse_time(text):
+    return time.strptime(text.split(".")[0].rstrip("Z"), "%Y-%m-%dT%H:%M:%S")
+
+
+def end_with_their_user():
+    """Tokens of a user, and those that they made, go with his rights."""
+    def two(user, role="member"):
+        own = cloud.must(201, "POST", "/v1/tokens", {
+            "name": user + "-1", "role": "admin"},
+            token=login(user)["token"])
+        more = cloud.must(201, "POST", "/v1/tokens", {
+            "name": user + "-2", "role": role}, token=own["token"])
+        expect({own["user_id"], more["user_id"]},
+               {cloud.must(200, "GET", "/v1/users/" + user)["id"]})
+        return [own["token"], more["token"]]
+
+    def used():
+        return cloud.must(200, "GET", "/v1/projects/alpha/quota",
+                          )["used"]["tokens"]
+
+    before = used()
+    other = cloud.must(201, "POST", "/v1/tokens", {
+        "name": "nobodys", "role": "admin", "project": "alpha"})["token"]
+    for how in (
+            ("PATCH", "/v1/users/una", {"disabled": True}, (401, 401)),
+            ("DELETE", "/v1/users/una", None, (401, 401)),
+            ("DELETE", "/v1/projects/alpha/members/una", None, (401, 401)),
+            ("PUT", "/v1/projects/alpha/members/una", {"role": "member"},
+             (401, 200))):
+        make("una", project="alpha", role="admin")
+        tokens = two("una")
+        for t in tokens:
+            whoami(t)
+        expect(used(), before + 3)
+        r = cloud.call(*how[:3])
+        expect(r.status // 100, 2, repr(r))
+        for t, want in zip(tokens, how[3]):
+            whoami(t, want)
+        expect(used(), before + 1 + how[3].count(200), how[0])
+        whoami(other)
+        cloud.call("DELETE", "/v1/users/una")
+    expect(used(), before + 1)
+    deleted = [e for e in cloud.must(
+        200, "GET", "/v1/events?kinds=token.deleted&limit=1000")["items"]
+               if e.get("resource_name", "").startswith("una-")]
+    expect(len(deleted), 8)
+    # What they may elsewhere stays; so it is after a restart.
+    make("una", project="alpha", role="admin")
+    cloud.must(200, "PUT", "/v1/projects/beta/members/una", {"role": "admin"})
+    here = two("una")
+    there = cloud.must(201, "POST", "/v1/tokens", {"name": "una-there"},
+                       token=login("una", project="beta")["token"])["token"]
+    cloud.must(204, "DELETE", "/v1/projects/beta/members/una")
+    cloud.daemon.p.kill()
+    cloud.daemon.p.wait()
+    cloud.start()
+    whoami(there, 401)
+    for t in here:
+        whoami(t)
+    cloud.must(204, "DELETE", "/v1/users/una")
+    for t in here:
+        whoami(t, 401)
+
+
 def survive_restart():
     make("rob", project="alpha", role="member")
     t, ended = login("rob")["token"], login("rob")["token"]
@@ -578,6 +703,8 @@ def sessions_end():
 
 case("repeated requests of users, without their passwords", repeats)
 case("scopes of tokens", scopes)
+case("a token makes none that outlives it", no_longer_than_its_maker)
+case("tokens end with the rights of the user behind them", end_with_their_user)
 case("sessions and scopes survive the controller's death", survive_restart)
 case("a session ends at its time", sessions_end)
 

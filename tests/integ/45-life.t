@@ -207,7 +207,7 @@ def quota(cloud, t, big):
     path = "/v1/projects/red/quota"
     limits = dict.fromkeys(("instances", "vcpus", "memory_bytes", "disk_bytes",
                             "volumes", "addresses", "networks", "images",
-                            "tokens"), -1)
+                            "image_bytes", "tokens"), -1)
 
     def used():
         q = api.must("GET", path)["used"]

@@ -161,9 +161,24 @@ def pause_that_fails():
 
 
 def driver_without_pause():
+    """Refused up front where that is known; where the wish was there first,
+    the operation says what it waits for."""
     create("f2")
     Node.again("pause=0")
+    before = show("f2")
+    wait_for(60, lambda: "pause" not in cloud.must(
+        200, "GET", "/v1/nodes/n1")["traits"])
+    r = cloud.call("POST", "/v1/instances/f2/pause")
+    expect((r.status, r.code), (409, "verb_unsupported"), repr(r))
+    expect("halt a guest" in r.json["detail"], True, r.json["detail"])
+    expect(show("f2"), before)
+    # The driver lost it after the wish came.
+    Node.again()
+    wait_for(60, lambda: "pause" in cloud.must(
+        200, "GET", "/v1/nodes/n1")["traits"])
+    Node.agent.end()
     op = cloud.must(202, "POST", "/v1/instances/f2/pause")
+    Node.start("pause=0")
     if not waits(op, "pause", "this node's driver cannot pause"):
         raise AssertionError(cloud.must(200, "GET",
                                         "/v1/operations/" + op["id"]))
@@ -280,6 +295,155 @@ def node_down():
 
 
 Node.start()
+def node_events():
+    return [e["kind"] for e in cloud.must(
+        200, "GET", "/v1/events?kinds=node.up,node.down&limit=1000")["items"]]
+
+
+def died_unseen():
+    """A node that dies while the controller is away, and for how long the
+    controller stays away: it is told once that it is down."""
+    before = node_events()
+    cloud.daemon.end()
+    Node.agent.end(signal.SIGKILL)
+    time.sleep(LAPSE + 1)  # a lapse must pass by the clock of the wall
+    cloud.start()
+    expect(cloud.node_state("n1"), "down")
+    expect(wait_for(60, lambda: len(node_events()) > len(before)), True)
+    expect(node_events(), before + ["node.down"])
+    cloud.daemon.end()
+    cloud.start()
+    time.sleep(LAPSE + 2)  # long enough for a second one
+    expect(node_events(), before + ["node.down"])
+    Node.start()
+    wait_for(60, lambda: len(node_events()) > len(before) + 1)
+    expect(node_events(), before + ["node.down", "node.up"])
+    # One that comes back in time was never down for those who listen.
+    cloud.daemon.end()
+    time.sleep(LAPSE + 1)
+    cloud.start()
+    expect(wait_for(60, lambda: cloud.node_state("n1") == "up"), True)
+    time.sleep(LAPSE + 2)
+    expect(node_events(), before + ["node.down", "node.up"])
+
+
+def operations_of(inst):
+    return cloud.must(200, "GET", "/v1/operations?filter=resource_id=" + inst
+                      )["items"]
+
+
+def given_up():
+    """A node that never comes back, and then does."""
+    run = {n: create(n) for n in ("g1", "g2", "g3")}
+    cloud.must(200, "PATCH", "/v1/instances/g2", {"delete_protection": True})
+    n = cloud.must(200, "GET", "/v1/nodes/n1")
+
+    def force(**kw):
+        return cloud.call("DELETE", "/v1/nodes/n1?force=true", **kw)
+
+    r = force()
+    expect((r.status, r.code), (409, "node_not_down"), repr(r))
+    Node.agent.end(signal.SIGKILL)
+    r = force()
+    expect((r.status, r.code), (409, "node_not_down"), repr(r))
+    stop = cloud.must(202, "POST", "/v1/instances/g2/stop")
+    end = cloud.must(202, "DELETE", "/v1/instances/g3")
+    expect(wait_for(60, lambda: cloud.node_state("n1") == "down"), True)
+    # Since when it is down counts for the bill, also over a restart.
+    seen = cloud.must(200, "GET", "/v1/nodes/n1")["last_seen_at"]
+    cloud.daemon.end()
+    cloud.start()
+    expect(cloud.must(200, "GET", "/v1/nodes/n1")["last_seen_at"][:19],
+           seen[:19])
+    r = cloud.call("DELETE", "/v1/nodes/n1")
+    expect((r.status, r.code), (409, "node_in_use"), repr(r))
+    r = force(headers={"If-Match": '"99"'})
+    expect(r.status, 412, repr(r))
+    r = cloud.call("DELETE", "/v1/nodes/n1?force=perhaps")
+    expect(r.status, 400, repr(r))
+    used = cloud.must(200, "GET", "/v1/projects/default/quota")["used"]
+    code, out = run_cli("node", "delete", "n1", "--force")
+    expect((code, "lost" in out), (0, True), out)
+    expect(cloud.call("GET", "/v1/nodes/n1").status, 404)
+
+    for name in "g1", "g2":
+        i = show(name)
+        expect((i["state"], i["fault"]["code"]), ("error", "node_lost"), i)
+        u = cloud.must(200, "GET", "/v1/usage?instance=" + run[name]
+                       )["items"][0]
+        expect(u["open"], False)
+        for what in "start", "stop", "reboot", "pause", "resume":
+            r = cloud.call("POST", "/v1/instances/%s/%s" % (name, what),
+                           {} if what == "stop" else None)
+            expect((r.status, r.code), (409, "node_lost"), what + repr(r))
+        r = cloud.call("POST", "/v1/instances/%s/rebuild" % name,
+                       {"image": "other"})
+        expect((r.status, r.code), (409, "node_lost"), repr(r))
+    expect(cloud.call("GET", "/v1/instances/g3").status, 404)
+    o = cloud.must(200, "GET", "/v1/operations/" + stop["id"])
+    expect((o["state"], o["problem"]["code"]), ("failed", "node_lost"), o)
+    r = cloud.call("POST", "/v1/operations/%s/retry" % o["id"])
+    expect((r.status, r.code), (409, "not_retryable"), repr(r))
+    o = cloud.must(200, "GET", "/v1/operations/" + end["id"])
+    expect(o["state"], "succeeded", o)
+    # What was used ended when the node was heard of last, not when it was
+    # given up.
+    db = sqlite3.connect("file:%s/controller.db?mode=ro" % cloud.dir, uri=True)
+    ends = [e for (e,) in db.execute(
+        "SELECT end_us FROM usage_intervals WHERE instance_id IN (?, ?, ?)",
+        list(run.values()))]
+    db.close()
+    expect({time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(e // 1000000))
+            for e in ends}, {seen[:19]})
+    expect([e["resource_id"] for e in cloud.must(
+        200, "GET", "/v1/events?kinds=node.deleted")["items"]], [n["id"]])
+    a = cloud.must(200, "GET", "/v1/audit?limit=100")["items"]
+    expect(any(e["method"] == "DELETE" and e["resource_id"] == n["id"] and
+               e["status"] == 204 for e in a), True, "audit")
+    now = cloud.must(200, "GET", "/v1/projects/default/quota")["used"]
+    expect(now["instances"], used["instances"] - 1)
+
+    # The machine comes back: refused, and what it runs is left alone. Its
+    # simulated guests died with it; they are not started again.
+    cloud.daemon.end(signal.SIGKILL)
+    cloud.start()
+    argv = [program("virga-agentd"), "--state-dir", Node.agent.dir,
+            "--controller", cloud.url, "--name", "n1", "--driver", "sim",
+            "--heartbeat", "1s"]
+    before = Node.record(run["g1"])
+    back = Daemon("agent-back", argv)
+    expect(wait_for(60, lambda: "given this node up" in back.said()), True)
+    expect(wait_for(60, lambda: back.said().count(
+        "does not know this instance any more") == 3), True, back.said())
+    expect(cloud.call("GET", "/v1/nodes").json["items"], [])
+    expect(Node.record(run["g1"]), before)
+    expect(back.end(), 0)
+    # Deleted at once, protection honoured, quota back.
+    r = cloud.call("DELETE", "/v1/instances/g2")
+    expect((r.status, r.code), (409, "delete_protected"), repr(r))
+    cloud.must(200, "PATCH", "/v1/instances/g2", {"delete_protection": False})
+    for name in "g1", "g2":
+        o = cloud.must(202, "DELETE", "/v1/instances/" + name)
+        expect(o["state"], "succeeded", o)
+        expect(cloud.call("GET", "/v1/instances/" + name).status, 404)
+    now = cloud.must(200, "GET", "/v1/projects/default/quota")["used"]
+    expect(now["instances"], used["instances"] - 3)
+    expect(now["vcpus"], used["vcpus"] - 3)
+    # As a new one it joins and works.
+    Node.agent = cloud.agent("n2")
+    create("g4")
+    gone("g4")
+
+
+def run_cli(*args):
+    env = dict(os.environ, VIRGA_URL=cloud.url, VIRGA_TOKEN=cloud.token,
+               VIRGA_CA=cloud.ca)
+    p = subprocess.run([program("virga"), *args], env=env, check=False,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, timeout=120)
+    return p.returncode, p.stdout.decode()
+
+
 case("pause halts the guest, resume lets it go on", pause_and_resume)
 case("an agent that died finds it paused and leaves it so", paused_over_death)
 case("what is paused is stopped, by its button and by force, and deleted",
@@ -295,6 +459,10 @@ case("rebuild: a new run from another image", rebuild)
 case("rebuild over two deaths of the agent", rebuild_over_death)
 case("an idle agent holds one connection and stays up", idle)
 case("a silent agent's node lapses and returns", node_down)
+case("a node that died while the controller was away is told down once",
+     died_unseen)
+case("a node that is gone for good is given up, and what was on it lost",
+     given_up)
 same("the agent ends in good order", Node.agent.end(), 0)
 same("the controller ends in good order", cloud.daemon.end(), 0)
 done()

@@ -243,6 +243,45 @@ def refused_requests():
     expect(bool(wait_for(60, later)), True, "a connection later")
 
 
+def guessed_joins():
+    """One address tries join tokens: it is slowed down, and that address
+    alone. A good token is taken from wherever else."""
+    def join(source, token):
+        body = json.dumps({"token": token, "name": "thief",
+                           "csr": "none"}).encode()
+        s = connect(source)
+        try:
+            s.sendall(request("POST", "/v1/join", body=body,
+                              more="Content-Type: application/json\r\n"))
+            return reply(s)
+        finally:
+            s.close()
+
+    bad = "vj1.%s.%s.0" % ("0197b3a0-0000-7000-8000-000000000000", "0" * 48)
+    good = cloud.must(201, "POST", "/v1/join-tokens", {})["token"]
+    got = []
+    while got.count(403) < 400 and 429 not in got:
+        s = connect("127.0.0.9")
+        for _ in range(50):  # a connection that is refused too often ends
+            body = json.dumps({"token": bad, "name": "thief",
+                               "csr": "none"}).encode()
+            s.sendall(request("POST", "/v1/join", body=body,
+                              more="Content-Type: application/json\r\n"))
+            status, head = reply(s)
+            got.append(status)
+            if status == 429 or re.search(r"(?im)^connection: close", head):
+                break
+        s.close()
+    expect(set(got), {403, 429}, "statuses")
+    expect(100 <= got.count(403) <= 200, True, got.count(403))
+    # The request that is wrong (csr) with a token that is good is no guess.
+    expect(join("127.0.0.9", good)[0], 429)
+    for _ in range(3):
+        expect(join("127.0.0.10", good)[0], 400)
+    expect(counter("join_too_many_attempts") >= 2, True)
+    guest.ask()
+
+
 def garbage():
     for data in (b"\x00" * 2000, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x03"):
         s = connect("127.0.0.9", shake=False)
@@ -263,6 +302,7 @@ case("bodies that drip in are ended", slow_bodies)
 case("handshakes that never go on are ended", slow_handshakes)
 case("who does not read is given up", dead_readers)
 case("a flood of refused requests ends by itself", refused_requests)
+case("tries at join tokens are slowed down", guessed_joins)
 case("what is no TLS harms nobody", garbage)
 case("the controller is well", cloud.healthy)
 same("the controller ends in good order", cloud.daemon.end(), 0)

@@ -377,6 +377,8 @@ tap_is "launch --count: names, in the end they run" \
 tap_is "launch: what was given" \
     "$(j '.[0] | [.labels.env, .labels.tier, .keypairs[0]] | join(" ")')" \
     "prod web laptop"
+try 0 instance user-data lab-1
+tap_is "instance user-data" "$(cat "$out")" "#cloud-config"
 try 0 instance list --label env=prod --label tier -o json
 tap_is "instance list --label" "$(j 'map(.name) | join(" ")')" "lab-1 lab-2"
 try 0 instance list --filter 'name=lab-2,!label.none' -l env -o json
@@ -450,6 +452,7 @@ tap_is "webhook: its secret is not shown again" "$(j .secret)" null
 try 0 webhook redeliver ops
 try 0 webhook dead-letters ops -o json
 tap_is "webhook: no dead letters" "$(j length)" 0
+try 3 webhook dead-letter delete ops 0193573e-8d5c-7cc1-b0a8-3d1f0c5a9e77
 try 0 webhook create loud https://example.com/hook --disabled --debug
 tap_ok "--debug does not show its secret" eval '! grep -q whsec_ "$err"'
 try 0 webhook delete ops
@@ -555,6 +558,9 @@ tap_ok "--debug: nothing of it" test -z \
 tap_ok "session list" as_user 0 session list -o json
 tap_is "two sessions" "$(jq length "$out")" 2
 other=$(j '.[] | select(.current | not) | .id')
+tap_ok "session use" as_user 0 session use users -o json
+tap_is "session use: the role there" "$(j .role)" admin
+tap_ok "session use: another's project" as_user 3 session use default
 tap_ok "session end" as_user 0 session end "$other"
 tap_ok "one session" eval 'as_user 0 session list -o json &&
     [ "$(jq length "$out")" = 1 ]'
@@ -570,6 +576,7 @@ tap_ok "nothing is left of it" test ! -e "$session"
 try 3 logout
 try 0 user delete ada
 
+try 3 node delete nowhere --force
 try 0 admin backup "$T/backup.tar.gz"
 tap_ok "a backup is an archive" tar -tzf "$T/backup.tar.gz"
 

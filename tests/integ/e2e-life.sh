@@ -26,7 +26,8 @@ life_verb() { # VERB [JSON]
 }
 
 life_ready() { # WHAT BEFORE: ready lines that there were
-    tap_ok "$1: ready" wait_for "$e2e_patience" ready_again "$life_name" "$2"
+    tap_ok "$1: ready" wait_for "$e2e_patience" ready_again "$life_name" "$2" ||
+        tap_diag "$(console "$life_name" && tail -c 1500 "$body")"
 }
 
 # The number of the last beat; beats follow each other without a gap.

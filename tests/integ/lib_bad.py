@@ -21,7 +21,7 @@ KEY = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPtT3yGbsNCa1ib9bpGpvaQGrHYd0YvD6"
        "xM0L9iqAp+p")
 NUMBERS = {"instances": 1, "vcpus": 1, "memory_bytes": 1, "disk_bytes": 1,
            "volumes": 1, "addresses": 1, "networks": 1, "images": 1,
-           "tokens": 1}
+           "image_bytes": 1, "tokens": 1}
 
 Row = namedtuple("Row", "what who call body status code pointer headers",
                  defaults=(None, 400, "invalid", None, None))

@@ -435,11 +435,13 @@ report_body(struct cloud *c, const struct sim_node *n, bool host, size_t n_obs,
 {
     buf_adds(out, "{");
     if (host)
-        buf_addf(out,
-                 "\"host\":{\"driver\":\"sim\",\"vcpus\":%d,"
-                 "\"memory_bytes\":%lld,\"disk_bytes\":%lld,"
-                 "\"traits\":[\"kernel-boot\",\"disk-boot\"]},",
-                 SIM_VCPUS, SIM_MEMORY_BYTES, 64LL << 30);
+        buf_addf(
+            out,
+            "\"host\":{\"driver\":\"sim\",\"vcpus\":%d,"
+            "\"memory_bytes\":%lld,\"disk_bytes\":%lld,"
+            "\"traits\":[\"kernel-boot\",\"disk-boot\",\"pause\",\"console\","
+            "\"stats\"]},",
+            SIM_VCPUS, SIM_MEMORY_BYTES, 64LL << 30);
     buf_adds(out, "\"observations\":[");
     for (size_t i = 0; i < n_obs; i++) {
         const struct sim_obs *o = &n->obs[i];

@@ -139,6 +139,7 @@ struct actor {
     enum api_role role; /* of a token */
     const char *scope;  /* of a token, or NULL */
     int user;           /* of a session: 1 + its index in users[] */
+    int maker;          /* of a token: the same of who stands behind it */
     bool revoked, extra;
     bool unsure; /* whether it was revoked, nobody heard */
 };

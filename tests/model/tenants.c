@@ -75,6 +75,13 @@ pick_verb(struct cloud *c)
     abort();
 }
 
+/* Whether the user behind a token may still, nobody heard. */
+static bool
+maker_unsure(const struct cloud *c, const struct actor *a)
+{
+    return a->maker && c->users[a->maker - 1].unsure;
+}
+
 /* Mostly somebody who may. */
 static struct actor *
 pick_actor(struct cloud *c, const struct verb *v)
@@ -86,7 +93,8 @@ pick_actor(struct cloud *c, const struct verb *v)
         const struct muser *u = verb_user(c, a);
         enum api_role role = verb_role(c, a);
 
-        if (a->unsure || (u && u->unsure) || (v->who == WHO_SESSION && !u))
+        if (a->unsure || (u && u->unsure) || maker_unsure(c, a) ||
+            (v->who == WHO_SESSION && !u))
             continue;
         if (any || (!a->revoked &&
                     (role == ROLE_BILLING ? v->billing : role >= v->role)))
@@ -158,7 +166,8 @@ repeat(struct ctx *x)
 
     /* As somebody else, or without the right, one gets no reply again. */
     if (!m->used || a->revoked || a->unsure || (u && u->unsure) ||
-        verb_role(c, a) != m->role || verb_project(c, a) != m->project)
+        maker_unsure(c, a) || verb_role(c, a) != m->role ||
+        verb_project(c, a) != m->project)
         return;
     struct todo t = {.verb = &again, .actor = a, .project = m->project};
     bool other = cloud_chance(c, 6);

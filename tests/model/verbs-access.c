@@ -24,6 +24,7 @@ make_token(struct ctx *x, struct todo *t)
 
     if (t->project < 0 || c->n_actors + C_GROUP >= C_ACTORS)
         return false;
+    t->loose = x->grouped; /* its user may lose the role at the same time */
     t->number = (int)roles[cloud_pick(c, ARRAY_SIZE(roles))];
     t->scope =
         cloud_chance(c, 3) ? scopes[cloud_pick(c, ARRAY_SIZE(scopes))] : NULL;
@@ -52,7 +53,12 @@ done_token(struct ctx *x, struct todo *t)
     *n = (struct actor){.project = t->project,
                         .role = (enum api_role)a.role,
                         .scope = t->scope,
+                        .maker =
+                            t->actor->user ? t->actor->user : t->actor->maker,
                         .extra = true};
+    const struct muser *maker = n->maker ? &c->users[n->maker - 1] : NULL;
+    if (maker ? !streq(a.user_id, maker->id) : a.user_id != NULL)
+        cloud_fail(x, "another user's token: %s", buf_str(&t->call->body));
     snprintf(n->text, sizeof(n->text), "%s", a.token);
     snprintf(n->id, sizeof(n->id), "%s", a.id);
     snprintf(n->name, sizeof(n->name), "%s", a.name);
@@ -78,6 +84,20 @@ done_revoke(struct ctx *x, struct todo *t)
 {
     t->token->revoked = true;
     t->token->unsure = false;
+}
+
+/* Tokens end with what the user behind them may. */
+static void
+end_tokens(struct cloud *c, const struct muser *u)
+{
+    for (size_t i = 0; i < c->n_actors; i++) {
+        struct actor *a = &c->actors[i];
+
+        if (a->maker && &c->users[a->maker - 1] == u &&
+            (u->gone || u->disabled ||
+             !api_role_covers(u->roles[a->project], a->role)))
+            a->revoked = true;
+    }
 }
 
 /* ---- users ---- */
@@ -248,6 +268,7 @@ done_user_change(struct ctx *x, struct todo *t)
         verb_end_sessions(x->c, u, NULL);
     for (int p = 0; u->gone && p < C_PROJECTS; p++)
         u->roles[p] = ROLE_NONE;
+    end_tokens(x->c, u);
 }
 
 /* ---- what users may do where ---- */
@@ -284,6 +305,7 @@ done_member(struct ctx *x, struct todo *t)
     if (t->user->gone)
         cloud_fail(x, "a deleted user became a member");
     t->user->roles[t->number] = t->given;
+    end_tokens(x->c, t->user);
 }
 
 static bool

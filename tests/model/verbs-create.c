@@ -184,6 +184,7 @@ make_quota(struct ctx *x, struct todo *t)
     verb_say(t,
              "{\"limits\":{\"instances\":%s,\"vcpus\":-1,\"memory_bytes\":-1,"
              "\"disk_bytes\":-1,\"volumes\":0,\"addresses\":0,\"networks\":0,"
+             "\"image_bytes\":-1,"
              "\"images\":%d,\"tokens\":%d}}",
              t->name, cloud_pick(c, 5), 3 + cloud_pick(c, 10));
     return true;

@@ -19,6 +19,7 @@ struct world {
     struct store_fixture f;
     struct ctl ctl;
     uint64_t seed;
+    int64_t stand; /* tokens of users that were looked at */
     char names[8][16];
 };
 
@@ -38,6 +39,7 @@ setup(void **state)
     store_fixture_open(&w->f);
     add_project(w->f.db, P1, "acme");
     add_project(w->f.db, P2, "bolt");
+    w->ctl.cfg.project_objects = 1000;
     w->ctl.cfg.session_ttl_us = 3600 * US_PER_S;
     snprintf(w->ctl.default_project, ID_SIZE, "%s", P1);
     if (quota_start(&w->ctl, w->f.db, NULL) < 0)
@@ -162,6 +164,29 @@ put_session(const struct store_session *s, void *arg)
     auth_cache_put_session(arg, s);
 }
 
+/* Behind a token that remembers a user there is one who may as much. */
+static void
+assert_user_stands(const struct store_token *t, void *arg)
+{
+    struct world *w = arg;
+    struct store_user u = {0};
+    bool ok = false;
+
+    if (!t->a.user_id)
+        return;
+    if (store_user_get(w->f.db, t->a.user_id, &u) < 0)
+        fail_msg("token %s: its user is gone", t->a.name);
+    const struct api_membership *m = u.a.memberships.items;
+    for (size_t i = 0; i < u.a.memberships.n; i++)
+        ok = ok || (streq(m[i].project_id, t->a.project) &&
+                    api_role_covers((enum api_role)m[i].role,
+                                    (enum api_role)t->a.role));
+    if (u.a.disabled || !(ok || u.a.is_operator))
+        fail_msg("token %s: %s may not have it", t->a.name, u.a.name);
+    w->stand++;
+    store_user_release(&u);
+}
+
 static void
 assert_equals_rows(struct world *w)
 {
@@ -170,6 +195,7 @@ assert_equals_rows(struct world *w)
     struct buf b _cleanup_(buf_release) = {0};
 
     assert_int_equal(store_token_each(w->f.db, put_token, fresh), 0);
+    assert_int_equal(store_token_each(w->f.db, assert_user_stands, w), 0);
     assert_int_equal(store_user_each(w->f.db, put_user, fresh), 0);
     assert_int_equal(store_session_each(w->f.db, put_session, fresh), 0);
     auth_cache_dump(w->ctl.auth, &a);
@@ -307,12 +333,16 @@ maybe_this(const struct store_session *s, void *arg)
 static bool
 use_session(struct world *w)
 {
-    static const enum api_route_id what[] = {ROUTE_LOGOUT, ROUTE_SESSION_CHANGE,
-                                             ROUTE_SESSION_DELETE,
-                                             ROUTE_PASSWORD};
+    static const enum api_route_id what[] = {
+        ROUTE_LOGOUT,   ROUTE_SESSION_CHANGE, ROUTE_SESSION_DELETE,
+        ROUTE_PASSWORD, ROUTE_TOKEN_CREATE,   ROUTE_TOKEN_CREATE};
     static const char *const json[] = {
-        "", "{\"project\":\"bolt\"}", "",
-        "{\"old_password\":\"x\",\"new_password\":\"0123456789\"}"};
+        "",
+        "{\"project\":\"bolt\"}",
+        "",
+        "{\"old_password\":\"x\",\"new_password\":\"0123456789\"}",
+        "{\"name\":\"of-mine\",\"role\":\"reader\"}",
+        "{\"name\":\"of-mine-too\",\"role\":\"admin\"}"};
     struct found f = {.left = pick(w, 6), .w = w};
     char id[ID_SIZE], hash[PASSWORD_HASH_SIZE];
     struct one_call o;
@@ -425,6 +455,7 @@ cache__equals_rows_after_random_changes(void **state)
                      (unsigned long long)before);
         operators = now;
     }
+    assert_true(w->stand > 100);
 }
 
 /* ---- single rules ---- */

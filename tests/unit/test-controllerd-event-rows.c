@@ -6,6 +6,8 @@
 #include "tests/unit/store-fixture.h"
 
 #include "common/clock.h"
+#include "common/db_writer.h"
+#include "controllerd/log_room.h"
 #include "controllerd/store/store_event.h"
 #include "controllerd/store/store_webhook.h"
 #include "controllerd/webhooks-private.h"
@@ -117,12 +119,95 @@ expire__goes_by_age_and_number_and_keeps_the_last(void **state)
     assert_int_equal(count_events(NULL, 0), 10);
     /* All of them are too old, but numbers must go on from there. */
     assert_int_equal(store_event_expire(f.db, INT64_MAX, 1, 1000), 9);
-    assert_int_equal(store_event_bounds(f.db, &first, &last), 0);
+    assert_int_equal(store_event_bounds(f.db, NULL, &first, &last), 0);
     assert_int_equal(first, 20);
     assert_int_equal(last, 20);
     emit("a.b", P1, T0);
-    assert_int_equal(store_event_bounds(f.db, &first, &last), 0);
+    assert_int_equal(store_event_bounds(f.db, NULL, &first, &last), 0);
     assert_int_equal(last, 21);
+}
+
+static void
+level__is_the_even_share_of_who_has_most(void **state)
+{
+    static const int64_t counts[] = {5, 1000, 0, 90, 90};
+
+    assert_int_equal(log_room_level(counts, 5, 2000), 1000); /* all fits */
+    assert_int_equal(log_room_level(counts, 5, 1185), 1000);
+    assert_int_equal(log_room_level(counts, 5, 1184), 999);
+    assert_int_equal(log_room_level(counts, 5, 285), 100);
+    assert_int_equal(log_room_level(counts, 5, 185), 60);
+    assert_int_equal(log_room_level(counts, 5, 3), 0);
+    assert_int_equal(log_room_level(NULL, 0, 7), 7);
+    /* Of any counts the sum fits, and is all that may be. */
+    unsigned seed = 1;
+    for (int i = 0; i < 2000; i++) {
+        int64_t some[20], max = rand_r(&seed) % 5000, sum = 0, more = 0;
+        size_t n = 1 + (size_t)(rand_r(&seed) % 20);
+
+        for (size_t k = 0; k < n; k++)
+            some[k] = rand_r(&seed) % 700;
+        int64_t level = log_room_level(some, n, max);
+        for (size_t k = 0; k < n; k++) {
+            sum += MIN(some[k], level);
+            more += MIN(some[k], level + 1);
+        }
+        assert_true(sum <= max);
+        assert_true(more > max || more == sum);
+    }
+}
+
+/* One project floods both logs: what others did stays, and who looks at the
+ * project's own is told what is gone. */
+static void
+room__flood_of_one_pushes_out_its_own_only(void **state)
+{
+    struct err e _cleanup_(err_release) = {0};
+    struct ctl ctl = {0};
+    struct db *db;
+    int64_t first = 0, last = 0;
+
+    for (int i = 0; i < 50; i++) {
+        emit("a.b", P2, T0);
+        emit("node.up", NULL, T0);
+    }
+    for (int i = 0; i < 5000; i++) {
+        struct api_audit a = {.at = T0,
+                              .project_id = P1,
+                              .actor_type = (char *)"token",
+                              .remote = (char *)"::1",
+                              .method = (char *)"POST",
+                              .path = (char *)"/v1/x",
+                              .status = 200};
+
+        emit("a.b", P1, T0);
+        assert_int_equal(store_audit_insert(f.db, &a), 0);
+    }
+    assert_int_equal(store_open(f.path, true, &db, &e), 0);
+    assert_int_equal(db_writer_start(db, &ctl.writer), 0);
+    assert_int_equal(log_room_make(&ctl, f.db, STORE_LOG_EVENT, 5100), 0);
+    assert_int_equal(count_events(P1, 4100), 1000); /* it all fits */
+    assert_int_equal(log_room_make(&ctl, f.db, STORE_LOG_EVENT, 300), 0);
+    assert_int_equal(count_events(P1, 0), 200);
+    assert_int_equal(count_events(P2, 0), 50);
+    assert_int_equal(count_events(NULL, 0), 300);
+    assert_int_equal(store_event_bounds(f.db, P1, &first, &last), 0);
+    assert_int_equal(first, 4901);
+    assert_int_equal(last, 5100);
+    assert_int_equal(store_event_bounds(f.db, P2, &first, &last), 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(store_event_bounds(f.db, NULL, &first, &last), 0);
+    assert_int_equal(first, 4901);
+    /* The newest row stays, so that no number comes twice. */
+    assert_int_equal(log_room_make(&ctl, f.db, STORE_LOG_EVENT, 1), 0);
+    assert_int_equal(store_event_bounds(f.db, P1, &first, &last), 0);
+    assert_int_equal(last, 5100);
+    assert_int_equal(log_room_make(&ctl, f.db, STORE_LOG_AUDIT, 1000), 0);
+    struct codec_list l = {0};
+    assert_int_equal(store_audit_list(f.db, P1, 0, 10000, &l), 0);
+    assert_int_equal(l.n, 1000);
+    codec_list_clear(&table_audit, &l);
+    db_writer_stop(ctl.writer);
 }
 
 static void
@@ -322,7 +407,7 @@ hook__finds_its_own_in_order(void **state)
 
     for (int i = 0; i < 500; i++)
         emit(i % 100 == 50 ? "a.b" : "x.y", i % 3 ? P1 : P2, T0);
-    assert_int_equal(store_event_bounds(f.db, &first, &last), 0);
+    assert_int_equal(store_event_bounds(f.db, NULL, &first, &last), 0);
     int64_t seen = 0, n = 0;
     for (;;) {
         while (hook_find(h, f.db, last))
@@ -445,6 +530,38 @@ backoff__doubles_to_its_end_with_jitter(void **state)
     }
 }
 
+static void
+posts__are_counted_by_project(void **state)
+{
+    struct project_posts *t = NULL;
+    char id[ID_SIZE];
+
+    assert_int_equal(posts_of(&t, P1), 0);
+    for (int i = 0; i < 3; i++)
+        posts_begin(&t, P1);
+    posts_begin(&t, NULL);
+    assert_int_equal(posts_of(&t, P1), 3);
+    assert_int_equal(posts_of(&t, P2), 0);
+    assert_int_equal(posts_of(&t, NULL), 1);
+    posts_end(&t, P1);
+    assert_int_equal(posts_of(&t, P1), 2);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-00000000%04x",
+                 i + 4096);
+        posts_begin(&t, id);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "0197b3a0-0000-7000-8000-00000000%04x",
+                 i + 4096);
+        assert_int_equal(posts_of(&t, id), 1);
+        posts_end(&t, id);
+    }
+    posts_end(&t, P1);
+    posts_end(&t, P1);
+    posts_end(&t, NULL);
+    assert_null(t); /* what counts nothing is gone */
+}
+
 int
 main(void)
 {
@@ -453,6 +570,8 @@ main(void)
         TEST(event__comes_back_as_it_was),
         TEST(log_id__holds_every_seq),
         TEST(expire__goes_by_age_and_number_and_keeps_the_last),
+        TEST(level__is_the_even_share_of_who_has_most),
+        TEST(room__flood_of_one_pushes_out_its_own_only),
         TEST(audit__newest_first_by_project),
         TEST(state__changes_are_events_others_are_not),
         TEST(wanted__goes_by_project_kind_and_role),
@@ -462,6 +581,7 @@ main(void)
         TEST(hook__gives_up_after_as_many_attempts),
         TEST(hook__what_expired_is_told_once),
         TEST(hook__letters_are_bounded),
+        TEST(posts__are_counted_by_project),
         TEST(backoff__doubles_to_its_end_with_jitter),
     };
 

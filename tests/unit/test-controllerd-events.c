@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/count.h"
 #include "controllerd/audit.h"
 #include "controllerd/events.h"
 #include "controllerd/store/store_event.h"
@@ -288,6 +289,35 @@ slow__client_holds_up_nobody(void **state)
     close(quick.fd);
 }
 
+/* However many are behind, a round looks at each of them once. */
+static void
+catching_up__looks_at_each_once_a_round(void **state)
+{
+    uint64_t looked = count_get("event_subs_looked");
+    uint64_t rounds = count_get("event_rounds");
+    struct reader r[CLIENTS] = {0};
+
+    for (int b = 0; b < BATCHES; b++)
+        emit(PER_BATCH);
+    for (int i = 0; i < CLIENTS; i++) {
+        r[i].fd = client("/all");
+        r[i].want = EVENTS;
+        assert_int_equal(pthread_create(&r[i].thread, NULL, reader_main, &r[i]),
+                         0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        pthread_join(r[i].thread, NULL);
+        assert_int_equal(r[i].n, EVENTS);
+        assert_true(r[i].orderly);
+        close(r[i].fd);
+    }
+    events_stop(&ctl); /* so that both numbers are of whole rounds */
+    looked = count_get("event_subs_looked") - looked;
+    rounds = count_get("event_rounds") - rounds;
+    assert_true(rounds > 0 && looked > 0);
+    assert_true(looked <= rounds * CLIENTS);
+}
+
 static int
 status_of(int fd)
 {
@@ -464,6 +494,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(fan_out__every_client_gets_all_in_order),
         TEST(slow__client_holds_up_nobody),
+        TEST(catching_up__looks_at_each_once_a_round),
         TEST(limit__refuses_one_more),
         TEST(revoked__streams_end),
         TEST(revoked__stream_that_is_behind_hears_nothing_more),

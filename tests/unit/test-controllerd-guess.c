@@ -78,6 +78,31 @@ remote__many_names_share_it(void **state)
     assert_int_equal(guess_try(g, "x", HOME, T0 + GUESS_REMOTE_US), 0);
 }
 
+static void
+join__failed_ones_use_up_their_address_alone(void **state)
+{
+    struct guess *g = *state;
+    int n = 0;
+
+    for (int i = 0; i < 1000; i++) /* those that were right */
+        if (guess_join(g, HOME, T0) == 0) {
+            guess_join_back(g, HOME, T0);
+            n++;
+        }
+    assert_int_equal(n, 1000);
+    for (n = 0; guess_join(g, HOME, T0) == 0; n++)
+        ;
+    assert_int_equal(n, GUESS_REMOTE_BURST);
+    assert_int_equal(guess_join(g, HOME, T0), GUESS_REMOTE_US);
+    assert_int_equal(guess_join(g, "192.0.2.2", T0), 0);
+    assert_int_equal(guess_try(g, "ada", HOME, T0), 0);
+    assert_int_equal(guess_join(g, HOME, T0 + GUESS_REMOTE_US), 0);
+    /* Of IPv6 a network is one guesser. */
+    for (n = 0; n < GUESS_REMOTE_BURST; n++)
+        assert_int_equal(guess_join(g, "2001:db8::1", T0), 0);
+    assert_int_not_equal(guess_join(g, "2001:db8::2", T0), 0);
+}
+
 /* A refusal by one bucket takes nothing from the other. */
 static void
 refusal__takes_nothing(void **state)
@@ -215,10 +240,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(user__burst_then_one_by_one), T(remote__many_names_share_it),
-        T(refusal__takes_nothing),      T(ipv6__a_network_is_one_address),
-        T(right__gives_back),           T(stranger__shuts_nobody_out_at_home),
-        T(table__forgets_the_oldest),   T(threads__share_one_bucket),
+        T(user__burst_then_one_by_one),
+        T(remote__many_names_share_it),
+        T(join__failed_ones_use_up_their_address_alone),
+        T(refusal__takes_nothing),
+        T(ipv6__a_network_is_one_address),
+        T(right__gives_back),
+        T(stranger__shuts_nobody_out_at_home),
+        T(table__forgets_the_oldest),
+        T(threads__share_one_bucket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,12 +228,56 @@ stop__in_the_middle_loses_nothing(void **state)
     passwords_free(p);
 }
 
+static void
+print_of(struct passwords *p, const char *check, const char *hash,
+         const char *make, char salt, unsigned char out[PASSWORD_PRINT_SIZE])
+{
+    struct one o;
+
+    prepare(&o, check, hash, make);
+    o.job.want_print = true;
+    memset(o.job.salt, salt, sizeof(o.job.salt));
+    assert_int_equal(passwords_submit(p, &o.job), 0);
+    await(&o);
+    assert_int_equal(o.job.result, 0);
+    memcpy(out, o.job.print, PASSWORD_PRINT_SIZE);
+}
+
+static void
+print__tells_passwords_apart(void **state)
+{
+    struct passwords *p = start(1, 4);
+    unsigned char a[PASSWORD_PRINT_SIZE], b[PASSWORD_PRINT_SIZE];
+    unsigned char none[PASSWORD_PRINT_SIZE] = {0};
+    struct one o;
+
+    print_of(p, NULL, NULL, "correct horse", 1, a);
+    print_of(p, NULL, NULL, "correct horse", 1, b);
+    assert_memory_equal(a, b, sizeof(a));
+    assert_memory_not_equal(a, none, sizeof(a));
+    print_of(p, NULL, NULL, "correct horsf", 1, b);
+    assert_memory_not_equal(a, b, sizeof(a));
+    print_of(p, NULL, NULL, "correct horse", 2, b);
+    assert_memory_not_equal(a, b, sizeof(a));
+    /* Two of them: which is which counts. */
+    run(p, &o, NULL, NULL, "correct");
+    print_of(p, "correct", o.job.made, "horse", 1, a);
+    run(p, &o, NULL, NULL, "corrects");
+    print_of(p, "corrects", o.job.made, "horse", 1, b);
+    assert_memory_not_equal(a, b, sizeof(a));
+    /* None of a check that failed. */
+    print_of(p, "wrong", o.job.made, "horse", 1, b);
+    assert_memory_equal(b, none, sizeof(b));
+    stop(p);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hash__fits_its_password_only),
         cmocka_unit_test(change__needs_the_old_one),
+        cmocka_unit_test(print__tells_passwords_apart),
         cmocka_unit_test(nobody__is_like_any_other),
         cmocka_unit_test(hash__damaged_row_fits_nothing),
         cmocka_unit_test(queue__is_bounded_and_given_back),

@@ -47,7 +47,7 @@ call_release(struct call *c)
 }
 
 static const struct api_quota_values unlimited = {-1, -1, -1, -1, -1,
-                                                  -1, -1, -1, -1};
+                                                  -1, -1, -1, -1, -1};
 
 static void
 take__adds_up_to_the_limit_and_no_further(void **state)
@@ -173,6 +173,7 @@ parse__takes_what_is_named(void **state)
     assert_int_equal(v.memory_bytes, INT64_C(160) << 30);
     assert_int_equal(v.disk_bytes, INT64_C(4) << 40);
     assert_int_equal(v.tokens, 50);
+    assert_int_equal(v.image_bytes, INT64_C(200) << 30);
     assert_int_equal(quota_parse("vcpus=unlimited, images=-1,tokens=0", &v, &e),
                      0);
     assert_int_equal(v.vcpus, API_UNLIMITED);
@@ -335,6 +336,74 @@ memory__is_what_the_rows_add_up_to(void **state)
     assert_true(most > 1);
 }
 
+#define UPLOADERS 8
+#define PIECE 7
+
+struct uploader {
+    struct fixture *f;
+    int64_t got;
+    unsigned seed;
+};
+
+static void *
+upload(void *arg)
+{
+    struct uploader *u = arg;
+    struct call c = {.ctl = &u->f->ctl};
+
+    for (int i = 0; i < 2000; i++) {
+        if (quota_upload(&c, P1, 100, &u->got, PIECE) < 0) {
+            assert_string_equal(c.err.code, "quota_exceeded");
+            const struct api_quota_fault *q = c.quota_faults.items;
+            assert_string_equal(q->resource, "image_bytes");
+            /* What others hold, and what this one holds, were too much. */
+            assert_true(q->used + q->asked > q->limit && q->limit == 100);
+            call_release(&c);
+        }
+        assert_true(u->got <= 100);
+        if (rand_r(&u->seed) % 3 == 0) {
+            quota_upload_end(&u->f->ctl, P1, &u->got);
+            assert_int_equal(u->got, 0);
+        }
+    }
+    return NULL;
+}
+
+static void
+upload__never_holds_more_than_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct api_quota_values taken = {.image_bytes = 30};
+    struct uploader u[UPLOADERS];
+    pthread_t threads[UPLOADERS];
+    struct call c = {.ctl = &f->ctl};
+    int64_t all = 0, rest = 0;
+
+    assert_int_equal(quota_take(&c, f->store.db, P1, &taken, "", ""), 0);
+    for (unsigned i = 0; i < UPLOADERS; i++) {
+        u[i] = (struct uploader){.f = f, .seed = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, upload, &u[i]), 0);
+    }
+    for (unsigned i = 0; i < UPLOADERS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < UPLOADERS; i++)
+        all += u[i].got;
+    assert_true(all <= 70);
+    /* Exactly what is left, and all of it again once they have ended. */
+    assert_int_equal(quota_upload(&c, P1, 100, &rest, 70 - all), 0);
+    assert_int_equal(quota_upload(&c, P1, 100, &rest, 1), -EPERM);
+    call_release(&c);
+    for (unsigned i = 0; i < UPLOADERS; i++)
+        quota_upload_end(&f->ctl, P1, &u[i].got);
+    assert_int_equal(quota_upload(&c, P1, 100, &rest, all), 0);
+    assert_int_equal(quota_upload(&c, P1, 100, &rest, INT64_MAX), -EPERM);
+    call_release(&c);
+    assert_int_equal(quota_upload(&c, P1, -1, &rest, 1000), 0);
+    quota_upload_end(&f->ctl, P1, &rest);
+    quota_undo(&c);
+    call_release(&c);
+}
+
 int
 main(void)
 {
@@ -342,6 +411,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         T(take__adds_up_to_the_limit_and_no_further),
         T(take__over_a_lowered_limit),
+        T(upload__never_holds_more_than_the_limit),
         T(take__never_counts_beyond_what_a_number_holds),
         T(memory__is_what_the_rows_add_up_to),
         cmocka_unit_test(room__is_what_the_scarcest_allows),

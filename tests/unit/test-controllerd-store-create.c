@@ -300,8 +300,8 @@ seed__pages_are_bounded_by_bytes(void **state)
 static void
 quota__round_trip(void **state)
 {
-    struct api_quota_values in = {1, 2, 3, 4, 5, 6, 7, 8, 9}, out;
-    struct api_quota_values none = {-1, -1, -1, -1, -1, -1, -1, -1, -1};
+    struct api_quota_values in = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, out;
+    struct api_quota_values none = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     int64_t generation = 0;
 
     assert_int_equal(store_quota_get(DB, P1, &out, &generation), 0);

@@ -61,6 +61,20 @@ traits__unknown_words_count_for_nothing(void **state)
 }
 
 static void
+traits__verbs_need_what_the_driver_says(void **state)
+{
+    char *words[] = {(char *)"kernel-boot", (char *)"pause"};
+    struct codec_list l = {words, 2}, none = {0};
+
+    assert_false(traits_of_need(NEED_PAUSE) & ~traits_of_node(&l));
+    assert_true(traits_of_need(NEED_CONSOLE) & ~traits_of_node(&l));
+    assert_true(traits_of_need(NEED_STATS) & ~traits_of_node(&l));
+    assert_false(traits_of_need(NEED_STATS) & ~traits_of_node(&none));
+    assert_non_null(
+        strstr(traits_lacking(traits_of_need(NEED_STATS)), "(stats)"));
+}
+
+static void
 traits__node_that_tells_none_is_asked_for_all(void **state)
 {
     assert_true(node(NULL, NULL) == UINT64_MAX);
@@ -114,6 +128,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(traits__image_needs_what_it_boots_by),
         cmocka_unit_test(traits__unknown_words_count_for_nothing),
+        cmocka_unit_test(traits__verbs_need_what_the_driver_says),
         cmocka_unit_test(traits__node_that_tells_none_is_asked_for_all),
         cmocka_unit_test(traits__placement_follows_and_refusal_names_the_lack),
     };
