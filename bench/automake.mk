@@ -30,7 +30,9 @@ bench: $(bench_programs) all
 	$(srcdir)/bench/api.sh
 	$(srcdir)/bench/fleet.sh
 	bench/bench-scheduler
+	bench/bench-trace
 	$(srcdir)/bench/vmm.py
 	$(srcdir)/bench/vmm-host.sh
 
 include $(top_srcdir)/bench/fleet.mk
+include $(top_srcdir)/bench/trace/trace.mk
