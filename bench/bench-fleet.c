@@ -347,7 +347,7 @@ phase_abuse(struct bench *b, const char *name, enum abuse_kind kind,
     int64_t hits, lost;
 
     for (int k = 0; k < 2; k++) {
-        l[k].rate = 200;
+        l[k].rate = 500;
         l[k].seconds = b->seconds / 2;
         l[k].make = make_small;
         if (k == 1)
@@ -394,6 +394,7 @@ phases(struct bench *b, const char *which)
         phase_abuse(b, "handshakes", ABUSE_HANDSHAKES, 64);
     if (!strchr(which, 'a'))
         return;
+    phase_abuse(b, "none", ABUSE_NONE, 0);
     phase_abuse(b, "idle", ABUSE_IDLE, 5000);
     phase_abuse(b, "slow_head", ABUSE_SLOW_HEAD, 1000);
     phase_abuse(b, "slow_body", ABUSE_SLOW_BODY, 1000);

@@ -74,6 +74,8 @@ attack(struct abuser *u)
         u->a->hits++;
         shutdown(u->w.fd, SHUT_RDWR); /* progress() sees the end */
         return;
+    case ABUSE_NONE:
+        return;
     }
     wire_send(&u->w, b.data, b.len);
 }
@@ -150,7 +152,8 @@ abuse_main(void *arg)
             tick(a, now);
             next = now + 5000;
         }
-        wire_poll(&a->loop, 5000);
+        if (a->kind != ABUSE_NONE)
+            wire_poll(&a->loop, 5000);
     }
     return NULL;
 }

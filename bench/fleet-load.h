@@ -42,6 +42,8 @@ enum abuse_kind {
     ABUSE_BAD_TOKEN,  /* as fast as they are refused */
     ABUSE_BAD_JSON,   /* the same with a valid token */
     ABUSE_HANDSHAKES, /* connects, shakes hands, goes, again and again */
+    ABUSE_NONE, /* takes a processor, and leaves the controller alone: what
+                 * a flood costs that shares the machine with it */
 };
 struct abuse;
 /* Returns once every connection is there (or was refused). */
