@@ -373,19 +373,41 @@ reply_too_large(struct request *r)
     r->s->ops->handle(&r->rq, r->s->arg);
 }
 
+/* The library may have no room left for the head of a reply: this one is
+ * written past it (RFC 6585 section 5), and the connection ends. */
+static enum MHD_Result
+refuse_head(struct request *r)
+{
+    struct http_req *rq = &r->rq;
+    struct buf out _cleanup_(buf_release) = {0};
+    const struct http_conn *k = http_conn_of(r->c);
+    ssize_t n;
+
+    COUNT(http_head_too_large);
+    buf_clear(&rq->reply); /* begin() may have refused it for less */
+    rq->status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    r->s->ops->handle(rq, r->s->arg);
+    buf_addf(&out,
+             "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+             "Content-Type: %s\r\nContent-Length: %zu\r\n"
+             "Connection: close\r\n\r\n",
+             rq->content_type ? rq->content_type : "application/json",
+             rq->reply.len);
+    buf_add(&out, rq->reply.data, rq->reply.len);
+    n = k->tls ? gnutls_record_send(k->tls, out.data, out.len)
+               : send(k->fd, out.data, out.len, MSG_NOSIGNAL);
+    if (n != (ssize_t)out.len)
+        COUNT(http_head_refusal_unsent); /* it takes none of its replies */
+    return MHD_NO;
+}
+
 static bool
-head_too_large(struct request *r)
+head_too_large(const struct request *r)
 {
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(r->c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
-    if (!i || i->header_size <= HEAD_MAX)
-        return false;
-    COUNT(http_head_too_large);
-    r->rq.status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
-    r->rq.close = true;
-    r->s->ops->handle(&r->rq, r->s->arg);
-    return true;
+    return i && i->header_size > HEAD_MAX;
 }
 
 /* ---- requests ---- */
@@ -426,8 +448,8 @@ first_call(struct request *r)
     r->s->ops->begin(&r->rq, r->s->arg);
     if (r->rq.stream)
         set_until(r->c, 0); /* takes its time, from a known sender */
-    if (!r->rq.status && head_too_large(r))
-        return queue_reply(r);
+    if (head_too_large(r))
+        return refuse_head(r);
     r->refused = r->rq.status != 0;
     if (r->refused) {
         /* Refused before its body came: with a body under way the connection

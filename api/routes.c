@@ -195,7 +195,7 @@ const struct api_route api_routes[N_ROUTES] = {
       .example = "{\"limits\":{\"instances\":10,\"vcpus\":20,"
                  "\"memory_bytes\":68719476736,\"disk_bytes\":-1,"
                  "\"volumes\":10,\"addresses\":5,\"networks\":5,"
-                 "\"images\":20,\"tokens\":20}}"),
+                 "\"images\":20,\"image_bytes\":214748364800,\"tokens\":20}}"),
     J(TOKEN_CREATE, "POST", "/v1/tokens", TOKEN, ADMIN, &table_token,
       &table_token, 201, "tenants",
       "Creates a token; its secret is in this reply and never again",

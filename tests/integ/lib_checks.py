@@ -96,17 +96,23 @@ def settle(cloud, seconds=60, lives=0):
     left = []
 
     def quiet():
+        before = running_now(cloud.agents) if lives else set()
         left[:] = [f"operation {o['id']} {o['kind']} of {o['resource_id']}"
                    f": {o.get('step')}"
                    for o in api.list("/v1/operations")
                    if o["state"] == "running"]
+        there = api.list("/v1/instances")
         left.extend(f"instance {i['id']} is {i['state']} (run {i['run']})"
-                    for i in api.list("/v1/instances")
-                    if i["state"] in TRANSIENT)
-        young = time.time() - lives
-        left.extend(f"{vm} run {run} may yet crash" for (vm, run), r in
-                    (all_runs(cloud.agents, []).items() if lives else ())
-                    if r.end is None and r.start / 1e6 > young)
+                    for i in there if i["state"] in TRANSIENT)
+        if lives:
+            # One that crashed just now is not reported yet.
+            young = time.time() - lives
+            left.extend(f"{vm} run {run} may yet crash" for (vm, run), r in
+                        all_runs(cloud.agents, []).items()
+                        if r.end is None and r.start / 1e6 > young)
+            said = {i["id"] for i in there if i["state"] == "running"}
+            left.extend(f"{i} has just come or gone" for i in sorted(
+                (before ^ said) | (said ^ running_now(cloud.agents))))
         return not left
     wait_until(seconds, quiet, every=0.2)
     api.close()
