@@ -319,7 +319,7 @@ replay(struct call *c, const struct store_reply *old,
         return err_set(&c->err, -EINVAL, "idempotency_key_reused",
                        "this Idempotency-Key came with another request "
                        "before; use a new key");
-    if (!old->body[0])
+    if (!old->body[0] && old->status != 204)
         return err_set(&c->err, -EEXIST, "secret_not_repeated",
                        "this was done before, and its secret was in that "
                        "reply only: delete what it made and create another");

@@ -182,10 +182,11 @@ struct todo {
     struct mkeypair *keypair;
     struct actor *token; /* or session */
     struct muser *user;
-    bool foreign; /* and of another tenant */
-    bool revoked; /* the token was, when the call was sent */
-    bool bad;     /* must be refused: 400 and up, field named if `pointer` */
-    bool loose;   /* another call of its group may change what is right */
+    bool foreign;  /* and of another tenant */
+    bool revoked;  /* the token was, when the call was sent */
+    bool bad;      /* must be refused: 400 and up, field named if `pointer` */
+    bool loose;    /* another call of its group may change what is right */
+    bool repeated; /* after a death: it may have been done before */
     const char *pointer;
     int number;
     enum api_role given;

@@ -307,6 +307,7 @@ tenants_reopened(struct ctx *x)
         if (!t->call || !t->key[0])
             continue;
         forget(t); /* of the others under way some may have been done */
+        t->repeated = true;
         t->call = tenants_call(t, t->key);
         cloud_trace(x, "its client comes again:");
         rig_send(&x->rig, t->call);
