@@ -7,6 +7,15 @@
 
 #include "scheduler/sched-private.h"
 
+static int
+find(struct sched *s, const char *node_id, const struct sched_resources *res,
+     struct sched_entry **ret, struct err *reterr)
+{
+    int r = sched_resources_check(res, "", reterr);
+
+    return r < 0 ? r : sched_find(s, node_id, ret, reterr);
+}
+
 static int claim(struct sched *s, const char *node_id,
                  const struct sched_resources *res, bool force,
                  struct err *reterr);
@@ -32,10 +41,7 @@ sched_release(struct sched *s, const char *node_id,
     struct sched_vector back = sched_vector(res);
     struct sched_entry *e;
 
-    int r = sched_resources_check(res, "", reterr);
-    if (r < 0)
-        return r;
-    r = sched_find(s, node_id, &e, reterr);
+    int r = find(s, node_id, res, &e, reterr);
     if (r < 0)
         return r;
     for (int d = 0; d < SCHED_DIMS; d++) {
@@ -89,10 +95,7 @@ claim(struct sched *s, const char *node_id, const struct sched_resources *res,
     struct sched_vector want = sched_vector(res);
     struct sched_entry *e;
 
-    int r = sched_resources_check(res, "", reterr);
-    if (r < 0)
-        return r;
-    r = sched_find(s, node_id, &e, reterr);
+    int r = find(s, node_id, res, &e, reterr);
     if (r < 0)
         return r;
     r = sched_claim_fits(e, NULL, &want, force, reterr);

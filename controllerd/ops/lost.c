@@ -52,13 +52,7 @@ end_usage(struct db *db, struct store_instance *i, int64_t seen_us,
 
     if (r < 0 || !last.run)
         return r;
-    struct meter_history h = {
-        .created_us = i->a.created_at,
-        .ended_run = (uint64_t)i->ended_run,
-        .run = (uint64_t)last.run,
-        .start_us = last.iv.start_us,
-        .end_us = last.iv.end_us,
-    };
+    struct meter_history h = op_history(i, &last);
     struct meter_observation m = {
         .run = (uint64_t)last.run, .state = METER_ENDED, .at_us = seen_us};
     r = meter_decide(&h, &m, now_us, &d);

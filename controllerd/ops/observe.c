@@ -49,6 +49,18 @@ observed_release(struct observed *o)
     return codec_list_add(&released_table, &o->released);
 }
 
+struct meter_history
+op_history(const struct store_instance *i, const struct store_interval *last)
+{
+    return (struct meter_history){
+        .created_us = i->a.created_at,
+        .ended_run = (uint64_t)i->ended_run,
+        .run = (uint64_t)last->run,
+        .start_us = last->iv.start_us,
+        .end_us = last->iv.end_us,
+    };
+}
+
 /* The interval that the observation opens or closes; see
  * metering/interval.h. A run that failed or is deleted has ended. */
 static int
@@ -61,13 +73,7 @@ apply_usage(struct db *db, struct store_instance *i,
 
     if (r < 0)
         return r;
-    struct meter_history h = {
-        .created_us = i->a.created_at,
-        .ended_run = (uint64_t)i->ended_run,
-        .run = (uint64_t)last.run,
-        .start_us = last.iv.start_us,
-        .end_us = last.iv.end_us,
-    };
+    struct meter_history h = op_history(i, &last);
     int64_t run = MAX(o->run, (int64_t)1);
     if (o->state == OBSERVED_DELETED)
         run = MAX(run, last.run);

@@ -9,6 +9,7 @@
 #define CONTROLLERD_OPS_OPS_H
 
 #include "controllerd/ctl.h"
+#include "metering/interval.h"
 
 /* What is asked. The second part takes the first back. */
 enum op_verb {
@@ -42,6 +43,10 @@ int op_verb(struct store_instance *i, enum op_verb v,
 int op_begin_undo(struct db *db, struct store_instance *i, const char *kind,
                   const char *undo, const char *request_id,
                   struct api_operation *ret) _must_check_;
+
+/* What metering decides from: i and its last interval. */
+struct meter_history op_history(const struct store_instance *i,
+                                const struct store_interval *last);
 
 /* ---- sizes (size.c) ---- */
 

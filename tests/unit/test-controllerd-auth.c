@@ -1,7 +1,8 @@
 /* test-controllerd-auth.c - what is known in memory of tokens, users and
  * sessions equals the rows, whatever happens in which order; scopes; and
  * questions beside changes. The handlers are the real ones, on a store of
- * their own; what stands in for the dispatcher commits or rolls back. */
+ * their own; what stands in for the dispatcher commits or rolls back. Over 800
+ * lines: all cases share that dispatcher and the comparison with the rows. */
 #include <config.h>
 
 #include "tests/unit/store-fixture.h"
